@@ -28,8 +28,10 @@ from ..core.errors import ModelError
 
 __all__ = ["Drop", "Rule", "Table", "convert", "drop_trailing_one", "fold_weight_norm", "swap_last_two"]
 
-_PLACEHOLDERS = {"i": r"\d+", "j": r"\d+", "k": r"\d+", "p": "weight|bias", "a": r"[^.]+", "b": r"[^.]+", "rest": ".+"}
-_WEIGHT_NORM = ((".weight_g", ".weight_v"), (".parametrizations.weight.original0", ".parametrizations.weight.original1"))
+_NUMBER, _NAME = r"\d+", r"[^.]+"
+_PLACEHOLDERS = {"i": _NUMBER, "j": _NUMBER, "k": _NUMBER, "p": "weight|bias", "a": _NAME, "b": _NAME, "rest": ".+"}
+_NEW_STYLE = ".parametrizations.weight.original"
+_WEIGHT_NORM = ((".weight_g", ".weight_v"), (f"{_NEW_STYLE}0", f"{_NEW_STYLE}1"))
 _CONSTANT_TOLERANCE = 1e-4
 
 
@@ -69,7 +71,7 @@ class Drop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """All rules of one kind of model. ``nested``: the entry of the checkpoint that holds the state, where there is one."""
+    """All rules of one kind of model. ``nested``: the entry of the checkpoint that holds the state, if it has one."""
 
     rules: tuple[Rule, ...]
     drop: tuple[Drop, ...] = ()
@@ -110,7 +112,7 @@ def convert(
 
 
 def fold_weight_norm(state: Mapping[str, Tensor], *, file: str | PathLike[str] | None = None) -> dict[str, Tensor]:
-    """Replace each pair (g, v) by the weight g * v / ||v||, the norm taken over the dimensions in which g has size 1."""
+    """Replace each pair (g, v) by the weight g * v / ||v||, the norm over the dimensions in which g has size 1."""
     result: dict[str, Tensor] = {}
     for key, tensor in state.items():
         for gain_end, direction_end in _WEIGHT_NORM:

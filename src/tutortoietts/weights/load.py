@@ -1,8 +1,8 @@
 """Files to modules. Nothing here executes what a file contains, and a module is built wholly or not at all.
 
     load_model(kind, path, config, device="cpu", dtype=torch.float32, *, name=None, cache=True) -> module, eval, frozen
-        ``path`` is a public checkpoint (.pth, .pt, .bin pickle or .safetensors with the original keys), one file of ours
-        (.safetensors with our keys) or a model directory (ours; the file is ``name`` or the usual one of that kind).
+        ``path`` is a public checkpoint (.pth, .pt, .bin pickle or .safetensors with the original keys), one file of
+        ours (.safetensors with our keys) or a model directory (ours; its file ``name`` or the usual one of that kind).
         A pickle is converted once to safetensors in the user's cache; ``cache=False`` leaves the cache alone.
     load_state(path, nested=None) -> {key: tensor} on the CPU, as the file has it
     build(module_factory, state, device, dtype, *, file=None) -> module from a state with our keys
@@ -11,7 +11,7 @@
 
 Kinds: autoregressive, bigvgan, classifier, clvp, cvvp, diffusion, dvae, hifigan, random_latent, univnet, vocos.
 Parameters and persistent buffers come from the state and get ``dtype``; a module's constants (buffers registered with
-``persistent=False``) must be made with ``device="cpu"`` written out, because modules are constructed on the meta device.
+``persistent=False``) must be made with ``device="cpu"`` written out, because modules are built on the meta device.
 """
 
 from __future__ import annotations
@@ -130,9 +130,13 @@ def load_state(path: str | os.PathLike[str], nested: str | None = None) -> dict[
 
 
 def save_state(
-    path: str | os.PathLike[str], state: Mapping[str, Tensor], *, kind: str | None = None, dtype: torch.dtype | None = None
+    path: str | os.PathLike[str],
+    state: Mapping[str, Tensor],
+    *,
+    kind: str | None = None,
+    dtype: torch.dtype | None = None,
 ) -> None:
-    """Write a state with our keys as safetensors; dtype: convert floating tensors first. Complete or not there at all."""
+    """Write a state with our keys as safetensors, floating tensors in ``dtype``. Complete or not there at all."""
     path = Path(path)
     ready = _writable(state, dtype)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -250,7 +254,7 @@ def _is_ours(path: Path) -> bool:
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, "pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+            return {key: file.get_tensor(key) for key in file.keys()}
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path}: not a whole safetensors file ({error})", file=path) from error
 
