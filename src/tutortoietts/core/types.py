@@ -2,7 +2,8 @@
 
     text -> Tokens -> Codes -> Latents -> Mel -> Audio        (Voice joins at Codes and at Mel)
 
-They check their shapes when made, hold tensors without copying them, compare by identity and know nothing of the models.
+They check their shapes when made, hold tensors without copying them, compare by identity and know
+nothing of the models.
 """
 
 from __future__ import annotations
