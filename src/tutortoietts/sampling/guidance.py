@@ -1,0 +1,53 @@
+"""Guidance without conditioning ("conditioning-free"): push the estimate away from the unconditional one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from tutortoietts.core.errors import OptionError
+
+__all__ = ["EpsModel", "Estimate", "PairModel", "guide", "split_variance"]
+
+EpsModel = Callable[[Tensor, float], Tensor]
+"""(x (B, C, F), trained step) -> noise estimate (B, C, F), or (B, 2C, F) with the variance half behind it."""
+
+PairModel = Callable[[Tensor, float], tuple[Tensor, Tensor]]
+"""As EpsModel, but gives the (conditional, unconditional) pair: what `guidance=k` needs."""
+
+Estimate = Callable[[Tensor, float], tuple[Tensor, Tensor | None]]
+"""(x, step) -> (noise estimate, variance half or None), both float32 (B, C, F): what the solvers use."""
+
+
+def split_variance(output: Tensor, channels: int) -> tuple[Tensor, Tensor | None]:
+    """A model output -> (noise estimate, variance half or None), in float32."""
+    if output.shape[1] == channels:
+        return output.float(), None
+    if output.shape[1] == 2 * channels:
+        eps, variance = output.float().chunk(2, dim=1)
+        return eps, variance
+    raise OptionError(f"the noise model gives {output.shape[1]} channels; for {channels} it must be that or twice that")
+
+
+def guide(model: EpsModel | PairModel, guidance: float | None) -> Estimate:
+    """(1 + k) * conditional - k * unconditional with k = `guidance`; None: the conditional estimate as it is.
+
+    The variance half is the conditional one's. With a k the model must return the pair.
+    """
+
+    def plain(x: Tensor, step: float) -> tuple[Tensor, Tensor | None]:
+        output = model(x, step)
+        if not isinstance(output, Tensor):
+            raise OptionError("the noise model gives a pair but guidance is None; give guidance or return one tensor")
+        return split_variance(output, x.shape[1])
+
+    def guided(x: Tensor, step: float) -> tuple[Tensor, Tensor | None]:
+        pair = model(x, step)
+        if isinstance(pair, Tensor):
+            raise OptionError("guidance needs a noise model that returns (conditional, unconditional)")
+        eps, variance = split_variance(pair[0], x.shape[1])
+        away, _ = split_variance(pair[1], x.shape[1])
+        return eps + float(guidance or 0.0) * (eps - away), variance
+
+    return plain if guidance is None else guided
