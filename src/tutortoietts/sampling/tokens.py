@@ -78,7 +78,7 @@ def probabilities(logits: Tensor, seen: Tensor, options: TokenOptions) -> Tensor
 
 
 def draw(probs: Tensor, ids: Tensor, uniform: Tensor) -> Tensor:
-    """One class a row by inverse distribution. probs, ids (N, K) as `filtered` gives, uniform (N,) in [0, 1) -> (N,)."""
+    """One class a row by inverse distribution. probs, ids (N, K) as `filtered` gives, uniform (N,) in 0..1 -> (N,)."""
     total = probs.cumsum(1)
     target = uniform.unsqueeze(1) * total[:, -1:]
     index = (total <= target).sum(1, keepdim=True)  # classes passed by
