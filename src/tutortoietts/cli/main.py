@@ -1,0 +1,45 @@
+"""`tutortoietts`: the commands put together."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Annotated
+
+import typer
+
+from tutortoietts.cli import clone, doctor, generate, models, voices
+from tutortoietts.cli.common import new_app
+from tutortoietts.version import __version__
+
+app = new_app("Speak text in a chosen or cloned voice with the Tortoise models.")
+app.command("generate")(generate.generate)
+app.command("clone")(clone.clone)
+app.add_typer(voices.app, name="voices")
+app.add_typer(models.app, name="models")
+app.command("doctor")(doctor.doctor)
+
+
+@app.command(
+    "train",
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def train(context: typer.Context) -> None:
+    """Train the bundled model's recipe (docs/training.md)."""
+    module = importlib.import_module("tutortoietts.train.cli")
+    module.app(args=context.args, prog_name="tutortoietts train")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"tutortoietts {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Speak text in a chosen or cloned voice with the Tortoise models."""
