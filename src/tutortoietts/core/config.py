@@ -1,7 +1,8 @@
 """Sizes of every model, as frozen dataclasses; defaults are the public full-size checkpoints.
 
-``X.from_dict(mapping)`` reads the configuration a checkpoint comes with: keys that only matter to training are ignored by
-an explicit list, keys we support with one value only must have it, any other unknown key is refused with the nearest name.
+``X.from_dict(mapping)`` reads the configuration a checkpoint comes with: keys that only matter to training are ignored
+by an explicit list, keys we support with one value only must have it, any other unknown key is refused with the nearest
+name.
 """
 
 from __future__ import annotations
@@ -159,7 +160,7 @@ class AutoregressiveConfig(Config):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClvpConfig(Config):
-    """Agreement of text and codes. The sequence lengths are those of the original's training; nothing depends on them."""
+    """Agreement of text and codes. The sequence lengths are those of the original's training."""
 
     IGNORED: ClassVar[frozenset[str]] = frozenset(
         {"use_xformers", "text_mask_percentage", "voice_mask_percentage", "wav_token_compression"}
@@ -329,13 +330,13 @@ class BigVGANConfig(Config):
     """Mel to waveform; defaults are the public base model (14 M)."""
 
     IGNORED: ClassVar[frozenset[str]] = frozenset(
-        (
-            "num_gpus batch_size learning_rate adam_b1 adam_b2 lr_decay seed resolutions mpd_reshapes use_spectral_norm "
-            "discriminator_channel_mult segment_size num_freq num_workers dist_config fmax_for_loss fmin fmax n_fft "
-            "win_size use_cqtd_instead_of_mrd cqtd_filters cqtd_max_filters cqtd_filters_scale cqtd_dilations "
-            "cqtd_hop_lengths cqtd_n_octaves cqtd_bins_per_octaves use_multiscale_melloss lambda_melloss clip_grad_norm "
-            "freeze_step discriminator normalize_volume"
-        ).split()
+        """
+        num_gpus batch_size learning_rate adam_b1 adam_b2 lr_decay seed resolutions mpd_reshapes use_spectral_norm
+        discriminator_channel_mult segment_size num_freq num_workers dist_config fmax_for_loss fmin fmax n_fft win_size
+        use_cqtd_instead_of_mrd cqtd_filters cqtd_max_filters cqtd_filters_scale cqtd_dilations cqtd_hop_lengths
+        cqtd_n_octaves cqtd_bins_per_octaves use_multiscale_melloss lambda_melloss clip_grad_norm freeze_step
+        discriminator normalize_volume
+        """.split()
     )
     FIXED: ClassVar[Mapping[str, Any]] = {"activation": "snakebeta", "snake_logscale": True, "resblock": "1"}
 
@@ -514,7 +515,7 @@ def kind_of(config: Config) -> str:
 
 def _by_kind(part: str, values: Mapping[str, Any]) -> Config:
     """A configuration that names its own kind."""
-    kind = values.get("kind")
+    kind = str(values.get("kind"))
     if kind not in CONFIGS:
         raise ModelError(f"{part}: kind is {kind!r}, must be one of {', '.join(CONFIGS)}", key="kind")
     return CONFIGS[kind].from_dict({key: value for key, value in values.items() if key != "kind"})

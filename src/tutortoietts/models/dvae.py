@@ -5,6 +5,8 @@ Convolutions of stride 2, residual blocks, nearest entry of a codebook (van den 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -51,7 +53,7 @@ def _encoder(cfg: DvaeConfig) -> nn.Sequential:
     """(B, channels, T) -> (B, codebook_dim, T / 2**num_layers)."""
     widths = [cfg.channels] + [cfg.hidden_dim * 2**i for i in range(cfg.num_layers)]
     return nn.Sequential(
-        *(Down(before, after, cfg.kernel_size) for before, after in zip(widths[:-1], widths[1:], strict=True)),
+        *(Down(before, after, cfg.kernel_size) for before, after in pairwise(widths)),
         *(ResidualBlock(widths[-1], cfg.kernel_size) for _ in range(cfg.num_resnet_blocks)),
         nn.Conv1d(widths[-1], cfg.codebook_dim, 1),
     )
@@ -63,7 +65,7 @@ def _decoder(cfg: DvaeConfig) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv1d(cfg.codebook_dim, widths[0], 1),
         *(ResidualBlock(widths[0], cfg.kernel_size) for _ in range(cfg.num_resnet_blocks)),
-        *(Up(before, after, cfg.kernel_size) for before, after in zip([widths[0], *widths[:-1]], widths, strict=True)),
+        *(Up(before, after, cfg.kernel_size) for before, after in pairwise([widths[0], *widths])),
         nn.Conv1d(widths[-1], cfg.channels, 1),
     )
 

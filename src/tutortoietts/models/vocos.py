@@ -27,7 +27,7 @@ class ConvNeXtBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(self.depthwise(x).transpose(1, 2))
         y = self.narrow(F.gelu(self.widen(y), approximate="tanh"))
-        return x + (self.scale * y).transpose(1, 2)
+        return x + (self.scale * y).transpose(1, 2)  # type: ignore[no-any-return]
 
 
 class IstftHead(nn.Module):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from .convert import Drop, Rule, Table, drop_trailing_one, swap_last_two
+from .convert import Drop, Rule, Table, swap_last_two
 
 __all__ = ["TABLES"]
+
+
+_LINEAR_GAIN = 0.1  # the learning-rate multiplier of the equalised layers of random_latent
 
 
 def _rotary_frequencies(shape: torch.Size) -> Tensor:
@@ -16,9 +21,120 @@ def _rotary_frequencies(shape: torch.Size) -> Tensor:
     return 10000.0 ** (-torch.arange(count, dtype=torch.float32, device="cpu") / count)
 
 
-_EVERYTHING = Rule("{rest}", "{rest}")  # for modules that keep the original names; the strict load refuses strangers
+def _antialias(shape: torch.Size) -> Tensor:
+    """(1, 1, 12), the filter of every activation of BigVGAN."""
+    from ..models.bigvgan import antialias_filter
+
+    return antialias_filter()[None, None]
+
+
+def _equalised_weight(weight: Tensor) -> Tensor:
+    """weight * 0.1 / sqrt(in), and the sqrt(2) that follows the activation, which scales through it."""
+    return weight * (_LINEAR_GAIN * math.sqrt(2 / weight.shape[1]))
+
+
+def _equalised_bias(bias: Tensor) -> Tensor:
+    return bias * (_LINEAR_GAIN * math.sqrt(2))
+
+
+_SAME = Rule("{rest}", "{rest}")  # for modules that keep the original names; the strict load refuses strangers
+
+_HIFIGAN_BODY = (
+    Rule("conv_pre.{p}", "conv_pre.{p}"),
+    Rule("conv_post.{p}", "conv_post.{p}"),
+    Rule("resblocks.{i}.convs1.{j}.{p}", "resblocks.{i}.dilated.{j}.{p}"),
+    Rule("resblocks.{i}.convs2.{j}.{p}", "resblocks.{i}.plain.{j}.{p}"),
+)
+
+_BIGVGAN = Table(
+    nested="generator",
+    rules=(
+        *_HIFIGAN_BODY,
+        Rule("ups.{i}.0.{p}", "ups.{i}.{p}"),
+        Rule("resblocks.{i}.activations.{j}.act.{a}", "resblocks.{i}.activations.{j}.{a}"),
+        Rule("activation_post.act.{a}", "activation_post.{a}"),
+    ),
+    drop=(
+        Drop("{rest}.upsample.filter", _antialias),
+        Drop("{rest}.downsample.lowpass.filter", _antialias),
+    ),
+)
+
+_HIFIGAN = Table(
+    rules=(
+        *_HIFIGAN_BODY,
+        Rule("ups.{i}.{p}", "ups.{i}.{p}"),
+        Rule("cond_layer.{p}", "speaker.{p}"),
+    )
+)
+
+_UNIVNET = Table(
+    nested="model_g",
+    rules=(
+        Rule("conv_pre.{p}", "conv_pre.{p}"),
+        Rule("conv_post.1.{p}", "conv_post.{p}"),
+        Rule("res_stack.{i}.convt_pre.1.{p}", "blocks.{i}.upsample.{p}"),
+        Rule("res_stack.{i}.conv_blocks.{j}.1.{p}", "blocks.{i}.convs.{j}.{p}"),
+        Rule("res_stack.{i}.kernel_predictor.input_conv.0.{p}", "blocks.{i}.predictor.input.{p}"),
+        Rule("res_stack.{i}.kernel_predictor.residual_convs.{j}.1.{p}", "blocks.{i}.predictor.residual.{j}.0.{p}"),
+        Rule("res_stack.{i}.kernel_predictor.residual_convs.{j}.3.{p}", "blocks.{i}.predictor.residual.{j}.1.{p}"),
+        Rule("res_stack.{i}.kernel_predictor.kernel_conv.{p}", "blocks.{i}.predictor.kernel.{p}"),
+        Rule("res_stack.{i}.kernel_predictor.bias_conv.{p}", "blocks.{i}.predictor.bias.{p}"),
+    ),
+)
+
+_RANDOM_LATENT = Table(
+    rules=(
+        Rule("layers.5.{p}", "out.{p}"),
+        Rule("layers.{i}.weight", "hidden.{i}.weight", _equalised_weight),
+        Rule("layers.{i}.bias", "hidden.{i}.bias", _equalised_bias),
+    )
+)
+
+_GPT2_BLOCK = (
+    Rule("gpt.h.{i}.attn.c_attn.weight", "gpt.blocks.{i}.qkv.weight", swap_last_two),
+    Rule("gpt.h.{i}.attn.c_attn.bias", "gpt.blocks.{i}.qkv.bias"),
+    Rule("gpt.h.{i}.attn.c_proj.weight", "gpt.blocks.{i}.proj.weight", swap_last_two),
+    Rule("gpt.h.{i}.attn.c_proj.bias", "gpt.blocks.{i}.proj.bias"),
+    Rule("gpt.h.{i}.mlp.c_fc.weight", "gpt.blocks.{i}.widen.weight", swap_last_two),
+    Rule("gpt.h.{i}.mlp.c_fc.bias", "gpt.blocks.{i}.widen.bias"),
+    Rule("gpt.h.{i}.mlp.c_proj.weight", "gpt.blocks.{i}.narrow.weight", swap_last_two),
+    Rule("gpt.h.{i}.mlp.c_proj.bias", "gpt.blocks.{i}.narrow.bias"),
+    Rule("gpt.h.{i}.ln_1.{p}", "gpt.blocks.{i}.ln_1.{p}"),
+    Rule("gpt.h.{i}.ln_2.{p}", "gpt.blocks.{i}.ln_2.{p}"),
+    Rule("gpt.ln_f.{p}", "gpt.ln_f.{p}"),
+)
+
+_AUTOREGRESSIVE = Table(
+    rules=(
+        *_GPT2_BLOCK,
+        Rule("mel_pos_embedding.emb.weight", "mel_pos_embedding.weight"),
+        Rule("text_pos_embedding.emb.weight", "text_pos_embedding.weight"),
+        Rule("conditioning_encoder.{rest}", "conditioning_encoder.{rest}"),
+        Rule("{a}.{p}", "{a}.{p}"),
+    ),
+    drop=(Drop("gpt.h.{i}.attn.bias"), Drop("gpt.h.{i}.attn.masked_bias")),
+)
+
+_DVAE = Table(
+    rules=(
+        Rule("codebook.embed", "codebook", swap_last_two),
+        Rule("{a}.{i}.net.0.{p}", "{a}.{i}.conv1.{p}"),
+        Rule("{a}.{i}.net.2.{p}", "{a}.{i}.conv2.{p}"),
+        Rule("{a}.{i}.net.4.{p}", "{a}.{i}.conv3.{p}"),
+        Rule("encoder.{i}.0.{p}", "encoder.{i}.{p}"),
+        Rule("decoder.{i}.0.conv.{p}", "decoder.{i}.{p}"),
+        Rule("{a}.{i}.{p}", "{a}.{i}.{p}"),
+    ),
+    drop=(Drop("codebook.cluster_size"), Drop("codebook.embed_avg"), Drop("discrete_loss.{rest}")),
+)
 
 TABLES: dict[str, Table] = {
-    "classifier": Table(rules=(_EVERYTHING,)),
-    "random_latent": Table(rules=(_EVERYTHING,)),
+    "autoregressive": _AUTOREGRESSIVE,
+    "bigvgan": _BIGVGAN,
+    "classifier": Table(rules=(_SAME,)),
+    "dvae": _DVAE,
+    "hifigan": _HIFIGAN,
+    "random_latent": _RANDOM_LATENT,
+    "univnet": _UNIVNET,
 }
