@@ -1,0 +1,154 @@
+"""Text to token ids and back, with a Hugging Face `tokenizers` file.
+
+    tokenizer = Tokenizer("tokenizer.json")
+    tokens = tokenizer.encode("Hello there.")        # Tokens(text="hello there.", ids=(1, T) int64)
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tutortoietts.core.errors import ModelError, OptionError, TextError
+from tutortoietts.core.types import Tokens
+from tutortoietts.text.normalize import cleaner, is_sayable
+from tutortoietts.text.transliterate import describe
+
+if TYPE_CHECKING:
+    import tokenizers
+
+__all__ = ["Tokenizer"]
+
+_log = logging.getLogger(__name__)
+
+STOP, UNKNOWN, SPACE = "[STOP]", "[UNK]", "[SPACE]"
+TOKEN_LIMIT = 400
+
+
+class Tokenizer:
+    """Cleans text and encodes it; spaces become [SPACE] before encoding.
+
+    `path`: the tokenizer's JSON file. `cleaner_name`: "english" or "basic". `limit`: the token row, with the one 0
+    that the models append, must be shorter than this. `unknown`: what becomes of characters the vocabulary lacks:
+    "keep" leaves [UNK] tokens, as the public model was trained; "drop" leaves them out. Both are logged.
+    Raises ModelError for a file that cannot be read, OptionError for other names.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        cleaner_name: str = "english",
+        limit: int = TOKEN_LIMIT,
+        unknown: Literal["keep", "drop"] = "keep",
+    ) -> None:
+        if unknown not in ("keep", "drop"):
+            raise OptionError(f"unknown={unknown!r} is not a choice: use 'keep' or 'drop'")
+        if limit < 2:
+            raise OptionError(f"a token limit of {limit} leaves no room for text: use 2 or more")
+        self.path = Path(path)
+        self.cleaner_name = cleaner_name
+        self.limit = limit
+        self.unknown = unknown
+        self._clean = cleaner(cleaner_name)
+        self._encoder = _load(self.path)
+        self._unknown_id = self._special(UNKNOWN)
+        self._silent = {self._special(STOP), self._unknown_id}
+        self._special(SPACE)
+
+    def _special(self, token: str) -> int:
+        identity = self._encoder.token_to_id(token)
+        if identity is None:
+            message = f"{self.path}: the tokenizer has no {token}, which every model needs"
+            raise ModelError(message, file=self.path, key=token)
+        return identity
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of token ids."""
+        return int(self._encoder.get_vocab_size())
+
+    def clean(self, text: str) -> str:
+        """The text as it will be encoded."""
+        return self._clean(text)
+
+    def ids(self, text: str) -> list[int]:
+        """Token ids of already cleaned text; no checks but the warning about unknown characters."""
+        encoding = self._encoder.encode(text.replace(" ", SPACE), add_special_tokens=False)
+        ids = list(encoding.ids)
+        if self._unknown_id not in ids:
+            return ids
+        spaced = text.replace(" ", SPACE)
+        lost = dict.fromkeys(
+            char
+            for identity, (start, end) in zip(ids, encoding.offsets, strict=True)
+            if identity == self._unknown_id
+            for char in spaced[start:end]
+        )
+        what = "dropped" if self.unknown == "drop" else "passed as [UNK]"
+        _log.warning("%s characters the tokenizer does not know: %s", what, describe(lost))
+        return ids if self.unknown == "keep" else [i for i in ids if i != self._unknown_id]
+
+    def count(self, text: str) -> int:
+        """How many tokens `text` becomes, with the 0 that the models append; silent about unknown characters."""
+        encoding = self._encoder.encode(self._clean(text).replace(" ", SPACE), add_special_tokens=False)
+        return len(encoding.ids) + 1
+
+    def encode(self, text: str) -> Tokens:
+        """Cleans and encodes one passage.
+
+        Raises TextError when nothing sayable is left or the row would not be shorter than the limit (split
+        the text first: `text.split.passages` does).
+        """
+        return self.encode_parts([text])[0]
+
+    def encode_parts(self, parts: Sequence[str]) -> tuple[Tokens, list[int]]:
+        """Encodes consecutive pieces of one passage and tells where each ends: (tokens, token count after each piece).
+
+        The pieces of a bracketed text (`text.brackets`) are encoded so, to find their tokens again.
+        Raises TextError as `encode`.
+        """
+        import torch
+
+        cleaned, ids, ends = "", [], []
+        for part in parts:
+            piece = self._clean(part)
+            if cleaned.endswith(" "):
+                piece = piece.lstrip(" ")
+            cleaned += piece
+            ids += self.ids(piece)
+            ends.append(len(ids))
+        whole = "".join(parts)
+        if not is_sayable(cleaned) or not ids:
+            raise TextError(f"nothing to say in {_short(whole)}: give text with at least one letter or digit")
+        if len(ids) + 1 >= self.limit:
+            raise TextError(
+                f"{_short(whole)} is {len(ids) + 1} tokens, must be fewer than {self.limit}: "
+                "split it into shorter sentences"
+            )
+        return Tokens(text=cleaned, ids=torch.tensor([ids], dtype=torch.int64)), ends
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Ids back to cleaned text; [STOP] and [UNK] leave nothing."""
+        pieces = (self._encoder.id_to_token(identity) or "" for identity in ids if identity not in self._silent)
+        return "".join(" " if piece == SPACE else piece for piece in pieces)
+
+
+def _load(path: Path) -> tokenizers.Tokenizer:
+    import tokenizers
+
+    try:
+        return tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"no tokenizer at {path}: give the model's tokenizer JSON file", file=path) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"cannot read the tokenizer {path}: {error}", file=path) from error
+    except Exception as error:  # the library raises a bare Exception for bad JSON
+        raise ModelError(f"{path} is not a Hugging Face tokenizers file: {error}", file=path) from error
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
