@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .convert import Drop, Rule, Table, swap_last_two
+from tutortoietts.weights.convert import Drop, Rule, Table, swap_last_two
 
 __all__ = ["TABLES"]
 
@@ -23,7 +23,7 @@ def _rotary_frequencies(shape: torch.Size) -> Tensor:
 
 def _antialias(shape: torch.Size) -> Tensor:
     """(1, 1, 12), the filter of every activation of BigVGAN."""
-    from ..models.bigvgan import antialias_filter
+    from tutortoietts.models.bigvgan import antialias_filter
 
     return antialias_filter()[None, None]
 
@@ -83,6 +83,21 @@ _UNIVNET = Table(
     ),
 )
 
+_CLASSIFIER = Table(
+    rules=(
+        Rule("enc.init.0.{p}", "init.{p}"),
+        Rule("enc.res.{i}.in_layers.0.{p}", "res.{i}.norm1.{p}"),
+        Rule("enc.res.{i}.in_layers.2.{p}", "res.{i}.conv1.{p}"),
+        Rule("enc.res.{i}.out_layers.0.{p}", "res.{i}.norm2.{p}"),
+        Rule("enc.res.{i}.out_layers.3.{p}", "res.{i}.conv2.{p}"),
+        Rule("enc.res.{i}.op.{p}", "res.{i}.{p}"),
+        Rule("enc.final.0.{p}", "final_norm.{p}"),
+        Rule("enc.final.2.{p}", "final_conv.{p}"),
+        Rule("enc.attn.{i}.{a}.{p}", "attn.{i}.{a}.{p}"),
+        Rule("head.{p}", "head.{p}"),
+    )
+)
+
 _RANDOM_LATENT = Table(
     rules=(
         Rule("layers.5.{p}", "out.{p}"),
@@ -116,6 +131,43 @@ _AUTOREGRESSIVE = Table(
     drop=(Drop("gpt.h.{i}.attn.bias"), Drop("gpt.h.{i}.attn.masked_bias")),
 )
 
+_RESIDUAL = (
+    Rule("in_layers.0.{p}", "norm_in.{p}"),
+    Rule("in_layers.2.{p}", "conv_in.{p}"),
+    Rule("emb_layers.1.{p}", "embed.{p}"),
+    Rule("out_layers.0.{p}", "norm_out.{p}"),
+    Rule("out_layers.3.{p}", "conv_out.{p}"),
+)
+
+_ATTENTION = (
+    Rule("norm.{p}", "norm.{p}"),
+    Rule("qkv.{p}", "qkv.{p}"),
+    Rule("proj_out.{p}", "proj_out.{p}"),
+    Rule("relative_pos_embeddings.relative_attention_bias.weight", "bias.table.weight"),
+)
+
+
+def _under(rules: tuple[Rule, ...], theirs: str, ours: str) -> tuple[Rule, ...]:
+    """The same rules for a block that lies at these places."""
+    return tuple(Rule(f"{theirs}.{rule.theirs}", f"{ours}.{rule.ours}", rule.op) for rule in rules)
+
+
+_DIFFUSION = Table(
+    rules=(
+        *_under(_RESIDUAL, "layers.{i}", "layers.{i}"),
+        *_under(_RESIDUAL, "layers.{i}.resblk", "layers.{i}.resblk"),
+        *_under(_ATTENTION, "layers.{i}.attn", "layers.{i}.attn"),
+        *_under(_RESIDUAL, "conditioning_timestep_integrator.{i}.resblk", "integrator.{i}.resblk"),
+        *_under(_ATTENTION, "conditioning_timestep_integrator.{i}.attn", "integrator.{i}.attn"),
+        *_under(_ATTENTION, "{a}.{i}", "{a}.{i}"),
+        Rule("unconditioned_embedding", "unconditioned_embedding"),
+        Rule("out.0.{p}", "out_norm.{p}"),
+        Rule("out.2.{p}", "out_conv.{p}"),
+        Rule("{a}.{i}.{p}", "{a}.{i}.{p}"),
+        Rule("{a}.{p}", "{a}.{p}"),
+    )
+)
+
 _DVAE = Table(
     rules=(
         Rule("codebook.embed", "codebook", swap_last_two),
@@ -132,7 +184,8 @@ _DVAE = Table(
 TABLES: dict[str, Table] = {
     "autoregressive": _AUTOREGRESSIVE,
     "bigvgan": _BIGVGAN,
-    "classifier": Table(rules=(_SAME,)),
+    "classifier": _CLASSIFIER,
+    "diffusion": _DIFFUSION,
     "dvae": _DVAE,
     "hifigan": _HIFIGAN,
     "random_latent": _RANDOM_LATENT,

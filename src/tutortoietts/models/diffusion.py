@@ -1,0 +1,169 @@
+"""Latents to mel: estimates the noise in a mel (Ho et al. 2020, arXiv:2006.11239; variance as in arXiv:2102.09672).
+
+Once for an utterance: `conditioning` of the reference clips, `align` of the latents to mel frames. Each step, `forward`:
+    aligned -> integrator layers (know the step) -> joined with conv(x) -> diffusion layers -> residual blocks -> out
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tutortoietts.core.config import DiffusionConfig
+from tutortoietts.nn.blocks import AttentionBlock, group_norm
+
+__all__ = ["Diffusion"]
+
+_MAX_PERIOD = 10000.0
+
+
+class ResidualBlock(nn.Module):
+    """x (B, C, F), embedding of the step (B, C) -> (B, C, F). The last conv starts at zero."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm_in = group_norm(channels)
+        self.conv_in = nn.Conv1d(channels, channels, 1)
+        self.embed = nn.Linear(channels, 2 * channels)
+        self.norm_out = group_norm(channels)
+        self.conv_out = nn.Conv1d(channels, channels, 3, padding=1)
+        _zero(self.conv_out)
+
+    def forward(self, x: Tensor, embedding: Tensor, bias: Tensor | None = None) -> Tensor:
+        """`bias` is unused: it makes this interchangeable with a DiffusionLayer."""
+        y = self.conv_in(F.silu(self.norm_in(x)))
+        scale, shift = self.embed(F.silu(embedding)).unsqueeze(-1).chunk(2, dim=1)
+        y = torch.addcmul(shift, self.norm_out(y), 1 + scale)
+        return x + self.conv_out(F.silu(y))  # type: ignore[no-any-return]
+
+
+class DiffusionLayer(nn.Module):
+    """x (B, C, F), embedding of the step (B, C) -> (B, C, F): a residual block, then attention with relative bias."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.resblk = ResidualBlock(channels)
+        self.attn = AttentionBlock(channels, heads, relative=True)
+
+    def forward(self, x: Tensor, embedding: Tensor, bias: Tensor | None = None) -> Tensor:
+        return self.attn(self.resblk(x, embedding), bias)  # type: ignore[no-any-return]
+
+
+def _attention(count: int, channels: int, heads: int) -> list[nn.Module]:
+    return [AttentionBlock(channels, heads, relative=True) for _ in range(count)]
+
+
+class Diffusion(nn.Module):
+    """Noise estimate and variance for a mel normalised to -1..1."""
+
+    def __init__(self, cfg: DiffusionConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        width, heads, mels = cfg.model_channels, cfg.num_heads, cfg.in_channels
+        self.contextual_embedder = nn.Sequential(
+            nn.Conv1d(mels, width, 3, stride=2, padding=1),
+            nn.Conv1d(width, 2 * width, 3, stride=2, padding=1),
+            *_attention(cfg.contextual_embedder_blocks, 2 * width, heads),
+        )
+        self.latent_conditioner = nn.Sequential(
+            nn.Conv1d(cfg.in_latent_channels, width, 3, padding=1),
+            *_attention(cfg.latent_conditioner_blocks, width, heads),
+        )
+        self.code_embedding = nn.Embedding(cfg.in_tokens, width)
+        self.code_converter = nn.Sequential(*_attention(cfg.code_converter_blocks, width, heads))
+        self.code_norm = group_norm(width)
+        self.unconditioned_embedding = nn.Parameter(torch.randn(1, width, 1))
+        self.mel_head = nn.Conv1d(width, mels, 3, padding=1)
+
+        self.time_embed = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.integrator = nn.ModuleList(DiffusionLayer(width, heads) for _ in range(cfg.integrator_layers))
+        self.inp_block = nn.Conv1d(mels, width, 3, padding=1)
+        self.integrating_conv = nn.Conv1d(2 * width, width, 1)
+        self.layers = nn.ModuleList(
+            [
+                *(DiffusionLayer(width, heads) for _ in range(cfg.num_layers)),
+                *(ResidualBlock(width) for _ in range(cfg.head_residual_blocks)),
+            ]
+        )
+        self.out_norm = group_norm(width)
+        self.out_conv = nn.Conv1d(width, cfg.out_channels, 3, padding=1)
+        _zero(self.out_conv)
+
+    def conditioning(self, mels: Tensor) -> Tensor:
+        """Speaker scale and shift: mels (B, clips, 100, T) normalised -> (B, 2C), the mean over time and clips."""
+        batch, clips = mels.shape[:2]
+        seen = self.contextual_embedder(mels.flatten(0, 1)).mean(dim=-1)
+        return seen.view(batch, clips, -1).mean(dim=1)  # type: ignore[no-any-return]
+
+    def align(self, latents: Tensor, conditioning: Tensor, frames: int) -> Tensor:
+        """latents (B, S, D), conditioning (B, 2C) -> (B, C, frames), each latent repeated over its frames."""
+        return self._aligned(self.latent_conditioner(latents.transpose(1, 2)), conditioning, frames)
+
+    def align_codes(self, codes: Tensor, conditioning: Tensor, frames: int) -> Tensor:
+        """`align` for codes (B, S) int64, without latents: less exact, but trained into the public checkpoint."""
+        return self._aligned(self.code_converter(self.code_embedding(codes).transpose(1, 2)), conditioning, frames)
+
+    def _aligned(self, x: Tensor, conditioning: Tensor, frames: int) -> Tensor:
+        scale, shift = conditioning.to(x.dtype).unsqueeze(-1).chunk(2, dim=1)
+        return F.interpolate(torch.addcmul(shift, self.code_norm(x), 1 + scale), size=frames, mode="nearest")
+
+    def unconditioned(self, frames: int, batch: int = 1) -> Tensor:
+        """What stands for `aligned` where there is no conditioning: (batch, C, frames), a view."""
+        return self.unconditioned_embedding.expand(batch, -1, frames)
+
+    def regress(self, aligned: Tensor) -> Tensor:
+        """A first mel without diffusion: aligned (B, C, F) -> (B, 100, F), normalised to -1..1, float32."""
+        return self.mel_head(aligned).float()  # type: ignore[no-any-return]
+
+    def position_biases(self, frames: int) -> tuple[Tensor | None, ...]:
+        """For `forward`: the bias of every layer in the order used; it depends on the length only, not on the step."""
+        layers = [*self.integrator, *self.layers]
+        return tuple(
+            layer.attn.bias(frames) if isinstance(layer, DiffusionLayer) and layer.attn.bias is not None else None
+            for layer in layers
+        )
+
+    def embed_step(self, step: Tensor) -> Tensor:
+        """step (B,) int or float, 0..3999 -> (B, C)."""
+        half = self.cfg.model_channels // 2
+        ramp = torch.arange(half, device=step.device, dtype=torch.float32)
+        angles = step[:, None].float() * torch.exp(-math.log(_MAX_PERIOD) / half * ramp)
+        waves = torch.cat([angles.cos(), angles.sin()], dim=-1)
+        return self.time_embed(waves.to(self.inp_block.weight.dtype))  # type: ignore[no-any-return]
+
+    def integrate(self, aligned: Tensor, embedding: Tensor, biases: tuple[Tensor | None, ...] | None = None) -> Tensor:
+        """aligned (B, C, F), embedded step (B, C) -> (B, C, F). For `unconditioned` it is the same for all texts."""
+        for i, layer in enumerate(self.integrator):
+            aligned = layer(aligned, embedding, biases[i] if biases else None)
+        return aligned
+
+    def denoise(
+        self, x: Tensor, embedding: Tensor, integrated: Tensor, biases: tuple[Tensor | None, ...] | None = None
+    ) -> Tensor:
+        """The part of `forward` that sees x (B, 100, F) -> (B, 200, F) float32."""
+        y = self.inp_block(x.to(self.inp_block.weight.dtype))
+        y = self.integrating_conv(torch.cat([y, integrated.expand(y.shape[0], -1, -1)], dim=1))
+        for i, layer in enumerate(self.layers, start=len(self.integrator)):
+            y = layer(y, embedding, biases[i] if biases else None)
+        return self.out_conv(F.silu(self.out_norm(y))).float()  # type: ignore[no-any-return]
+
+    def forward(
+        self, x: Tensor, step: Tensor, aligned: Tensor | None, biases: tuple[Tensor | None, ...] | None = None
+    ) -> Tensor:
+        """x (B, 100, F) at trained step (B,), 0..3999, int or float -> (B, 200, F) float32: noise, then variance half.
+
+        aligned: (B, C, F), or None for the unconditional estimate; biases: `position_biases(F)`, if kept.
+        """
+        embedding = self.embed_step(step)
+        if aligned is None:
+            aligned = self.unconditioned(x.shape[-1], step.shape[0])
+        return self.denoise(x, embedding, self.integrate(aligned, embedding, biases), biases)
+
+
+def _zero(conv: nn.Conv1d) -> None:
+    nn.init.zeros_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
