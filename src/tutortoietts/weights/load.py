@@ -32,9 +32,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..core.errors import ModelError
-from .convert import convert
-from .tables import TABLES
+from tutortoietts.core.errors import ModelError
+from tutortoietts.weights.convert import convert
+from tutortoietts.weights.tables import TABLES
 
 __all__ = ["build", "cache_dir", "load_model", "load_state", "model_class", "save_state"]
 

@@ -1,0 +1,119 @@
+"""BigVGAN vocoder: HiFi-GAN's layout with periodic activations that are kept free of aliasing.
+
+Lee et al., "BigVGAN: A Universal Neural Vocoder with Large-Scale Training", 2022.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tutortoietts.core.config import BigVGANConfig
+
+__all__ = ["BigVGAN", "antialias_filter"]
+
+_TAPS = 12
+_EPSILON = 1e-9
+
+
+class BigVGAN(nn.Module):
+    """Mel (B, num_mels, F) -> waveform (B, 1, F * product of upsample_rates)."""
+
+    def __init__(self, config: BigVGANConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = [config.upsample_initial_channel >> level for level in range(len(config.upsample_rates) + 1)]
+        self.conv_pre = nn.Conv1d(config.num_mels, widths[0], 7, padding=3)
+        self.ups = nn.ModuleList(
+            nn.ConvTranspose1d(wide, narrow, size, stride=rate, padding=(size - rate) // 2)
+            for (wide, narrow), rate, size in zip(
+                pairwise(widths), config.upsample_rates, config.upsample_kernel_sizes, strict=True
+            )
+        )
+        shapes = list(zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True))
+        self.resblocks = nn.ModuleList(
+            _ResidualBlock(width, size, dilations) for width in widths[1:] for size, dilations in shapes
+        )
+        self.activation_post = _SnakeBeta(widths[-1])
+        self.conv_post = nn.Conv1d(widths[-1], 1, 7, padding=3, bias=config.use_bias_at_final)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """mel (B, num_mels, F), log scale -> (B, 1, L) in [-1, 1]."""
+        x = self.conv_pre(mel)
+        branches = len(self.config.resblock_kernel_sizes)
+        for level, up in enumerate(self.ups):
+            x = up(x)
+            outputs = [self.resblocks[level * branches + branch](x) for branch in range(branches)]
+            x = torch.stack(outputs).mean(dim=0)
+        x = self.conv_post(self.activation_post(x))
+        return torch.tanh(x) if self.config.use_tanh_at_final else x.clamp(-1.0, 1.0)
+
+
+class _ResidualBlock(nn.Module):
+    """(B, C, L) -> same: pairs of a dilated and a plain convolution, an activation before each."""
+
+    def __init__(self, width: int, size: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.dilated = nn.ModuleList(
+            nn.Conv1d(width, width, size, padding=(size - 1) * d // 2, dilation=d) for d in dilations
+        )
+        self.plain = nn.ModuleList(nn.Conv1d(width, width, size, padding=size // 2) for _ in dilations)
+        self.activations = nn.ModuleList(_SnakeBeta(width) for _ in range(2 * len(dilations)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for pair, (dilated, plain) in enumerate(zip(self.dilated, self.plain, strict=True)):
+            inner = dilated(self.activations[2 * pair](x))
+            x = x + plain(self.activations[2 * pair + 1](inner))
+        return x
+
+
+class _SnakeBeta(nn.Module):
+    """x + sin^2(x e^alpha) / e^beta at twice the rate, so that the harmonics it makes do not fold back."""
+
+    filter: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.zeros(width))
+        self.beta = nn.Parameter(torch.zeros(width))
+        self.register_buffer("filter", antialias_filter(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, L) -> same."""
+        taps = self.filter.to(x.dtype)
+        alpha, beta = self.alpha.exp()[:, None], self.beta.exp()[:, None]
+        x = _double(x, taps)
+        return _halve(x + torch.sin(x * alpha).square() / (beta + _EPSILON), taps)
+
+
+def antialias_filter() -> Tensor:
+    """(12,): low-pass at a quarter of the sample rate, transition 0.3: a sinc under a Kaiser window, of sum 1."""
+    cutoff, transition = 0.25, 0.3
+    attenuation = 2.285 * (_TAPS // 2 - 1) * torch.pi * 4 * transition + 7.95
+    window = torch.kaiser_window(
+        _TAPS, periodic=False, beta=0.1102 * (attenuation - 8.7), dtype=torch.float32, device="cpu"
+    )
+    time = torch.arange(-_TAPS // 2, _TAPS // 2, dtype=torch.float32, device="cpu") + 0.5
+    taps = window * torch.sinc(2 * cutoff * time)
+    return taps / taps.sum()
+
+
+def _double(x: Tensor, taps: Tensor) -> Tensor:
+    """(B, C, L) -> (B, C, 2 L): interpolation, edges replicated. Each output phase sees every second tap."""
+    batch, width, length = x.shape
+    padded = F.pad(x, (3, 3), mode="replicate").reshape(batch * width, 1, length + 6)
+    phases = torch.stack([taps[1::2].flip(0), taps[0::2].flip(0)])[:, None] * 2
+    out = F.conv1d(padded, phases)  # (B C, 2, L + 1): the first phase lags by one
+    both = torch.stack([out[:, 0, :length], out[:, 1, 1:]], dim=-1)
+    return both.reshape(batch, width, 2 * length)
+
+
+def _halve(x: Tensor, taps: Tensor) -> Tensor:
+    """(B, C, 2 L) -> (B, C, L): low-pass and keep every second sample, edges replicated."""
+    batch, width, length = x.shape
+    padded = F.pad(x, (_TAPS // 2 - 1, _TAPS // 2), mode="replicate").reshape(batch * width, 1, -1)
+    return F.conv1d(padded, taps[None, None], stride=2).view(batch, width, length // 2)

@@ -1,0 +1,55 @@
+"""Was this clip made by Tortoise? A small network over the raw waveform."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tutortoietts.core.config import ClassifierConfig
+from tutortoietts.nn.blocks import AttentionBlock, group_norm
+
+__all__ = ["Classifier"]
+
+
+class Classifier(nn.Module):
+    """Waveform (B, spec_dim, L) -> logits (B, classes); softmax of class 0 is the chance that Tortoise made it."""
+
+    def __init__(self, config: ClassifierConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, size = config.base_channels, config.kernel_size
+        self.init = nn.Conv1d(config.spec_dim, width, 3, padding=1)
+        self.res = nn.Sequential()
+        for _ in range(config.depth):
+            for _ in range(config.resnet_blocks):
+                self.res.append(_ResidualBlock(width, size))
+            self.res.append(nn.Conv1d(width, 2 * width, 5, stride=config.downsample_factor, padding=2))
+            width *= 2
+        self.final_norm = group_norm(width)
+        self.final_conv = nn.Conv1d(width, config.embedding_dim, 1)
+        self.attn = nn.Sequential(
+            *(AttentionBlock(config.embedding_dim, config.num_attn_heads) for _ in range(config.attn_blocks))
+        )
+        self.head = nn.Linear(config.embedding_dim, config.classes)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """clip (B, spec_dim, L), samples in [-1, 1] -> (B, classes)."""
+        x = self.res(self.init(clip))
+        x = self.attn(self.final_conv(F.silu(self.final_norm(x))))
+        logits: Tensor = self.head(x[:, :, 0])
+        return logits
+
+
+class _ResidualBlock(nn.Module):
+    """(B, C, L) -> same: twice GroupNorm, SiLU, convolution; the input added."""
+
+    def __init__(self, width: int, size: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = group_norm(width), group_norm(width)
+        self.conv1 = nn.Conv1d(width, width, size, padding=size // 2)
+        self.conv2 = nn.Conv1d(width, width, size, padding=size // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.conv1(F.silu(self.norm1(x)))
+        out: Tensor = x + self.conv2(F.silu(self.norm2(inner)))
+        return out

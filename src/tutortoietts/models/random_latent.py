@@ -1,0 +1,32 @@
+"""Voices from nowhere: normal noise to a speaker latent."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tutortoietts.core.config import RandomLatentConfig
+
+__all__ = ["RandomLatent"]
+
+
+class RandomLatent(nn.Module):
+    """Noise (B, C) -> latent (B, C).
+
+    The originals' equalised learning rate (weights times 0.1 / sqrt(C), biases times 0.1) and the gain of sqrt(2) after
+    each activation are folded into the weights when a checkpoint is converted.
+    """
+
+    def __init__(self, config: RandomLatentConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.hidden = nn.ModuleList(nn.Linear(config.channels, config.channels) for _ in range(config.layers))
+        self.out = nn.Linear(config.channels, config.channels)
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """noise (B, C), drawn from the standard normal distribution -> (B, C)."""
+        x = noise
+        for layer in self.hidden:
+            x = F.leaky_relu(layer(x), 0.2)
+        latent: Tensor = self.out(x)
+        return latent
