@@ -1,0 +1,1 @@
+"""The arrows of the design, one function each; `pipeline` alone chains them."""

@@ -1,0 +1,219 @@
+"""Decoding: golden greedy codes, cached equals uncached, rows do not depend on the batch, hidden states kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tutortoietts.core.config import AutoregressiveConfig
+from tutortoietts.core.errors import OptionError
+from tutortoietts.core.types import Codes
+from tutortoietts.engine.decode import DecodeRequest, decode, join_codes, latents_of
+from tutortoietts.engine.repair import repair_codes
+from tutortoietts.models.autoregressive import Autoregressive
+from tutortoietts.sampling.rows import row_generators
+from tutortoietts.sampling.tokens import TokenOptions
+from tutortoietts.weights.convert import convert
+
+GOLDEN = Path(__file__).resolve().parents[2].parent / "shared" / "golden" / "autoregressive.safetensors"
+CONFIG = AutoregressiveConfig(
+    layers=2,
+    model_dim=32,
+    heads=2,
+    max_text_tokens=40,
+    max_mel_tokens=60,
+    number_text_tokens=20,
+    start_text_token=20,
+    number_mel_codes=26,
+    start_mel_token=24,
+    stop_mel_token=25,
+    conditioning_blocks=1,
+)
+CALM = 3
+
+
+@pytest.fixture(scope="module")
+def model() -> Autoregressive:
+    """Random, but lively: its next code depends on the codes before, and it stops after a dozen codes or so."""
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        made = Autoregressive(CONFIG).eval().requires_grad_(False)
+        for parameter in made.parameters():
+            parameter += 0.08 * torch.randn_like(parameter)
+        made.mel_head.weight *= 2
+        made.mel_head.bias[CONFIG.stop_mel_token] += 0.5
+    return made
+
+
+def request(rows: int = 5, *, seed: int = 0, **changes) -> DecodeRequest:
+    usual = {
+        "speaker": torch.linspace(-1, 1, CONFIG.model_dim)[None],
+        "text": torch.tensor([[4, 9, 2, 7, 0]]),
+        "generators": row_generators(seed, rows),
+        "max_codes": 50,
+        "options": TokenOptions(temperature=1.0, top_p=0.95, repetition_penalty=1.1),
+        "calm_token": CALM,
+    }
+    return DecodeRequest(**{**usual, **changes})
+
+
+def run(model: Autoregressive, wanted: DecodeRequest) -> Codes:
+    return join_codes(list(decode(model, wanted)), CONFIG.stop_mel_token)
+
+
+@pytest.mark.skipif(not GOLDEN.is_file(), reason="the golden files of ../shared are absent")
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize(("name", "penalty", "stops"), [("greedy_codes", 2.0, False), ("greedy_plain", 1.0, True)])
+def test_golden_greedy_codes(cached: bool, name: str, penalty: float, stops: bool) -> None:
+    tensors = load_file(GOLDEN)
+    cfg = AutoregressiveConfig.from_dict(
+        {
+            "layers": 2,
+            "model_dim": 64,
+            "heads": 4,
+            "max_mel_tokens": 40,
+            "max_text_tokens": 30,
+            "number_text_tokens": 61,
+            "start_text_token": 61,
+            "number_mel_codes": 99,
+            "start_mel_token": 97,
+            "stop_mel_token": 98,
+        }
+    )
+    golden = Autoregressive(cfg).eval().requires_grad_(False)
+    state = {key.removeprefix("weight."): value for key, value in tensors.items() if key.startswith("weight.")}
+    golden.load_state_dict(convert("autoregressive", state))
+    theirs = tensors[f"output.{name}"][0].tolist()
+    wanted = DecodeRequest(
+        speaker=golden.conditioning(tensors["input.mel"]),
+        text=tensors["input.text"],
+        generators=row_generators(0, 3),
+        max_codes=len(theirs),
+        min_codes=0 if stops else len(theirs) - 1,
+        options=TokenOptions(top_k=1, repetition_penalty=penalty),
+        cached=cached,
+    )
+    for ours in run(golden, wanted).ids.tolist():
+        assert ours == theirs[: len(ours)]
+        assert len(ours) == len(theirs) or theirs[len(ours)] == cfg.stop_mel_token
+
+
+def test_the_model_of_these_tests_stops_at_different_lengths(model: Autoregressive) -> None:
+    lengths = run(model, request(24)).lengths.tolist()
+    assert len(set(lengths)) > 8 and min(lengths) < 12 and max(lengths) > 20
+
+
+def test_cached_equals_uncached(model: Autoregressive) -> None:
+    fast, slow = run(model, request(6)), run(model, request(6, cached=False))
+    assert torch.equal(fast.ids, slow.ids)
+    assert torch.equal(fast.lengths, slow.lengths)
+    torch.testing.assert_close(latents(model, fast), latents(model, slow))
+
+
+def latents(model: Autoregressive, codes: Codes) -> torch.Tensor:
+    return torch.cat([latents_of(model, request(), codes, row) for row in range(len(codes.ids))], dim=1)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize("every", [1, 5])
+def test_rows_do_not_depend_on_the_batch(model: Autoregressive, size: int, every: int) -> None:
+    whole, parts = run(model, request(7)), run(model, request(7, batch_size=size, check_every=every))
+    assert parts.ids.shape[0] == 7
+    width = int(whole.lengths.max())
+    assert torch.equal(whole.lengths, parts.lengths)
+    assert torch.equal(whole.ids[:, :width], parts.ids[:, :width])
+    torch.testing.assert_close(latents(model, whole), latents(model, parts))
+
+
+def test_seeds(model: Autoregressive) -> None:
+    first, again, other = (run(model, request(3, seed=seed)).ids for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert first.shape != other.shape or not torch.equal(first, other)
+    assert len({tuple(row.tolist()) for row in first}) == 3
+
+
+def test_rows_are_padded_with_stop_codes_and_never_hold_start_mel(model: Autoregressive) -> None:
+    codes = run(model, request(40, options=TokenOptions(temperature=5.0, top_k=0, top_p=1.0, repetition_penalty=1.0)))
+    assert (codes.ids != CONFIG.start_mel_token).all()
+    for ids, length in zip(codes.ids.tolist(), codes.lengths.tolist(), strict=True):
+        assert CONFIG.stop_mel_token not in ids[:length]
+        assert set(ids[length:]) <= {CONFIG.stop_mel_token}
+    assert torch.equal(codes.finished, codes.lengths < 50)
+
+
+@pytest.mark.parametrize("calm", [CALM, None])
+@pytest.mark.parametrize("rule", ["after_stop", "anywhere"])
+def test_hidden_states_are_those_of_a_second_pass(model: Autoregressive, calm: int | None, rule: str) -> None:
+    wanted = request(12, calm_token=calm, batch_size=5)
+    codes = run(model, wanted)
+    for row in range(12):
+        kept = latents_of(model, wanted, codes, row, rule)
+        forgotten = Codes(ids=codes.ids, lengths=codes.lengths, finished=codes.finished)
+        again = latents_of(model, wanted, forgotten, row, rule)
+        torch.testing.assert_close(kept, again, rtol=1e-4, atol=1e-5)
+        length = int(codes.lengths[row])
+        if rule == "after_stop":
+            assert kept.shape[1] == (length if calm is None else min(length + 8, 50))
+
+
+def test_a_stop_code_within_the_public_fading_end(model: Autoregressive) -> None:
+    """There the repair overwrites codes that were drawn, so hidden states must be computed again."""
+    big = AutoregressiveConfig(**{**CONFIG.to_dict(), "number_mel_codes": 300, "max_text_tokens": 40})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        public = Autoregressive(big).eval().requires_grad_(False)
+    wanted = request(2, max_codes=20, calm_token=83, min_codes=19)
+    codes = join_codes(list(decode(public, wanted)), 25)
+    ids = codes.ids.clone()
+    ids[:, 19] = 25
+    stopped = Codes(ids=ids, lengths=torch.tensor([19, 19]), finished=torch.tensor([True, True]), hidden=codes.hidden)
+    kept = latents_of(public, wanted, stopped, 0)
+    again = public(wanted.speaker, wanted.text, repair_codes(ids, 25, 83)[:1])[0]
+    torch.testing.assert_close(kept, again)
+    assert codes.hidden is not None and not torch.allclose(kept, codes.hidden[:1])
+
+
+def test_forced_length(model: Autoregressive) -> None:
+    codes = run(model, request(3, min_codes=29, max_codes=30))
+    assert codes.lengths.tolist() == [30, 30, 30] or set(codes.lengths.tolist()) <= {29, 30}
+    assert codes.ids.shape[1] == 30
+
+
+def test_steps_are_reported_and_can_stop_the_work(model: Autoregressive) -> None:
+    seen: list[int] = []
+
+    def stop(done: int, of: int) -> None:
+        seen.append(done)
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(decode(model, request(4, min_codes=40, on_step=stop, check_every=2)))
+    assert seen == [2, 4, 6]
+
+
+def test_bfloat16(model: Autoregressive) -> None:
+    half = Autoregressive(CONFIG).eval().requires_grad_(False)
+    half.load_state_dict(model.state_dict())
+    codes = run(half.bfloat16(), request(4))
+    assert codes.hidden is not None and codes.hidden.dtype == torch.bfloat16
+    kept = latents_of(half, request(4), codes, 0)
+    assert kept.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_codes": 61}, "max_mel_tokens is 61, outside 1..60"),
+        ({"max_codes": 0}, "max_mel_tokens is 0"),
+        ({"batch_size": 0}, "autoregressive_batch_size is 0"),
+        ({"generators": []}, "num_autoregressive_samples is 0"),
+        ({"min_codes": 50}, "min_codes is 50, outside 0..49"),
+    ],
+)
+def test_bad_requests_are_refused_before_work(model: Autoregressive, changes: dict, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        decode(model, request(**changes))
