@@ -27,14 +27,14 @@ class ConditioningEncoder(nn.Module):
 
     def __init__(self, mel_channels: int, dim: int, heads: int, blocks: int) -> None:
         super().__init__()
-        self.init = nn.Conv1d(mel_channels, dim, 1)
+        self.init = nn.Linear(mel_channels, dim)
         self.attn = nn.ModuleList(AttentionBlock(dim, heads) for _ in range(blocks))
 
     def forward(self, mel: Tensor) -> Tensor:
-        x = self.init(mel)
+        x = self.init(mel.transpose(1, 2))
         for block in self.attn:
             x = block(x)
-        return x[:, :, 0]  # type: ignore[no-any-return]
+        return x[:, 0]  # type: ignore[no-any-return]
 
 
 class Autoregressive(nn.Module):

@@ -35,8 +35,8 @@ class Classifier(nn.Module):
     def forward(self, clip: Tensor) -> Tensor:
         """clip (B, spec_dim, L), samples in [-1, 1] -> (B, classes)."""
         x = self.res(self.init(clip))
-        x = self.attn(self.final_conv(F.silu(self.final_norm(x))))
-        logits: Tensor = self.head(x[:, :, 0])
+        x = self.attn(self.final_conv(F.silu(self.final_norm(x))).transpose(1, 2).contiguous())
+        logits: Tensor = self.head(x[:, 0])
         return logits
 
 

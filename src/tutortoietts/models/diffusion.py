@@ -1,6 +1,6 @@
 """Latents to mel: estimates the noise in a mel (Ho et al. 2020, arXiv:2006.11239; variance as in arXiv:2102.09672).
 
-Once for an utterance: `conditioning` of the reference clips, `align` of the latents to mel frames. Each step, `forward`:
+Once for an utterance: `conditioning` of the reference clips, `align` of the latents to mel frames. Each step:
     aligned -> integrator layers (know the step) -> joined with conv(x) -> diffusion layers -> residual blocks -> out
 """
 
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tutortoietts.core.config import DiffusionConfig
-from tutortoietts.nn.blocks import AttentionBlock, group_norm
+from tutortoietts.nn.blocks import AttentionBlock, TimeConv, TimeGroupNorm
 
 __all__ = ["Diffusion"]
 
@@ -21,27 +21,27 @@ _MAX_PERIOD = 10000.0
 
 
 class ResidualBlock(nn.Module):
-    """x (B, C, F), embedding of the step (B, C) -> (B, C, F). The last conv starts at zero."""
+    """x (B, F, C), embedding of the step (B, C) -> (B, F, C). The last conv starts at zero."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm_in = group_norm(channels)
-        self.conv_in = nn.Conv1d(channels, channels, 1)
+        self.norm_in = TimeGroupNorm(channels)
+        self.conv_in = nn.Linear(channels, channels)
         self.embed = nn.Linear(channels, 2 * channels)
-        self.norm_out = group_norm(channels)
-        self.conv_out = nn.Conv1d(channels, channels, 3, padding=1)
+        self.norm_out = TimeGroupNorm(channels)
+        self.conv_out = TimeConv(channels, channels, 3)
         _zero(self.conv_out)
 
     def forward(self, x: Tensor, embedding: Tensor, bias: Tensor | None = None) -> Tensor:
         """`bias` is unused: it makes this interchangeable with a DiffusionLayer."""
         y = self.conv_in(F.silu(self.norm_in(x)))
-        scale, shift = self.embed(F.silu(embedding)).unsqueeze(-1).chunk(2, dim=1)
+        scale, shift = self.embed(F.silu(embedding)).unsqueeze(1).chunk(2, dim=-1)
         y = torch.addcmul(shift, self.norm_out(y), 1 + scale)
         return x + self.conv_out(F.silu(y))  # type: ignore[no-any-return]
 
 
 class DiffusionLayer(nn.Module):
-    """x (B, C, F), embedding of the step (B, C) -> (B, C, F): a residual block, then attention with relative bias."""
+    """x (B, F, C), embedding of the step (B, C) -> (B, F, C): a residual block, then attention with relative bias."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -64,51 +64,54 @@ class Diffusion(nn.Module):
         self.cfg = cfg
         width, heads, mels = cfg.model_channels, cfg.num_heads, cfg.in_channels
         self.contextual_embedder = nn.Sequential(
-            nn.Conv1d(mels, width, 3, stride=2, padding=1),
-            nn.Conv1d(width, 2 * width, 3, stride=2, padding=1),
+            TimeConv(mels, width, 3, stride=2),
+            TimeConv(width, 2 * width, 3, stride=2),
             *_attention(cfg.contextual_embedder_blocks, 2 * width, heads),
         )
         self.latent_conditioner = nn.Sequential(
-            nn.Conv1d(cfg.in_latent_channels, width, 3, padding=1),
+            TimeConv(cfg.in_latent_channels, width, 3),
             *_attention(cfg.latent_conditioner_blocks, width, heads),
         )
         self.code_embedding = nn.Embedding(cfg.in_tokens, width)
         self.code_converter = nn.Sequential(*_attention(cfg.code_converter_blocks, width, heads))
-        self.code_norm = group_norm(width)
+        self.code_norm = TimeGroupNorm(width)
         self.unconditioned_embedding = nn.Parameter(torch.randn(1, width, 1))
-        self.mel_head = nn.Conv1d(width, mels, 3, padding=1)
+        self.mel_head = TimeConv(width, mels, 3)
 
         self.time_embed = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.integrator = nn.ModuleList(DiffusionLayer(width, heads) for _ in range(cfg.integrator_layers))
-        self.inp_block = nn.Conv1d(mels, width, 3, padding=1)
-        self.integrating_conv = nn.Conv1d(2 * width, width, 1)
+        self.inp_block = TimeConv(mels, width, 3)
+        self.integrating_conv = nn.Linear(2 * width, width)
         self.layers = nn.ModuleList(
             [
                 *(DiffusionLayer(width, heads) for _ in range(cfg.num_layers)),
                 *(ResidualBlock(width) for _ in range(cfg.head_residual_blocks)),
             ]
         )
-        self.out_norm = group_norm(width)
-        self.out_conv = nn.Conv1d(width, cfg.out_channels, 3, padding=1)
+        self.out_norm = TimeGroupNorm(width)
+        self.out_conv = TimeConv(width, cfg.out_channels, 3)
         _zero(self.out_conv)
 
     def conditioning(self, mels: Tensor) -> Tensor:
         """Speaker scale and shift: mels (B, clips, 100, T) normalised -> (B, 2C), the mean over time and clips."""
         batch, clips = mels.shape[:2]
-        seen = self.contextual_embedder(mels.flatten(0, 1)).mean(dim=-1)
+        seen = self.contextual_embedder(mels.flatten(0, 1).transpose(1, 2)).mean(dim=1)
         return seen.view(batch, clips, -1).mean(dim=1)  # type: ignore[no-any-return]
 
     def align(self, latents: Tensor, conditioning: Tensor, frames: int) -> Tensor:
         """latents (B, S, D), conditioning (B, 2C) -> (B, C, frames), each latent repeated over its frames."""
-        return self._aligned(self.latent_conditioner(latents.transpose(1, 2)), conditioning, frames)
+        return self._aligned(self.latent_conditioner(latents), conditioning, frames)
 
     def align_codes(self, codes: Tensor, conditioning: Tensor, frames: int) -> Tensor:
         """`align` for codes (B, S) int64, without latents: less exact, but trained into the public checkpoint."""
-        return self._aligned(self.code_converter(self.code_embedding(codes).transpose(1, 2)), conditioning, frames)
+        return self._aligned(self.code_converter(self.code_embedding(codes)), conditioning, frames)
 
     def _aligned(self, x: Tensor, conditioning: Tensor, frames: int) -> Tensor:
-        scale, shift = conditioning.to(x.dtype).unsqueeze(-1).chunk(2, dim=1)
-        return F.interpolate(torch.addcmul(shift, self.code_norm(x), 1 + scale), size=frames, mode="nearest")
+        scale, shift = conditioning.to(x.dtype).unsqueeze(1).chunk(2, dim=-1)
+        x = torch.addcmul(shift, self.code_norm(x), 1 + scale)
+        index = torch.arange(x.shape[1], device=x.device, dtype=torch.float32)
+        index = F.interpolate(index[None, None], size=frames, mode="nearest")[0, 0].long()
+        return x.index_select(1, index).transpose(1, 2)
 
     def unconditioned(self, frames: int, batch: int = 1) -> Tensor:
         """What stands for `aligned` where there is no conditioning: (batch, C, frames), a view."""
@@ -116,7 +119,7 @@ class Diffusion(nn.Module):
 
     def regress(self, aligned: Tensor) -> Tensor:
         """A first mel without diffusion: aligned (B, C, F) -> (B, 100, F), normalised to -1..1, float32."""
-        return self.mel_head(aligned).float()  # type: ignore[no-any-return]
+        return self.mel_head(aligned.transpose(1, 2)).transpose(1, 2).float()  # type: ignore[no-any-return]
 
     def position_biases(self, frames: int) -> tuple[Tensor | None, ...]:
         """For `forward`: the bias of every layer in the order used; it depends on the length only, not on the step."""
@@ -135,20 +138,21 @@ class Diffusion(nn.Module):
         return self.time_embed(waves.to(self.inp_block.weight.dtype))  # type: ignore[no-any-return]
 
     def integrate(self, aligned: Tensor, embedding: Tensor, biases: tuple[Tensor | None, ...] | None = None) -> Tensor:
-        """aligned (B, C, F), embedded step (B, C) -> (B, C, F). For `unconditioned` it is the same for all texts."""
+        """aligned (B, C, F), embedded step (B, C) -> (B, F, C). For `unconditioned` it is the same for all texts."""
+        y = aligned.transpose(1, 2)
         for i, layer in enumerate(self.integrator):
-            aligned = layer(aligned, embedding, biases[i] if biases else None)
-        return aligned
+            y = layer(y, embedding, biases[i] if biases else None)
+        return y
 
     def denoise(
         self, x: Tensor, embedding: Tensor, integrated: Tensor, biases: tuple[Tensor | None, ...] | None = None
     ) -> Tensor:
-        """The part of `forward` that sees x (B, 100, F) -> (B, 200, F) float32."""
-        y = self.inp_block(x.to(self.inp_block.weight.dtype))
-        y = self.integrating_conv(torch.cat([y, integrated.expand(y.shape[0], -1, -1)], dim=1))
+        """The part of `forward` that sees x: x (B, 100, F), integrated (B or 1, F, C) -> (B, 200, F) float32."""
+        y = self.inp_block(x.transpose(1, 2).to(self.inp_block.weight.dtype))
+        y = self.integrating_conv(torch.cat([y, integrated.expand(y.shape[0], -1, -1)], dim=-1))
         for i, layer in enumerate(self.layers, start=len(self.integrator)):
             y = layer(y, embedding, biases[i] if biases else None)
-        return self.out_conv(F.silu(self.out_norm(y))).float()  # type: ignore[no-any-return]
+        return self.out_conv(F.silu(self.out_norm(y))).transpose(1, 2).float()  # type: ignore[no-any-return]
 
     def forward(
         self, x: Tensor, step: Tensor, aligned: Tensor | None, biases: tuple[Tensor | None, ...] | None = None
@@ -163,7 +167,6 @@ class Diffusion(nn.Module):
         return self.denoise(x, embedding, self.integrate(aligned, embedding, biases), biases)
 
 
-def _zero(conv: nn.Conv1d) -> None:
-    nn.init.zeros_(conv.weight)
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
+def _zero(layer: nn.Linear) -> None:
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)

@@ -1,26 +1,67 @@
-"""Blocks over (B, C, T) that several models share: group normalisation and self-attention over time."""
+"""Blocks over time that several models share.
+
+They work on (B, T, C), channels last, so that every convolution is one matrix product (`nn.Linear`): in bfloat16 on a
+CPU that is 2 to 8 times faster than torch's convolutions, and what quantises a Linear quantises these too.
+"""
 
 from __future__ import annotations
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tutortoietts.nn.attention import attend
 
-__all__ = ["AttentionBlock", "RelativeBias", "group_norm"]
+__all__ = ["AttentionBlock", "RelativeBias", "TimeConv", "TimeGroupNorm", "group_norm"]
 
 _BUCKETS = 32
 _MAX_DISTANCE = 64
+_NATIVE_GROUP = 32  # channels a group from which the channels-last kernel is the faster one
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """32 groups; 16 up to 64 channels, 8 up to 16; halved until they divide. torch's kernel computes in float32."""
+    """For (B, C, T). 32 groups; 16 up to 64 channels, 8 up to 16; halved until they divide."""
+    return nn.GroupNorm(_groups(channels), channels)
+
+
+def _groups(channels: int) -> int:
     groups = 8 if channels <= 16 else 16 if channels <= 64 else 32
     while channels % groups:
         groups //= 2
-    return nn.GroupNorm(groups, channels)
+    return groups
+
+
+class TimeGroupNorm(nn.GroupNorm):
+    """x (B, T, C) -> (B, T, C): normalised over time and the channels of a group, in float32 inside torch's kernel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(_groups(channels), channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        turned = x.transpose(1, 2)
+        if x.device.type == "cpu" and self.num_channels >= _NATIVE_GROUP * self.num_groups:
+            return super().forward(turned.unsqueeze(2)).squeeze(2).transpose(1, 2)  # the channels-last kernel: no copy
+        return super().forward(turned).transpose(1, 2).contiguous()
+
+
+class TimeConv(nn.Linear):
+    """x (B, T, C) -> (B, T / stride, C'): a convolution over time with zero padding of kernel_size // 2.
+
+    weight (C', kernel_size * C): tap after tap; from a Conv1d's by ``weight.permute(0, 2, 1).flatten(1)``.
+    """
+
+    def __init__(self, channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> None:
+        super().__init__(kernel_size * channels, out_channels)
+        self.kernel_size, self.stride = kernel_size, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        side, last = self.kernel_size // 2, x.shape[1] - 1
+        padded = F.pad(x, (0, 0, side, side))
+        last -= last % self.stride
+        taps = [padded[:, tap : tap + last + 1 : self.stride] for tap in range(self.kernel_size)]
+        return super().forward(torch.cat(taps, dim=-1))
 
 
 class RelativeBias(nn.Module):
@@ -53,27 +94,27 @@ def _bucket(distance: Tensor) -> Tensor:
 
 
 class AttentionBlock(nn.Module):
-    """x (B, C, T) -> (B, C, T): GroupNorm, 1x1 convs around multi-head attention over time, and the input added.
+    """x (B, T, C) -> (B, T, C): GroupNorm, multi-head attention over time between two Linears, and the input added.
 
-    relative: with a `RelativeBias`. The last conv starts at zero, so an untrained block changes nothing.
+    relative: with a `RelativeBias`. The last Linear starts at zero, so an untrained block changes nothing.
     """
 
     def __init__(self, channels: int, heads: int, *, relative: bool = False) -> None:
         super().__init__()
         self.heads = heads
-        self.norm = group_norm(channels)
-        self.qkv = nn.Conv1d(channels, 3 * channels, 1)
-        self.proj_out = nn.Conv1d(channels, channels, 1)
+        self.norm = TimeGroupNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj_out = nn.Linear(channels, channels)
         self.bias = RelativeBias(heads, math.sqrt(channels / heads)) if relative else None
         nn.init.zeros_(self.proj_out.weight)
-        nn.init.zeros_(self.proj_out.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.proj_out.bias)
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """bias: this block's own `self.bias(T)`, where the caller already has it."""
-        batch, channels, length = x.shape
+        batch, length, channels = x.shape
         if bias is None and self.bias is not None:
             bias = self.bias(length)
-        qkv = self.qkv(self.norm(x)).view(batch, self.heads, -1, length)  # for each head [q | k | v]
-        q, k, v = qkv.transpose(2, 3).chunk(3, dim=3)
+        qkv = self.qkv(self.norm(x)).view(batch, length, self.heads, 3, -1)  # for each head [q | k | v]
+        q, k, v = qkv.permute(3, 0, 2, 1, 4)
         y = attend(q, k, v, mask=None if bias is None else bias.to(q.dtype))
-        return x + self.proj_out(y.transpose(2, 3).reshape(batch, channels, length))  # type: ignore[no-any-return]
+        return x + self.proj_out(y.transpose(1, 2).reshape(batch, length, channels))  # type: ignore[no-any-return]

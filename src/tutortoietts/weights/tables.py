@@ -39,6 +39,26 @@ def _equalised_bias(bias: Tensor) -> Tensor:
 
 _SAME = Rule("{rest}", "{rest}")  # for modules that keep the original names; the strict load refuses strangers
 
+
+def _conv_as_linear(weight: Tensor) -> Tensor:
+    """(out, in, taps) of a Conv1d -> (out, taps * in) of a TimeConv; of one tap: of a Linear."""
+    return weight.permute(0, 2, 1).flatten(1)
+
+
+def _under(rules: tuple[Rule, ...], theirs: str, ours: str) -> tuple[Rule, ...]:
+    """The same rules for a block that lies at these places."""
+    return tuple(Rule(f"{theirs}.{rule.theirs}", f"{ours}.{rule.ours}", rule.op) for rule in rules)
+
+
+_ATTENTION = (
+    Rule("norm.{p}", "norm.{p}"),
+    Rule("qkv.weight", "qkv.weight", _conv_as_linear),
+    Rule("qkv.bias", "qkv.bias"),
+    Rule("proj_out.weight", "proj_out.weight", _conv_as_linear),
+    Rule("proj_out.bias", "proj_out.bias"),
+    Rule("relative_pos_embeddings.relative_attention_bias.weight", "bias.table.weight"),
+)
+
 _HIFIGAN_BODY = (
     Rule("conv_pre.{p}", "conv_pre.{p}"),
     Rule("conv_post.{p}", "conv_post.{p}"),
@@ -93,7 +113,7 @@ _CLASSIFIER = Table(
         Rule("enc.res.{i}.op.{p}", "res.{i}.{p}"),
         Rule("enc.final.0.{p}", "final_norm.{p}"),
         Rule("enc.final.2.{p}", "final_conv.{p}"),
-        Rule("enc.attn.{i}.{a}.{p}", "attn.{i}.{a}.{p}"),
+        *_under(_ATTENTION, "enc.attn.{i}", "attn.{i}"),
         Rule("head.{p}", "head.{p}"),
     )
 )
@@ -125,7 +145,9 @@ _AUTOREGRESSIVE = Table(
         *_GPT2_BLOCK,
         Rule("mel_pos_embedding.emb.weight", "mel_pos_embedding.weight"),
         Rule("text_pos_embedding.emb.weight", "text_pos_embedding.weight"),
-        Rule("conditioning_encoder.{rest}", "conditioning_encoder.{rest}"),
+        Rule("conditioning_encoder.init.weight", "conditioning_encoder.init.weight", _conv_as_linear),
+        Rule("conditioning_encoder.init.bias", "conditioning_encoder.init.bias"),
+        *_under(_ATTENTION, "conditioning_encoder.attn.{i}", "conditioning_encoder.attn.{i}"),
         Rule("{a}.{p}", "{a}.{p}"),
     ),
     drop=(Drop("gpt.h.{i}.attn.bias"), Drop("gpt.h.{i}.attn.masked_bias")),
@@ -133,23 +155,18 @@ _AUTOREGRESSIVE = Table(
 
 _RESIDUAL = (
     Rule("in_layers.0.{p}", "norm_in.{p}"),
-    Rule("in_layers.2.{p}", "conv_in.{p}"),
+    Rule("in_layers.2.weight", "conv_in.weight", _conv_as_linear),
+    Rule("in_layers.2.bias", "conv_in.bias"),
     Rule("emb_layers.1.{p}", "embed.{p}"),
     Rule("out_layers.0.{p}", "norm_out.{p}"),
-    Rule("out_layers.3.{p}", "conv_out.{p}"),
-)
-
-_ATTENTION = (
-    Rule("norm.{p}", "norm.{p}"),
-    Rule("qkv.{p}", "qkv.{p}"),
-    Rule("proj_out.{p}", "proj_out.{p}"),
-    Rule("relative_pos_embeddings.relative_attention_bias.weight", "bias.table.weight"),
+    Rule("out_layers.3.weight", "conv_out.weight", _conv_as_linear),
+    Rule("out_layers.3.bias", "conv_out.bias"),
 )
 
 
-def _under(rules: tuple[Rule, ...], theirs: str, ours: str) -> tuple[Rule, ...]:
-    """The same rules for a block that lies at these places."""
-    return tuple(Rule(f"{theirs}.{rule.theirs}", f"{ours}.{rule.ours}", rule.op) for rule in rules)
+def _conv(theirs: str, ours: str) -> tuple[Rule, Rule]:
+    """A Conv1d of theirs that is a TimeConv or Linear of ours."""
+    return Rule(f"{theirs}.weight", f"{ours}.weight", _conv_as_linear), Rule(f"{theirs}.bias", f"{ours}.bias")
 
 
 _DIFFUSION = Table(
@@ -159,12 +176,20 @@ _DIFFUSION = Table(
         *_under(_ATTENTION, "layers.{i}.attn", "layers.{i}.attn"),
         *_under(_RESIDUAL, "conditioning_timestep_integrator.{i}.resblk", "integrator.{i}.resblk"),
         *_under(_ATTENTION, "conditioning_timestep_integrator.{i}.attn", "integrator.{i}.attn"),
-        *_under(_ATTENTION, "{a}.{i}", "{a}.{i}"),
-        Rule("unconditioned_embedding", "unconditioned_embedding"),
+        *_under(_ATTENTION, "contextual_embedder.{i}", "contextual_embedder.{i}"),
+        *_under(_ATTENTION, "latent_conditioner.{i}", "latent_conditioner.{i}"),
+        *_under(_ATTENTION, "code_converter.{i}", "code_converter.{i}"),
+        *_conv("contextual_embedder.{i}", "contextual_embedder.{i}"),
+        *_conv("latent_conditioner.0", "latent_conditioner.0"),
+        *_conv("inp_block", "inp_block"),
+        *_conv("integrating_conv", "integrating_conv"),
+        *_conv("mel_head", "mel_head"),
+        *_conv("out.2", "out_conv"),
         Rule("out.0.{p}", "out_norm.{p}"),
-        Rule("out.2.{p}", "out_conv.{p}"),
-        Rule("{a}.{i}.{p}", "{a}.{i}.{p}"),
-        Rule("{a}.{p}", "{a}.{p}"),
+        Rule("time_embed.{i}.{p}", "time_embed.{i}.{p}"),
+        Rule("code_embedding.weight", "code_embedding.weight"),
+        Rule("code_norm.{p}", "code_norm.{p}"),
+        Rule("unconditioned_embedding", "unconditioned_embedding"),
     )
 )
 
