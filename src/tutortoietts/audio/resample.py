@@ -36,10 +36,10 @@ def resample_sinc(wav: Tensor, source: int, target: int) -> Tensor:
     if up > MAX_PHASES:
         raise OptionError(f"{source} to {target} Hz needs {up} filter phases, limit {MAX_PHASES}: use soxr instead")
     wav = wav.to(torch.float32)
-    if down == up:
+    samples = wav.shape[-1]
+    if down == up or samples == 0:
         return wav
     kernel, reach = _kernel(down, up, str(wav.device))
-    samples = wav.shape[-1]
     wanted = -(-samples * up // down)
     flat = functional.pad(wav.reshape(-1, 1, samples), (reach, reach + down))
     phases = functional.conv1d(flat, kernel, stride=down)  # (rows, up, blocks)
