@@ -204,6 +204,27 @@ def test_bfloat16(model: Autoregressive) -> None:
     assert kept.isfinite().all()
 
 
+def test_out_of_memory_halves_the_batch_and_loses_nothing(
+    model: Autoregressive, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = run(model, request(7))
+    allocate = model.allocate_cache
+
+    def little(rows: int, max_len: int):
+        if rows > 2:
+            raise torch.OutOfMemoryError("no room")
+        return allocate(rows, max_len)
+
+    monkeypatch.setattr(model, "allocate_cache", little)
+    batches = list(decode(model, request(7)))
+    assert [len(batch.ids) for batch in batches] == [2, 2, 2, 1]
+    assert torch.equal(join_codes(batches, CONFIG.stop_mel_token).lengths, whole.lengths)
+    assert "going on with 4" in caplog.text and "going on with 2" in caplog.text
+    monkeypatch.setattr(model, "allocate_cache", lambda rows, max_len: (_ for _ in ()).throw(RuntimeError("other")))
+    with pytest.raises(RuntimeError, match="other"):
+        list(decode(model, request(7)))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

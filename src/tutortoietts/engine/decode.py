@@ -7,6 +7,7 @@ codes; rows that are done leave the batch. `cached=False` is the slow oracle: th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.types import Codes
+from tutortoietts.engine.memory import is_out_of_memory
 from tutortoietts.engine.repair import CALM_RUN, latent_count, repair_codes, tail_codes
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.nn.kv_cache import KVCache
@@ -23,6 +25,7 @@ from tutortoietts.sampling.tokens import TokenOptions, draw, filtered, uniforms
 
 __all__ = ["DecodeRequest", "decode", "join_codes", "latents_of"]
 
+_log = logging.getLogger(__name__)
 _PLACEHOLDER = 1  # the id the originals' prefix has in the history that the repetition penalty sees
 
 
@@ -62,19 +65,31 @@ class DecodeRequest:
 def decode(model: Autoregressive, request: DecodeRequest) -> Iterator[Codes]:
     """All candidates in batches of at most `batch_size`, with their hidden states; as many rows as generators.
 
-    Closing the iterator frees the cache. Raises OptionError before any work if the request does not fit the model.
+    Closing the iterator frees the cache. Out of memory, it goes on with half as many at once; finished ones are kept.
+    Raises OptionError before any work if the request does not fit the model.
     """
     request.check(model)
     return _batches(model, request)
 
 
 def _batches(model: Autoregressive, request: DecodeRequest) -> Iterator[Codes]:
-    rows = len(request.generators)
-    size = min(request.batch_size, rows)
-    trunk = (_CachedTrunk if request.cached else _WholeTrunk)(model, request, size)
-    for start in range(0, rows, size):
-        chosen = request.generators[start : start + size]
-        yield _Batch(model, request, chosen, trunk).run()
+    drawn = uniforms(request.generators, request.max_codes)
+    size = min(request.batch_size, len(drawn))
+    trunk: _CachedTrunk | _WholeTrunk | None = None
+    start = 0
+    while start < len(drawn):
+        try:
+            trunk = trunk or (_CachedTrunk if request.cached else _WholeTrunk)(model, request, size)
+            codes = _Batch(model, request, drawn[start : start + size], trunk).run()
+        except (RuntimeError, MemoryError) as error:
+            if size == 1 or not is_out_of_memory(error):
+                raise
+            trunk = None
+            size = (size + 1) // 2
+            _log.warning("out of memory: going on with %d candidates at once", size)
+        else:
+            yield codes
+            start += size
 
 
 class _CachedTrunk:
@@ -127,10 +142,10 @@ class _Batch:
         self,
         model: Autoregressive,
         request: DecodeRequest,
-        generators: Sequence[torch.Generator],
+        uniforms: Tensor,
         trunk: _CachedTrunk | _WholeTrunk,
     ) -> None:
-        cfg, rows, steps = model.cfg, len(generators), request.max_codes
+        cfg, rows, steps = model.cfg, len(uniforms), request.max_codes
         weight = model.mel_head.weight
         device = weight.device
         self.model, self.request, self.trunk = model, request, trunk
@@ -139,7 +154,7 @@ class _Batch:
         self.extra = 0 if request.calm_token is None else CALM_RUN
         calm = self.stop if request.calm_token is None else request.calm_token
         self.tail = tail_codes(steps, calm, device)
-        self.uniforms = uniforms(generators, steps, device)
+        self.uniforms = uniforms.to(device)
         self.codes = torch.full((rows, steps), self.stop, dtype=torch.int64, device=device)
         self.hidden = torch.empty((rows, steps, cfg.model_dim), dtype=weight.dtype, device=device)
         self.lengths = torch.full((rows,), steps, dtype=torch.int64, device=device)
