@@ -193,6 +193,31 @@ _DIFFUSION = Table(
     )
 )
 
+
+def _rotary_encoder(theirs: str, ours: str, wrap: str) -> tuple[Rule, ...]:
+    """Attention and feed-forward by turns; `wrap` is what lies between a layer and its weights."""
+    layer, own = f"{theirs}.attn_layers.layers.{{i}}", f"{ours}.layers.{{i}}"
+    qkv = (f"{layer}.1.{wrap}to_q.weight", f"{layer}.1.{wrap}to_k.weight", f"{layer}.1.{wrap}to_v.weight")
+    return (
+        Rule(f"{layer}.0.0.g", f"{own}.norm.weight"),
+        Rule(qkv, f"{own}.qkv.weight"),
+        Rule(f"{layer}.1.{wrap}to_out.{{p}}", f"{own}.out.{{p}}"),
+        Rule(f"{layer}.1.{wrap}net.0.proj.{{p}}", f"{own}.widen.{{p}}"),
+        Rule(f"{layer}.1.{wrap}net.3.{{p}}", f"{own}.narrow.{{p}}"),
+        Rule(f"{theirs}.norm.{{p}}", f"{ours}.norm.{{p}}"),
+    )
+
+
+_CLVP = Table(
+    rules=(
+        *_rotary_encoder("text_transformer.transformer", "text_encoder", "wrap."),
+        *_rotary_encoder("speech_transformer.transformer", "speech_encoder", "wrap."),
+        Rule("temperature", "temperature"),
+        Rule("{a}.weight", "{a}.weight"),
+    ),
+    drop=(Drop("{a}.transformer.attn_layers.rotary_pos_emb.inv_freq", _rotary_frequencies),),
+)
+
 _DVAE = Table(
     rules=(
         Rule("codebook.embed", "codebook", swap_last_two),
@@ -210,6 +235,7 @@ TABLES: dict[str, Table] = {
     "autoregressive": _AUTOREGRESSIVE,
     "bigvgan": _BIGVGAN,
     "classifier": _CLASSIFIER,
+    "clvp": _CLVP,
     "diffusion": _DIFFUSION,
     "dvae": _DVAE,
     "hifigan": _HIFIGAN,
