@@ -1,4 +1,8 @@
-"""Attention: the only place that chooses a kernel. Today that is torch's scaled_dot_product_attention everywhere."""
+"""Attention: the only place that chooses a kernel.
+
+torch's scaled_dot_product_attention, but for training with a learned bias: its fused kernels have no gradient for a mask,
+and what it does instead is slower than the plain formula.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, causa
     q (B, H, S, E), k and v (B, H, K, E) -> (B, H, S, E). mask broadcasts to (B, H, S, K): bool (True may be seen) or
     added to the scores. causal: query i sees keys 0..i, for S = K only. The softmax is accumulated in float32.
     """
+    if mask is not None and mask.requires_grad:
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+        return (scores + mask).softmax(dim=-1).to(v.dtype) @ v
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
 
 
