@@ -53,7 +53,7 @@ def fetch(
         except FetchError:
             raise
         except Exception as error:  # each client version has its own errors; all of them mean: not from this source
-            reasons.append(f"{source}: {_first_line(error)}")
+            reasons.append(_first_line(error))
         else:
             verify(file, path)
             return path
@@ -180,9 +180,10 @@ def _not_had(file: PublicFile, models_dir: str | os.PathLike[str] | None, reason
     folder = models_dir or os.environ.get("TORTOISE_MODELS_DIR")
     place = folder or "a folder that --models-dir or TORTOISE_MODELS_DIR names"
     name = file.local_names[0]
+    why = "; ".join(dict.fromkeys(reasons))
     return FetchError(
-        f"{name} ({file.name}, {file.megabytes:g} MB) is not on this machine and cannot be downloaded: "
-        f"{'; '.join(reasons)}. Get it elsewhere from {file.sources[0]} and put it into {place} as {name}",
+        f"{name} ({file.name}, {file.megabytes:g} MB) is not on this machine and cannot be downloaded: {why}. "
+        f"Get it elsewhere from {file.sources[0]} and put it into {place} as {name}",
         file=name,
     )
 

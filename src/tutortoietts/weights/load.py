@@ -4,7 +4,7 @@
         ``path`` is a public checkpoint (.pth, .pt, .bin pickle or .safetensors with the original keys), one file of
         ours (.safetensors with our keys) or a model directory (ours; its file ``name`` or the usual one of that kind).
         A pickle is converted once to safetensors in the user's cache; ``cache=False`` leaves the cache alone.
-    load_state(path, nested=None) -> {key: tensor} on the CPU, as the file has it
+    load_state, load_tensor: see ``weights.read``
     build(module_factory, state, device, dtype, *, file=None) -> module from a state with our keys
     save_state(path, state, *, kind=None, dtype=None) -> safetensors with our keys, written atomically
     model_class(kind) -> the class; its one argument is its config
@@ -21,22 +21,22 @@ import hashlib
 import logging
 import os
 import tempfile
-import warnings
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tutortoietts.core.errors import ModelError
 from tutortoietts.weights.convert import convert
+from tutortoietts.weights.read import is_ours, load_state, load_tensor, stored_elements
 from tutortoietts.weights.tables import TABLES
 
-__all__ = ["build", "cache_dir", "load_model", "load_state", "model_class", "save_state"]
+__all__ = ["build", "cache_dir", "load_model", "load_state", "load_tensor", "model_class", "save_state"]
 
 _log = logging.getLogger(__name__)
 _CONVERSION = 1  # raise it when a table changes: older files in the cache are then not used
@@ -111,22 +111,9 @@ def build(
     placed = {key: _placed(tensor, torch.device(device), dtype) for key, tensor in state.items()}
     module.load_state_dict(placed, strict=True, assign=True)
     for key, constant in module.named_buffers():
-        if constant.is_meta:
+        if constant.is_meta and key not in placed:
             raise ModelError(f"constant {key} of {type(module).__name__} was made without a device", file=file, key=key)
     return module.to(device).eval().requires_grad_(False)
-
-
-def load_state(path: str | os.PathLike[str], nested: str | None = None) -> dict[str, Tensor]:
-    """All tensors of a file, on the CPU. nested: the entry of a pickled checkpoint that holds them, if it has one.
-
-    Raises ModelError if the file is absent, truncated, not a checkpoint, or holds anything but plain tensors.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ModelError(f"{path}: there is no such file", file=path)
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    return _tensors_only(_read_pickle(path), nested, path)
 
 
 def save_state(
@@ -164,13 +151,13 @@ def _our_state(kind: str, path: Path, expected: Mapping[str, torch.Size], cache:
     """The state under our keys, from a single file of either sort."""
     if path.suffix == ".safetensors":
         state = load_state(path)
-        if _is_ours(path) or state.keys() == expected.keys():
+        if is_ours(path) or _shapes(state) == dict(expected):
             return state
         return convert(kind, state, expected=expected, file=path)
     target = _cached_name(kind, path) if cache else None
     if target is not None and target.is_file():
         try:
-            return _checked(_read_safetensors(target), expected)
+            return _checked(load_state(target), expected)
         except ModelError as error:
             _log.warning("converting %s again: %s", path.name, error)
     nested = TABLES[kind].nested if kind in TABLES else None
@@ -182,11 +169,15 @@ def _our_state(kind: str, path: Path, expected: Mapping[str, torch.Size], cache:
 
 def _expected(factory: Callable[[], nn.Module]) -> dict[str, torch.Size]:
     with torch.device("meta"):
-        return {key: tensor.shape for key, tensor in factory().state_dict().items()}
+        return _shapes(factory().state_dict())
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {key: tensor.shape for key, tensor in state.items()}
 
 
 def _checked(state: dict[str, Tensor], expected: Mapping[str, torch.Size]) -> dict[str, Tensor]:
-    if {key: tensor.shape for key, tensor in state.items()} != dict(expected):
+    if _shapes(state) != dict(expected):
         raise ModelError("the file in the cache belongs to another configuration")
     return state
 
@@ -219,7 +210,7 @@ def _writable(state: Mapping[str, Tensor], dtype: torch.dtype | None) -> dict[st
     taken: set[int] = set()
     for key, tensor in state.items():
         kept = tensor.detach().to("cpu", dtype if dtype and tensor.is_floating_point() else tensor.dtype).contiguous()
-        if kept.numel() < _stored(kept) or kept.data_ptr() in taken:
+        if kept.numel() < stored_elements(kept) or kept.data_ptr() in taken:
             kept = kept.clone()
         taken.add(kept.data_ptr())
         ready[key] = kept
@@ -244,58 +235,3 @@ def _check_strict(own: Mapping[str, Tensor], state: Mapping[str, Tensor], file: 
                 file=file,
                 key=key,
             )
-
-
-def _is_ours(path: Path) -> bool:
-    with safe_open(path, "pt") as file:
-        return "tutortoietts" in (file.metadata() or {})
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, "pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{path}: not a whole safetensors file ({error})", file=path) from error
-
-
-def _read_pickle(path: Path) -> object:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's advice on storages and formats is not the user's business
-            loaded: object = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
-    except Exception as error:  # a damaged or hostile pickle can fail in any way; all of them mean the same here
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise ModelError(
-            f"{path}: not a checkpoint of plain tensors (truncated, damaged, or a pickle with code in it, which is "
-            f"never run): {reason}",
-            file=path,
-        ) from error
-    return loaded
-
-
-def _is_zip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == b"PK\x03\x04"
-
-
-def _tensors_only(loaded: object, nested: str | None, path: Path) -> dict[str, Tensor]:
-    if nested is not None and isinstance(loaded, Mapping) and isinstance(loaded.get(nested), Mapping):
-        loaded = loaded[nested]
-    if not isinstance(loaded, Mapping):
-        raise ModelError(f"{path}: holds a {type(loaded).__name__}, not tensors by name", file=path)
-    state: dict[str, Tensor] = {}
-    for key, value in loaded.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise ModelError(
-                f"{path}: entry {key!s} is a {type(value).__name__}, not a tensor", file=path, key=str(key)
-            )
-        if value.layout is not torch.strided or value.is_quantized or value.numel() > _stored(value):
-            raise ModelError(f"{path}: entry {key} is not a plain dense tensor", file=path, key=key)
-        state[key] = value.detach()
-    return state
-
-
-def _stored(tensor: Tensor) -> int:
-    """How many elements the tensor's storage really holds: an expanded view claims more."""
-    return tensor.untyped_storage().nbytes() // tensor.element_size()

@@ -1,0 +1,164 @@
+"""Files to tensors. A pickle is only ever read with torch's restricted unpickler, which runs nothing.
+
+load_state(path, nested=None) -> {key: tensor} on the CPU, as the file has it
+load_tensor(path) -> the only tensor of a file (mel_norms.pth)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickletools
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from tutortoietts.core.errors import ModelError
+
+__all__ = ["is_ours", "load_state", "load_tensor", "stored_elements"]
+
+_ZIP = b"PK\x03\x04"
+_LEGACY_PICKLES = 5  # torch's old format: three pickles of preamble, the content, the list of storages
+
+
+def load_state(path: str | os.PathLike[str], nested: str | None = None) -> dict[str, Tensor]:
+    """All tensors of a file, on the CPU. nested: the entry of a pickled checkpoint that holds them, if it has one.
+
+    Raises ModelError if the file is absent, truncated, not a checkpoint, or holds anything but plain tensors.
+    """
+    path = _existing(path)
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    loaded = _read_pickle(path)
+    if nested is not None and isinstance(loaded, Mapping) and isinstance(loaded.get(nested), Mapping):
+        loaded = loaded[nested]
+    return _tensors_only(loaded, path)
+
+
+def load_tensor(path: str | os.PathLike[str]) -> Tensor:
+    """The one tensor of a file that holds nothing else (the public ``mel_norms.pth``), on the CPU, float32."""
+    path = _existing(path)
+    if path.suffix == ".safetensors":
+        state = _read_safetensors(path)
+        if len(state) != 1:
+            raise ModelError(f"{path}: holds {len(state)} tensors, expected one", file=path)
+        return next(iter(state.values())).float()
+    loaded = _read_pickle(path)
+    if not isinstance(loaded, Tensor):
+        raise ModelError(f"{path}: holds a {type(loaded).__name__}, expected one tensor", file=path)
+    return loaded.detach().float()
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a safetensors file says that it holds our keys."""
+    with safe_open(path, "pt") as file:
+        return "tutortoietts" in (file.metadata() or {})
+
+
+def stored_elements(tensor: Tensor) -> int:
+    """How many elements the tensor's storage really holds: an expanded view claims more."""
+    return tensor.untyped_storage().nbytes() // tensor.element_size()
+
+
+def _existing(path: str | os.PathLike[str]) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"{path}: there is no such file", file=path)
+    return path
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, "pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path}: not a whole safetensors file ({error}); fetch it again", file=path) from error
+
+
+def _read_pickle(path: Path) -> object:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's advice on storages and formats is not the user's business
+            loaded: object = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged or hostile pickle can fail in any way; all of them mean the same here
+        named = re.search(r"GLOBAL (\w[\w.]*)", str(error))
+        key, wanted = _first_code(path, named.group(1) if named else None)
+        if wanted is None:
+            message = f"truncated or damaged ({type(error).__name__}); fetch it again"
+        else:
+            message = f"a pickle with code in it: entry {key or '?'} asks for {wanted}; nothing was executed"
+        raise ModelError(f"{path}: not a checkpoint of plain tensors: {message}", file=path, key=key) from error
+    return loaded
+
+
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == _ZIP
+
+
+def _first_code(path: Path, refused: str | None) -> tuple[str | None, str | None]:
+    """The entry of a pickle that names code, and that name; found by reading the opcodes, without running them.
+
+    refused: the name that the unpickler complained of; without it, the first that has nothing to do with tensors.
+    """
+    key: str | None = None
+    with contextlib.suppress(Exception):  # only to word an error that is certain already
+        for text, code in _opcodes(path):
+            if code is None:
+                key = text
+            elif code == refused or (refused is None and code.split(".")[0] not in ("torch", "collections")):
+                return key, code
+    return None, refused
+
+
+def _opcodes(path: Path) -> Iterator[tuple[str, str | None]]:
+    """(text, None) for each string of a pickle, (the string before it, name) for each class or function it names."""
+    with _pickles(path) as stream:
+        for _ in range(_LEGACY_PICKLES):
+            texts: list[str] = [""]
+            for opcode, argument, _ in pickletools.genops(stream):
+                if opcode.name == "GLOBAL":
+                    yield texts[-1], str(argument).replace(" ", ".")
+                elif opcode.name == "STACK_GLOBAL":
+                    yield texts[-3] if len(texts) > 3 else "", None
+                    yield texts[-1], ".".join(texts[-2:])
+                elif opcode.name.endswith("UNICODE"):
+                    texts.append(str(argument))
+                    yield texts[-1], None
+
+
+@contextlib.contextmanager
+def _pickles(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a checkpoint's pickle: inside the archive, or the file itself."""
+    if not _is_zip(path):
+        with path.open("rb") as stream:
+            yield stream
+        return
+    with zipfile.ZipFile(path) as archive:
+        name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+        with archive.open(name) as stream:
+            yield stream
+
+
+def _tensors_only(loaded: object, path: Path) -> dict[str, Tensor]:
+    if not isinstance(loaded, Mapping):
+        raise ModelError(f"{path}: holds a {type(loaded).__name__}, not tensors by name", file=path)
+    state: dict[str, Tensor] = {}
+    for key, value in loaded.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise ModelError(
+                f"{path}: entry {key!s} is a {type(value).__name__}, not a tensor", file=path, key=str(key)
+            )
+        if value.layout is not torch.strided or value.is_quantized or value.numel() > stored_elements(value):
+            raise ModelError(f"{path}: entry {key} is not a plain dense tensor", file=path, key=key)
+        state[key] = value.detach()
+    return state
