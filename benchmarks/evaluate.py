@@ -1,0 +1,177 @@
+"""Every figure over a set of clips that each should say one sentence in one voice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+import recognise
+import sources
+from acoustics import Gallery, level, timbre
+
+HERE = Path(__file__).resolve().parent
+SETS = {name: HERE / f"sentences_{name}.txt" for name in ("test", "dev")}
+ENROLLED = 20  # sentences of each source voice that define what it sounds like: of a set that is not being measured
+
+# What counts as an ending gone wrong. The source voices themselves trip none of these (`quality.py source` shows it).
+LONG_RATIO, LONG_SECONDS = 1.35, 0.4  # speech longer than the source's by this factor and this time: run-on
+EXTRA_WORDS = 3  # or so many words heard after the last
+SHORT_RATIO = 0.65  # speech shorter than this share of the source's: the ending is missing
+MISSING_WORDS = 2  # or so many of the last words not heard, where the source's were
+CUT_DB = -20.0  # the last 20 ms this near the loud frames: cut off in speech
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One clip: which voice should say which sentence, (N,) samples in -1..1 and their rate."""
+
+    voice: str
+    index: int
+    samples: npt.NDArray[np.float32]
+    rate: int
+
+    @classmethod
+    def read(cls, path: Path, voice: str, index: int) -> Spoken:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        return cls(voice, index, samples.mean(1), rate)
+
+    def at_16k(self) -> npt.NDArray[np.float32]:
+        return recognise.resample(self.samples, self.rate)
+
+
+@lru_cache(maxsize=4)
+def gallery(voices: tuple[str, ...], enrol: str) -> Gallery:
+    """The source voices' timbres from the first sentences of the set ``enrol``."""
+    sentences = recognise.load_sentences(SETS[enrol])[:ENROLLED]
+    clips = {v: [Spoken.read(p, v, i) for i, p in enumerate(sources.spoken(v, sentences))] for v in voices}
+    return Gallery.of({v: [timbre(c.at_16k(), recognise.RATE) for c in of] for v, of in clips.items()})
+
+
+def enrolment_set(sentences: Sequence[str]) -> str:
+    """The set to know voices from: not the one measured."""
+    return "test" if set(sentences) & set(recognise.load_sentences(SETS["dev"])) else "dev"
+
+
+def source_seconds(voice: str, sentences: Sequence[str], indices: Sequence[int]) -> dict[int, float]:
+    """Seconds of speech of the source for each index; of slt and rms together for a voice that is no source."""
+    names = [voice] if sources.is_source(voice) else ["slt", "rms"]
+    seconds: dict[int, float] = {}
+    for i in set(indices):
+        clips = [Spoken.read(sources.speak(name, sentences[i]), name, i) for name in names]
+        seconds[i] = mean(level(c.samples, c.rate).speech for c in clips)
+    return seconds
+
+
+def _endings(clip: dict[str, Any], usual: dict[str, Any] | None) -> dict[str, bool]:
+    ratio, longer = clip["ratio"], clip["level"]["speech"] * (1 - 1 / clip["ratio"]) if clip["ratio"] else 0.0
+    extra, missing = (clip.get(key, 0) - (usual[key] if usual else 0) for key in ("extra", "missing"))
+    return {
+        "run_on": (ratio > LONG_RATIO and longer > LONG_SECONDS) or extra >= EXTRA_WORDS,
+        "missing_end": ratio < SHORT_RATIO or missing >= MISSING_WORDS,
+        "cut": clip["level"]["final_db"] > CUT_DB,
+    }
+
+
+def evaluate(clips: Sequence[Spoken], sentences: Sequence[str], quick: bool = False) -> dict[str, Any]:
+    """-> ``voices`` (name -> figures), ``all`` (figures over everything) and ``clips``.
+
+    ``quick`` leaves out open dictation, of the clips and of the source (a minute a voice, the first time).
+    """
+    heard = recognise.score([(clip.at_16k(), clip.index) for clip in clips], sentences, dictation=not quick)["clips"]
+    voices = sorted({clip.voice for clip in clips})
+    known = tuple(dict.fromkeys([*sources.FLITE, *(v for v in voices if sources.is_source(v))]))
+    faces = gallery(known, enrolment_set(sentences))
+    results: list[dict[str, Any]] = []
+    for voice in voices:
+        of = [(clip, result) for clip, result in zip(clips, heard, strict=True) if clip.voice == voice]
+        seconds = source_seconds(voice, sentences, [clip.index for clip, _ in of])
+        levels = [level(clip.samples, clip.rate) for clip, _ in of]
+        ratios = [one.speech / seconds[clip.index] for one, (clip, _) in zip(levels, of, strict=True)]
+        pace = 1.0 if sources.is_source(voice) else median(ratios) or 1.0
+        usual = sources.figures(voice, sentences)["clips"] if not quick and sources.is_source(voice) else None
+        for (clip, result), one, ratio in zip(of, levels, ratios, strict=True):
+            vector = timbre(clip.at_16k(), recognise.RATE)
+            far = faces.distances(vector)
+            row = {"voice": voice, **result, "level": one.as_dict(), "ratio": ratio / pace}
+            row["nearest"] = faces.nearest(vector)
+            row["distance"] = float(far[known.index(voice)]) if voice in known else None
+            results.append({**row, **_endings(row, usual[clip.index] if usual else None)})
+    return {
+        "voices": {v: figures([r for r in results if r["voice"] == v]) for v in voices},
+        "all": figures(results),
+        "clips": results,
+    }
+
+
+def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The figures over some of ``evaluate``'s clips."""
+    judged = [r for r in rows if r["distance"] is not None]
+    levels = [r["level"] for r in rows]
+    shares = {name: mean(bool(r[name]) for r in rows) for name in ("run_on", "missing_end", "cut")}
+    averages = ("leading", "trailing", "rms_dbfs", "peak_dbfs", "seconds")
+    return {
+        **recognise.summary(rows),
+        "right_voice": mean(r["nearest"] == r["voice"] for r in judged) if judged else None,
+        "voice_distance": mean(r["distance"] for r in judged) if judged else None,
+        **shares,
+        "pace": mean(r["ratio"] for r in rows),
+        **{name: mean(one[name] for one in levels) for name in averages},
+        "peak_max_dbfs": max(one["peak_dbfs"] for one in levels),
+        "clipped": mean(one["clipped"] > 0 for one in levels),
+        "silent": mean(one["speech"] == 0 for one in levels),
+    }
+
+
+_COLUMNS = {
+    "n": ("count", "{:d}"),
+    "choice": ("forced_choice", "{:.0%}"),
+    "WER": ("word_error_rate", "{:.3f}"),
+    "exact": ("exact", "{:.0%}"),
+    "voice": ("right_voice", "{:.0%}"),
+    "away": ("voice_distance", "{:.1f}"),
+    "run-on": ("run_on", "{:.0%}"),
+    "no end": ("missing_end", "{:.0%}"),
+    "cut": ("cut", "{:.0%}"),
+    "pace": ("pace", "{:.2f}"),
+    "lead s": ("leading", "{:.2f}"),
+    "tail s": ("trailing", "{:.2f}"),
+    "RMS dB": ("rms_dbfs", "{:.1f}"),
+    "peak dB": ("peak_max_dbfs", "{:.1f}"),
+    "RTF": ("real_time_factor", "{:.2f}"),
+}
+
+
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    """Figures by name as Markdown; a column that no row has is left out."""
+    columns = {head: spec for head, spec in _COLUMNS.items() if any(r.get(spec[0]) is not None for r in rows.values())}
+    lines = [["", *columns], ["---"] * (1 + len(columns))]
+    for name, row in rows.items():
+        cells = [form.format(row[key]) if row.get(key) is not None else "" for key, form in columns.values()]
+        lines.append([name, *cells])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join("| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines)
+
+
+def rounded(value: Any) -> Any:
+    """The same with floats to five digits, for JSON that a person reads."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    if isinstance(value, (float, np.floating)):
+        return float(f"{value:.5g}")
+    return value
+
+
+def write_json(path: Path, report: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(rounded(report), indent=1) + "\n")
