@@ -451,7 +451,8 @@ class ModelSpec:
     """A model directory's ``model.json``: which models with which sizes, and the presets it brings.
 
     `clvp` None: candidates are not ranked. `calm_token`: the code of silence, None where the end repair does not apply.
-    `presets`: name -> options that override the usual ones; checked where presets are made.
+    `presets`: name -> options that override the usual ones; checked where presets are made. `reference_mel`: how the
+    diffusion model's encoder sees a reference clip's mel, "normalized" to -1..1, or in "nats" (the public checkpoint).
     """
 
     name: str
@@ -463,7 +464,12 @@ class ModelSpec:
     tokenizer: TokenizerSpec = field(default_factory=TokenizerSpec)
     default_preset: str = "fast"
     calm_token: int | None = 83
+    reference_mel: str = "normalized"
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        seen = ("normalized", "nats")
+        _require(self.reference_mel in seen, type(self), "reference_mel", self.reference_mel, f"must be one of {seen}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelSpec:

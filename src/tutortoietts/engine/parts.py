@@ -1,0 +1,248 @@
+"""The models of one voice model: where each comes from, loaded when first needed, placed where it is to work."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from tutortoietts.core.config import (
+    AutoregressiveConfig,
+    ClvpConfig,
+    Config,
+    CvvpConfig,
+    DiffusionConfig,
+    HifiganConfig,
+    ModelSpec,
+    kind_of,
+)
+from tutortoietts.core.errors import ModelError, OptionError
+
+if TYPE_CHECKING:
+    from tutortoietts.text.tokenizer import Tokenizer
+
+__all__ = ["PUBLIC", "PUBLIC_VOCODERS", "Parts", "Source", "open_source"]
+
+PUBLIC = "tortoise-v2"
+PUBLIC_VOCODERS = ("bigvgan_base", "bigvgan", "univnet")
+_BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
+_TOKEN_LIMIT = 400
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a voice model's files lie: a directory of ours, or (`folder` None) the public checkpoints.
+
+    `overrides`: part -> another file for it; `vocoder`: a public vocoder in place of the model's own.
+    """
+
+    spec: ModelSpec
+    folder: Path | None = None
+    models_dir: Path | None = None
+    overrides: Mapping[str, Path] = field(default_factory=dict)
+    vocoder: str | None = None
+    tokenizer_file: Path | None = None
+    tokenizer_basic: bool = False
+
+    @property
+    def model_id(self) -> str:
+        """Tags the voices made by these weights: other checkpoints than the usual ones make other latents."""
+        own = [
+            f"{part}:{self.overrides[part].resolve()}"
+            for part in ("autoregressive", "diffusion")
+            if part in self.overrides
+        ]
+        if not own:
+            return self.spec.name
+        return f"{self.spec.name}-{hashlib.sha256(' '.join(own).encode()).hexdigest()[:8]}"
+
+    def file(self, part: str) -> Path:
+        """The file of a part, fetched if it is public. Raises ModelError or FetchError."""
+        from tutortoietts.weights.fetch import fetch
+
+        if part in self.overrides:
+            return self.overrides[part]
+        if part == "vocoder" and self.vocoder is not None:
+            return fetch(self.vocoder, self.models_dir)
+        if self.folder is None:
+            return fetch({"stream_decoder": "hifigan"}.get(part, part), self.models_dir)
+        name = self.spec.tokenizer.file if part == "tokenizer" else f"{part}.safetensors"
+        return self.folder / name
+
+    def config(self, part: str) -> Config:
+        """The configuration of a part. Raises OptionError for one that this model does not have."""
+        from tutortoietts.weights.registry import lookup
+
+        if part == "vocoder" and self.vocoder is not None:
+            return lookup(self.vocoder).config()
+        if part in ("cvvp", "random_latent_auto", "random_latent_diffusion"):
+            if self.folder is not None:
+                raise OptionError(f"the model {self.spec.name!r} has no {part}; use model={PUBLIC!r}")
+            return CvvpConfig() if part == "cvvp" else lookup(part).config()
+        config: Config | None = getattr(self.spec, part)
+        if config is None:
+            raise OptionError(f"the model {self.spec.name!r} has no {part}")
+        return config
+
+    def check(self) -> None:
+        """Raises ModelError for a file of a directory, or an override, that is absent."""
+        files = list(self.overrides.values())
+        if self.tokenizer_file is not None:
+            files.append(self.tokenizer_file)
+        if self.folder is not None:
+            own = ("autoregressive", "diffusion", "clvp", "vocoder", "stream_decoder", "tokenizer")
+            here = [part for part in own if part not in self.overrides and getattr(self.spec, part) is not None]
+            files += [self.file(part) for part in here if part != "vocoder" or self.vocoder is None]
+            files.append(self.folder / "mel_norms.safetensors")
+        for file in files:
+            if not file.is_file():
+                raise ModelError(f"{file}: there is no such file; the model {self.spec.name!r} needs it", file=file)
+
+
+def open_source(
+    model: str | os.PathLike[str],
+    *,
+    vocoder: str | None = None,
+    overrides: Mapping[str, str | os.PathLike[str] | None] | None = None,
+    **rest: Any,
+) -> Source:
+    """What `model` names: "bundled", "tortoise-v2" or a directory with a model.json.
+
+    `rest`: the other fields of `Source`. Raises OptionError, ModelError.
+    """
+    if vocoder is not None and vocoder not in PUBLIC_VOCODERS:
+        raise OptionError(f"vocoder is {vocoder!r}, must be one of {', '.join(PUBLIC_VOCODERS)}")
+    given = {part: Path(path).expanduser() for part, path in (overrides or {}).items() if path is not None}
+    if model == PUBLIC:
+        source = Source(spec=_public_spec(), vocoder=vocoder or "bigvgan_base", overrides=given, **rest)
+    else:
+        folder = _BUNDLED if model == "bundled" else Path(model).expanduser()
+        source = Source(spec=read_spec(folder, str(model)), folder=folder, vocoder=vocoder, overrides=given, **rest)
+    source.check()
+    return source
+
+
+def read_spec(folder: Path, name: str) -> ModelSpec:
+    """The model.json of a directory. Raises ModelError naming the file."""
+    path = folder / "model.json"
+    if not path.is_file():
+        known = f'give "bundled", "{PUBLIC}" or a directory with a model.json'
+        raise ModelError(f"model {name!r}: there is no {path}; {known}", file=path)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not JSON ({error})", file=path) from error
+    if not isinstance(values, dict):
+        raise ModelError(f"{path}: holds a {type(values).__name__}, must be an object", file=path)
+    try:
+        return ModelSpec.from_dict(values)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}", file=path, key=error.key) from error
+
+
+def _public_spec() -> ModelSpec:
+    from tutortoietts.weights.registry import lookup
+
+    return ModelSpec(
+        name=PUBLIC,
+        autoregressive=AutoregressiveConfig(),
+        diffusion=DiffusionConfig(),
+        clvp=ClvpConfig(),
+        vocoder=lookup("bigvgan_base").config(),
+        stream_decoder=HifiganConfig(),
+        reference_mel="nats",
+    )
+
+
+class Parts:
+    """The loaded models. With `offload` they wait in the CPU's memory and visit `device` while they work.
+
+    Safe to share between threads: loading is done once; with offload a part serves one request at a time.
+    """
+
+    def __init__(self, source: Source, *, device: torch.device, dtype: torch.dtype, offload: bool = False) -> None:
+        self.source, self.spec = source, source.spec
+        self.device, self.dtype = device, dtype
+        self.offload = offload and device.type != "cpu"
+        self._loaded: dict[str, nn.Module] = {}
+        self._lock = threading.RLock()
+        self._tokenizer: Tokenizer | None = None
+        self._norms: Tensor | None = None
+
+    def has(self, part: str) -> bool:
+        """Whether this model has such a part."""
+        return part in self._loaded or getattr(self.spec, part, None) is not None
+
+    def get(self, part: str) -> nn.Module:
+        """The part, loaded if it is not yet. Raises ModelError, FetchError, OptionError."""
+        with self._lock:
+            if part not in self._loaded:
+                self._loaded[part] = self._load(part)
+            return self._loaded[part]
+
+    def replace(self, part: str, module: nn.Module) -> None:
+        """Use `module` instead, moved to where this part works."""
+        home = torch.device("cpu") if self.offload else self.device
+        with self._lock:
+            self._loaded[part] = module.to(home)
+
+    def _load(self, part: str) -> nn.Module:
+        from tutortoietts.weights.load import load_model
+
+        config = self.source.config(part)
+        float32 = part in ("vocoder", "stream_decoder") or part.startswith("random")
+        home = torch.device("cpu") if self.offload else self.device
+        _log.info("loading %s of %s", part, self.spec.name)
+        return load_model(
+            kind_of(config), self.source.file(part), config, home, torch.float32 if float32 else self.dtype
+        )
+
+    @contextmanager
+    def use(self, part: str) -> Iterator[nn.Module]:
+        """The part on the working device, for the length of a block."""
+        module = self.get(part)
+        if not self.offload:
+            yield module
+            return
+        with self._lock:
+            try:
+                yield module.to(self.device)
+            finally:
+                module.to("cpu")
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Of this model, with its cleaner and the token limit of the autoregressive model."""
+        from tutortoietts.text.tokenizer import Tokenizer
+
+        with self._lock:
+            if self._tokenizer is None:
+                basic = self.source.tokenizer_basic
+                self._tokenizer = Tokenizer(
+                    self.source.tokenizer_file or self.source.file("tokenizer"),
+                    cleaner_name="basic" if basic else self.spec.tokenizer.cleaner,
+                    limit=min(_TOKEN_LIMIT, self.spec.autoregressive.max_text_tokens + 1),
+                )
+            return self._tokenizer
+
+    @property
+    def mel_norms(self) -> Tensor:
+        """(80,) float32: what conditioning mels are divided by."""
+        from tutortoietts.weights.load import load_tensor
+
+        with self._lock:
+            if self._norms is None:
+                self._norms = load_tensor(self.source.file("mel_norms"))
+            return self._norms

@@ -1,0 +1,99 @@
+"""Which candidates say the text best: CLVP's agreement with the text, blended with CVVP's with the voice if asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tutortoietts.core.types import Codes
+from tutortoietts.engine.repair import repair_codes
+from tutortoietts.models.clvp import Clvp
+from tutortoietts.models.cvvp import Cvvp
+
+__all__ = ["Candidate", "Ranker", "best"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Candidate:
+    """One row of codes and what is known of it; `row` counts over all batches."""
+
+    row: int
+    score: float
+    finished: bool
+    codes: Codes
+
+
+class Ranker:
+    """Scores batches of candidates of one text as they come.
+
+    `text` (1, T) ending in its one 0. `stop_token`, `calm_token`: of the model that drew the codes. `pad_to`: rows are
+    filled with silence to this length before they are scored, as the original does; None: padding is masked.
+    `mels` (1, clips, 80, T) with `cvvp`: the voice's reference clips, weighing `cvvp_amount` of the score.
+    """
+
+    def __init__(
+        self,
+        clvp: Clvp | None,
+        text: Tensor,
+        *,
+        stop_token: int,
+        calm_token: int | None,
+        pad_to: int | None = None,
+        cvvp: Cvvp | None = None,
+        mels: Tensor | None = None,
+        cvvp_amount: float = 0.0,
+    ) -> None:
+        self.clvp, self.cvvp, self.cvvp_amount = clvp, cvvp, cvvp_amount
+        self.stop, self.calm, self.pad_to = stop_token, calm_token, pad_to
+        with torch.inference_mode():
+            self.text = None if clvp is None else clvp.encode_text(text)
+            self.voices = None if cvvp is None or mels is None else cvvp.encode_mel(mels[0])
+
+    @torch.inference_mode()
+    def scores(self, codes: Codes) -> list[float]:
+        """One number a row, higher is better; 0 without a ranking model."""
+        ids, lengths = self._shown(codes)
+        total = torch.zeros(len(ids), device=ids.device)
+        if self.clvp is not None and self.text is not None and self.cvvp_amount < 1:
+            agreement = self.clvp.score(self.text, self.clvp.encode_codes(ids, lengths))
+            total = total + (1 - self.cvvp_amount) * agreement
+        if self.cvvp is not None and self.voices is not None:
+            heard = self.cvvp.encode_codes(ids)
+            each = [self.cvvp.score(voice[None], heard) for voice in self.voices]
+            total = total + self.cvvp_amount * torch.stack(each).mean(dim=0)
+        return [float(score) for score in total.tolist()]
+
+    def _shown(self, codes: Codes) -> tuple[Tensor, Tensor | None]:
+        """What the ranking models see: rows without stop codes, and their lengths where the rest is masked."""
+        ids = codes.ids
+        if self.calm is not None and self.pad_to is not None:
+            full = F.pad(ids, (0, max(0, self.pad_to - ids.shape[1])), value=self.stop)
+            return repair_codes(full, self.stop, self.calm), None
+        return ids.masked_fill(ids == self.stop, 0), codes.lengths.clamp(min=1)
+
+    def candidates(self, codes: Codes, first_row: int) -> list[Candidate]:
+        """The rows of a batch with their scores; each holds its own tensors, so that the batch may be freed."""
+        finished = codes.finished.tolist()
+        return [
+            Candidate(row=first_row + row, score=score, finished=finished[row], codes=_row(codes, row))
+            for row, score in enumerate(self.scores(codes))
+        ]
+
+
+def best(candidates: Sequence[Candidate], k: int) -> list[Candidate]:
+    """The k best, best first: those that stopped by themselves before all others; of equals the earlier row."""
+    return sorted(candidates, key=lambda one: (not one.finished, -one.score, one.row))[:k]
+
+
+def _row(codes: Codes, row: int) -> Codes:
+    part = slice(row, row + 1)
+    return Codes(
+        ids=codes.ids[part].clone(),
+        lengths=codes.lengths[part].clone(),
+        finished=codes.finished[part].clone(),
+        hidden=None if codes.hidden is None else codes.hidden[part].clone(),
+    )

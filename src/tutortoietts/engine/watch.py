@@ -1,0 +1,54 @@
+"""What a request has done so far: time by stage, for the report, and progress, for whoever shows it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+__all__ = ["Report", "Watch"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """How a request went: `stages` name -> seconds of work, `audio_seconds` made, by candidate 1."""
+
+    stages: dict[str, float]
+    audio_seconds: float
+    parts: int
+    candidates: int
+    seed: int
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of work in all stages."""
+        return sum(self.stages.values())
+
+    @property
+    def real_time_factor(self) -> float:
+        """Work a second of audio: under 1 is faster than speech."""
+        return self.seconds / self.audio_seconds if self.audio_seconds else float("inf")
+
+
+@dataclass(slots=True)
+class Watch:
+    """Belongs to one request. `show(stage, done, total)` is called as stages go on and may raise to stop the work."""
+
+    show: Callable[[str, int, int], None] | None = None
+    stages: dict[str, float] = field(default_factory=dict)
+    prefix: str = ""
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Callable[[int, int], None]]:
+        """Times a block; what it yields reports steps (done, total) of it."""
+        started = time.perf_counter()
+        self.step(name, 0, 1)
+        try:
+            yield lambda done, total: self.step(name, done, total)
+        finally:
+            self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - started
+
+    def step(self, name: str, done: int, total: int) -> None:
+        if self.show is not None:
+            self.show(self.prefix + name, done, total)
