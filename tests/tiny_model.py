@@ -62,6 +62,8 @@ def make_tiny_model(folder: Path, seed: int = 0) -> Path:
     from safetensors.torch import save_file
 
     from tutortoietts.core.config import ModelSpec
+    from tutortoietts.core.types import Voice
+    from tutortoietts.voices.files import write_voice
     from tutortoietts.weights.load import model_class, save_state
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,6 +76,9 @@ def make_tiny_model(folder: Path, seed: int = 0) -> Path:
                 for parameter in module.parameters():  # zero-initialised layers would hide what goes through them
                     parameter.add_(0.02 * torch.randn_like(parameter))
             save_state(folder / f"{stem}.safetensors", module.state_dict(), kind=kind, dtype=torch.float16)
+        for name in ("anna", "ben"):
+            voice = Voice(name=name, model="tiny", speaker=torch.randn(1, 64), diffusion=0.1 * torch.randn(1, 128))
+            write_voice(folder / "voices" / f"{name}.safetensors", voice)
     (folder / "model.json").write_text(json.dumps(SPEC), encoding="utf-8")
     (folder / "tokenizer.json").write_text(json.dumps(letter_tokenizer()), encoding="utf-8")
     save_file({"mel_norms": torch.ones(80)}, folder / "mel_norms.safetensors")

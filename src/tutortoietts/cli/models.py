@@ -1,0 +1,145 @@
+"""`tutortoietts models`: the public checkpoints, fetched, checked and converted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tutortoietts.cli.common import Debug, Json, guarded, new_app, print_json, say
+from tutortoietts.core.errors import ModelError, OptionError
+
+if TYPE_CHECKING:
+    from tutortoietts.weights.registry import PublicFile
+
+ModelsDir = Annotated[
+    Path | None, typer.Option(help="Where checkpoints lie [default: TORTOISE_MODELS_DIR or the user's cache].")
+]
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Names that `models list` shows.")]
+
+app = new_app("The public checkpoints: list, fetch, verify, convert.")
+
+
+@app.command("list")
+@guarded
+def list_models(models_dir: ModelsDir = None, as_json: Json = False, debug: Debug = False) -> None:
+    """What checkpoints there are, and which lie on this machine."""
+    from tutortoietts.weights.fetch import find
+    from tutortoietts.weights.registry import REGISTRY
+
+    rows = [_row(file, find(file, models_dir)) for file in REGISTRY.values()]
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        print(f"{row['name']:<24} {row['kind']:<15} {row['megabytes']:>8g} MB  {row['path'] or 'not here'}")
+
+
+@app.command("fetch")
+@guarded
+def fetch_models(names: Names = None, models_dir: ModelsDir = None, debug: Debug = False) -> None:
+    """Download checkpoints (all when none is named) and print where they lie."""
+    from tutortoietts.weights.fetch import fetch
+
+    for file in _chosen(names):
+        say(f"fetching {file.name} ({file.megabytes:g} MB) ...")
+        print(fetch(file, models_dir))
+
+
+@app.command("verify")
+@guarded
+def verify_models(
+    names: Names = None, models_dir: ModelsDir = None, as_json: Json = False, debug: Debug = False
+) -> None:
+    """Check digests, and that every key and shape is the expected one (all present ones when none is named)."""
+    from tutortoietts.weights.fetch import find
+
+    rows: list[dict[str, Any]] = []
+    for file in _chosen(names):
+        path = find(file, models_dir)
+        if path is None and not names:
+            continue
+        rows.append(_row(file, path) | {"problem": _problem(file, path)})
+        if not as_json:
+            print(f"{file.name:<24} {rows[-1]['problem'] or 'good'}", flush=True)
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        print("no public checkpoint on this machine (tutortoietts models fetch)")
+    if bad := [row["name"] for row in rows if row["problem"]]:
+        raise ModelError(f"{len(bad)} of {len(rows)} checkpoints failed: {', '.join(bad)}")
+
+
+@app.command("convert")
+@guarded
+def convert_model(
+    source: Annotated[str, typer.Argument(help="A name that `models list` shows, or a checkpoint file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .safetensors file to write.")],
+    kind: Annotated[str | None, typer.Option(help="For a file: autoregressive, diffusion, clvp ...")] = None,
+    half: Annotated[bool, typer.Option("--half/--no-half", help="Store float16.")] = False,
+    models_dir: ModelsDir = None,
+    debug: Debug = False,
+) -> None:
+    """Rewrite a checkpoint once as safetensors with this package's keys; the source stays as it is."""
+    from tutortoietts.core.config import CONFIGS
+    from tutortoietts.weights.fetch import fetch
+    from tutortoietts.weights.registry import REGISTRY
+
+    if output.suffix != ".safetensors":
+        raise OptionError(f"output {str(output)!r} must end in .safetensors")
+    if not output.resolve().parent.is_dir():
+        raise OptionError(f"output folder {str(output.resolve().parent)!r} does not exist: make it first (mkdir -p)")
+    if source in REGISTRY:
+        file = REGISTRY[source]
+        _convert(file.kind, fetch(file, models_dir), file.config(), output, half)
+    elif kind not in CONFIGS:
+        raise OptionError(f"--kind is {kind!r} for a file, must be one of {', '.join(CONFIGS)}")
+    else:
+        _convert(kind, Path(source), CONFIGS[kind](), output, half)
+    say(f"wrote {output}")
+
+
+def _convert(kind: str, source: Path, config: Any, output: Path, half: bool) -> None:
+    import torch
+
+    from tutortoietts.weights.load import load_model, save_state
+
+    module = load_model(kind, source, config, cache=False)
+    save_state(output, module.state_dict(), kind=kind, dtype=torch.float16 if half else None)
+
+
+def _chosen(names: list[str] | None) -> list[PublicFile]:
+    from tutortoietts.weights.registry import REGISTRY, lookup
+
+    try:
+        return [lookup(name) for name in names] if names else list(REGISTRY.values())
+    except ModelError as error:
+        raise OptionError(str(error)) from None
+
+
+def _row(file: PublicFile, path: Path | None) -> dict[str, Any]:
+    return {
+        "name": file.name,
+        "kind": file.kind,
+        "megabytes": file.megabytes,
+        "path": None if path is None else str(path),
+        "sha256": file.sha256,
+    }
+
+
+def _problem(file: PublicFile, path: Path | None) -> str | None:
+    """What is wrong with a checkpoint, in words; None if nothing is."""
+    from tutortoietts.core.config import CONFIGS
+    from tutortoietts.weights.fetch import verify
+    from tutortoietts.weights.load import load_model
+
+    if path is None:
+        return f"not here: tutortoietts models fetch {file.name}"
+    try:
+        verify(file, path)
+        if file.kind in CONFIGS:
+            load_model(file.kind, path, file.config(), cache=False)
+    except ModelError as error:
+        return str(error)
+    return None

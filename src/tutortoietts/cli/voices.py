@@ -1,0 +1,92 @@
+"""`tutortoietts voices`: list, show and remove the voices on this machine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tutortoietts.cli.common import Debug, Json, guarded, new_app, print_json, say
+from tutortoietts.core.errors import OptionError
+
+if TYPE_CHECKING:
+    from tutortoietts.voices.store import VoiceSource, VoiceStore
+
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", help='Whose own voices to show too: "bundled" or a model directory.')
+]
+Name = Annotated[str, typer.Argument(help="The voice's name.")]
+
+app = new_app("The voices on this machine: list, show, remove. New ones are made by `tutortoietts clone`.")
+
+
+@app.command("list")
+@guarded
+def list_voices(model: ModelOption = "bundled", as_json: Json = False, debug: Debug = False) -> None:
+    """Every voice that --voice reaches by name."""
+    store = _store(model)
+    rows = [_row(store, source) for source in store.list()]
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        clips = f"{len(row['clips'])} clips" if row["clips"] else ""
+        print(f"{row['name']:<20} {row['owner']:<8} {clips:<9} {', '.join(row['models'])}".rstrip())
+    if not rows:
+        say(f"no voices yet: tutortoietts clone makes one in {store.folder}")
+
+
+@app.command("show")
+@guarded
+def show_voice(name: Name, model: ModelOption = "bundled", as_json: Json = False, debug: Debug = False) -> None:
+    """Where a voice lies, its clips, and the models it has latents for."""
+    store = _store(model)
+    row = _row(store, store.find(name)) | {"seconds": [round(_seconds(clip), 2) for clip in store.find(name).clips]}
+    if as_json:
+        print_json(row)
+        return
+    print(f"name    {row['name']}\nowner   {row['owner']}\npath    {row['path']}")
+    print(f"models  {', '.join(row['models']) or 'none yet: made when first spoken'}")
+    for clip, seconds in zip(row["clips"], row["seconds"], strict=True):
+        print(f"clip    {clip} ({seconds} s)")
+
+
+@app.command("remove")
+@guarded
+def remove_voice(
+    name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False, debug: Debug = False
+) -> None:
+    """Delete a voice of your own, with its clips."""
+    store = _store("bundled")
+    if not yes:
+        path = store.find(name).path
+        if not sys.stdin.isatty():
+            raise OptionError(f"removing voice {name!r} deletes {path}: say --yes")
+        if not typer.confirm(f"Delete voice {name!r} at {path}?"):
+            raise typer.Exit
+    print(f"removed {store.remove(name)}")
+
+
+def _store(model: str) -> VoiceStore:
+    from tutortoietts.voices.store import VoiceStore
+
+    return VoiceStore(builtin_folders=None if model in ("bundled", "tortoise-v2") else [Path(model) / "voices"])
+
+
+def _row(store: VoiceStore, source: VoiceSource) -> dict[str, Any]:
+    return {
+        "name": source.name,
+        "owner": "you" if source.path.parent == store.folder else "model",
+        "path": str(source.path),
+        "clips": [clip.name for clip in source.clips],
+        "models": list(source.models),
+    }
+
+
+def _seconds(clip: Path) -> float:
+    from tutortoietts.audio.io import read_audio
+
+    samples, rate = read_audio(clip)
+    return float(samples.shape[-1]) / rate
