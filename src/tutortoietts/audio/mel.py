@@ -88,7 +88,7 @@ def _stft(wav: Tensor) -> Tensor:
 @lru_cache(maxsize=16)
 def _window(device: str) -> Tensor:
     with torch.inference_mode(False):
-        return torch.hann_window(N_FFT, periodic=True, dtype=torch.float64).to(torch.float32).to(device)
+        return torch.hann_window(N_FFT, periodic=True, dtype=torch.float64, device="cpu").to(torch.float32).to(device)
 
 
 @lru_cache(maxsize=16)
@@ -99,7 +99,7 @@ def _filterbank(scale: str, device: str) -> Tensor:
             rate, edges = CONDITIONING_RATE, _htk_edges(CONDITIONING_BINS, 8000.0)
         else:
             rate, edges = DIFFUSION_RATE, _slaney_edges(DIFFUSION_BINS, 12000.0)
-        bins = torch.linspace(0, rate / 2, N_FFT // 2 + 1, dtype=torch.float64)
+        bins = torch.linspace(0, rate / 2, N_FFT // 2 + 1, dtype=torch.float64, device="cpu")
         low, centre, high = (edges[i : len(edges) - 2 + i, None] for i in range(3))
         rising, falling = (bins - low) / (centre - low), (high - bins) / (high - centre)
         triangles = torch.minimum(rising, falling).clamp(min=0) * (2 / (high - low))
@@ -108,7 +108,7 @@ def _filterbank(scale: str, device: str) -> Tensor:
 
 def _htk_edges(bins: int, top_hertz: float) -> Tensor:
     """`bins` + 2 frequencies in hertz, evenly spaced on mel = 2595 log10(1 + f / 700)."""
-    mels = torch.linspace(0, 2595 * math.log10(1 + top_hertz / 700), bins + 2, dtype=torch.float64)
+    mels = torch.linspace(0, 2595 * math.log10(1 + top_hertz / 700), bins + 2, dtype=torch.float64, device="cpu")
     return 700 * (10 ** (mels / 2595) - 1)
 
 
@@ -116,5 +116,6 @@ def _slaney_edges(bins: int, top_hertz: float) -> Tensor:
     """`bins` + 2 frequencies in hertz, linear (200/3 Hz a mel) to 1000 Hz, then 27 mels each factor of 6.4."""
     knee_hertz, hertz_per_mel, step = 1000.0, 200 / 3, math.log(6.4) / 27
     knee = knee_hertz / hertz_per_mel
-    mels = torch.linspace(0, knee + math.log(top_hertz / knee_hertz) / step, bins + 2, dtype=torch.float64)
+    top = knee + math.log(top_hertz / knee_hertz) / step
+    mels = torch.linspace(0, top, bins + 2, dtype=torch.float64, device="cpu")
     return torch.where(mels < knee, mels * hertz_per_mel, knee_hertz * torch.exp((mels - knee) * step))

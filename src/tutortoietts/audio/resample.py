@@ -56,8 +56,8 @@ def _kernel(down: int, up: int, device: str) -> tuple[Tensor, int]:
     cutoff = ROLLOFF * min(1.0, up / down)  # of the input's Nyquist
     reach = math.ceil(ZERO_CROSSINGS / cutoff)
     with torch.inference_mode(False):  # a constant, usable under autograd whoever asked first
-        taps = torch.arange(-reach, reach + down, dtype=torch.float64)
-        centres = torch.arange(up, dtype=torch.float64) * (down / up)
+        taps = torch.arange(-reach, reach + down, dtype=torch.float64, device="cpu")
+        centres = torch.arange(up, dtype=torch.float64, device="cpu") * (down / up)
         crossings = ((taps[None, :] - centres[:, None]) * cutoff).clamp(-ZERO_CROSSINGS, ZERO_CROSSINGS)
         window = torch.cos(crossings * (math.pi / (2 * ZERO_CROSSINGS))).square()
         kernel = torch.sinc(crossings) * window * cutoff

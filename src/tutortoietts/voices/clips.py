@@ -1,0 +1,75 @@
+"""Reference clips: finding them, loading them as the models want them, cropping them the same way every time."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from torch import Tensor
+from torch.nn import functional
+
+from tutortoietts.audio.io import CLIP_SUFFIXES, load_clip
+from tutortoietts.core.errors import AudioError
+
+__all__ = ["CLIP_RATE", "clips_in", "crop_clip", "digest", "expand_samples", "load_clips"]
+
+CLIP_RATE = 22050
+
+
+def clips_in(folder: Path) -> tuple[Path, ...]:
+    """The sound files of a folder, by name; hidden files and subfolders are not looked at."""
+    files = (file for file in folder.iterdir() if file.suffix.lower() in CLIP_SUFFIXES and file.name[0] != ".")
+    return tuple(sorted(file for file in files if file.is_file()))
+
+
+def expand_samples(samples: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Files, folders of sound files and glob patterns -> files, each once, in the order given.
+
+    Raises AudioError for a folder without sound files, a pattern that matches none and a file that is missing.
+    """
+    if isinstance(samples, (str, os.PathLike)):
+        samples = [samples]
+    found: dict[Path, None] = {}
+    for sample in samples:
+        path = Path(sample).expanduser()
+        if path.is_dir():
+            files = clips_in(path)
+        elif path.exists():
+            files = (path,)
+        else:
+            files = tuple(file for file in map(Path, sorted(glob.glob(str(path), recursive=True))) if file.is_file())
+        if not files:
+            raise AudioError(f"no sound files at {sample}: give files, a folder or a pattern like 'clips/*.wav'")
+        found.update(dict.fromkeys(files))
+    return list(found)
+
+
+def load_clips(paths: Sequence[str | os.PathLike[str]]) -> list[Tensor]:
+    """Each file as (1, N) float32 at 22 050 Hz. Raises AudioError for one that no voice can be learned from."""
+    return [load_clip(path, CLIP_RATE) for path in paths]
+
+
+def crop_clip(clip: Tensor, samples: int) -> Tensor:
+    """(..., N) -> (..., samples): the middle of a longer clip, a shorter one followed by zeros."""
+    extra = clip.shape[-1] - samples
+    if extra <= 0:
+        return functional.pad(clip, (0, -extra))
+    return clip[..., extra // 2 : extra // 2 + samples]
+
+
+def digest(paths: Sequence[Path]) -> str:
+    """SHA-256 (hex) of the files' contents in this order; names and dates do not matter."""
+    whole = hashlib.sha256()
+    for path in paths:
+        content = hashlib.sha256()
+        try:
+            with open(path, "rb") as file:
+                while block := file.read(1 << 20):
+                    content.update(block)
+        except OSError as error:
+            raise AudioError(f"{path} cannot be read: {error.strerror or error}") from error
+        whole.update(content.digest())
+    return whole.hexdigest()

@@ -1,0 +1,105 @@
+"""A voice on disk: one safetensors file with `speaker` (1, D) and, unless it can only stream, `diffusion` (1, 2C).
+
+Its metadata tag the file with the model that made the latents, so that they are never fed to another:
+`format` "tutortoietts-voice-1", `name`, `model`, and `clips`, the digest of the clips it was made from, if any.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from tutortoietts.core.errors import OptionError, OutputError, VoiceError
+from tutortoietts.core.types import Voice
+
+__all__ = ["SUFFIX", "file_name", "read_original", "read_tags", "read_voice", "write_voice"]
+
+SUFFIX = ".safetensors"
+FORMAT = "tutortoietts-voice-1"
+
+
+def file_name(model: str) -> str:
+    """The file name for latents of this model id, which may hold any characters."""
+    return re.sub(r"[^\w.-]", "_", model).lstrip(".") + SUFFIX
+
+
+def write_voice(path: str | os.PathLike[str], voice: Voice, *, clips: str = "") -> Path:
+    """Saves a voice, under another name first, so the file is complete or absent. Folders are made.
+
+    `clips`: the digest of the clips it was made from. Raises OutputError where it cannot be written.
+    """
+    path = Path(path)
+    tensors = {"speaker": _plain(voice.speaker)}
+    if voice.diffusion is not None:
+        tensors["diffusion"] = _plain(voice.diffusion)
+    tags = {"format": FORMAT, "name": voice.name, "model": voice.model}
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(save(tensors, metadata={**tags, "clips": clips} if clips else tags))
+        os.replace(part, path)
+    except OSError as error:
+        raise OutputError(f"voice file {path} cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+    return path
+
+
+def read_tags(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The metadata of a voice file, without its tensors. Raises VoiceError for a file that is none of ours."""
+    try:
+        with safe_open(path, "pt") as file:
+            tags = dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise VoiceError(f"{path} is no voice file ({error}): make it again from clips") from error
+    if tags.get("format") != FORMAT or not tags.get("model"):
+        raise VoiceError(f"{path} is not tagged as a voice of some model: make it again from clips")
+    return tags
+
+
+def read_voice(path: str | os.PathLike[str]) -> Voice:
+    """Reads a voice, float32 on the CPU. Raises VoiceError for a file that is not a voice or is damaged."""
+    tags = read_tags(path)
+    with safe_open(path, "pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}
+    if not {"speaker"} <= tensors.keys() <= {"speaker", "diffusion"}:
+        raise VoiceError(f"{path} holds {sorted(tensors)}, must hold speaker and diffusion: make it again from clips")
+    name = tags.get("name") or Path(path).stem
+    return _checked(path, name, tags["model"], tensors["speaker"], tensors.get("diffusion"))
+
+
+def read_original(path: str | os.PathLike[str], model: str) -> Voice:
+    """Reads latents saved by the originals, a pickled pair (speaker, diffusion), for `model`; runs no code in it."""
+    try:
+        pair = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling raises nearly anything; all of it means the same here
+        raise VoiceError(f"{path} cannot be read as saved latents: make the voice again from clips") from error
+    if not isinstance(pair, (tuple, list)) or not all(isinstance(item, Tensor) for item in pair) or len(pair) < 2:
+        raise VoiceError(f"{path} does not hold a pair of latents: make the voice again from clips")
+    return _checked(path, Path(path).stem, model, pair[0], pair[1])
+
+
+def _plain(latent: Tensor) -> Tensor:
+    return latent.detach().to("cpu", torch.float32).contiguous()
+
+
+def _checked(
+    path: str | os.PathLike[str], name: str, model: str, speaker: Tensor, diffusion: Tensor | None
+) -> Voice:
+    latents = [latent for latent in (speaker, diffusion) if latent is not None]
+    if not all(bool(latent.isfinite().all()) for latent in latents):
+        raise VoiceError(f"{path} holds latents that are not numbers: make the voice again from clips")
+    try:
+        plain = None if diffusion is None else _plain(diffusion)
+        return Voice(name=name, model=model, speaker=_plain(speaker), diffusion=plain)
+    except OptionError as error:
+        raise VoiceError(f"{path}: {error}; make the voice again from clips") from error

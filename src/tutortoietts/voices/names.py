@@ -1,0 +1,57 @@
+"""What a user may type for a voice: a name, a path, or a mix such as "anna+ben" or "anna*2+ben"."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+
+from tutortoietts.core.errors import VoiceError
+
+__all__ = ["RANDOM", "check_name", "is_path", "parse_mix"]
+
+RANDOM = "random"
+MAX_NAME = 64
+_NAME = re.compile(r"\w(?:[\w .-]*[\w-])?")
+
+
+def check_name(name: str) -> str:
+    """The name (in Unicode's composed form), safe as a file name on every system and as a part of a mix.
+
+    Raises VoiceError for an empty or over-long one, other characters than letters, digits, space, '_', '-' and
+    inner dots, and for "random", which has a meaning of its own.
+    """
+    name = unicodedata.normalize("NFC", name)
+    if not 1 <= len(name) <= MAX_NAME:
+        raise VoiceError(f"a voice name of {len(name)} characters, must be 1 to {MAX_NAME}")
+    if not _NAME.fullmatch(name):
+        raise VoiceError(f"{name!r} cannot name a voice: use letters, digits, '_', '-' and inner spaces or dots")
+    if name.lower() == RANDOM:
+        raise VoiceError(f"{name!r} cannot name a voice, it asks for a random one: choose another name")
+    return name
+
+
+def is_path(text: str) -> bool:
+    """Whether the user means a file or folder: it has a separator or starts as paths do."""
+    return "/" in text or "\\" in text or text.startswith(("~", "."))
+
+
+def parse_mix(spec: str) -> list[tuple[str, float]]:
+    """A mix into names and weights: "anna*2+ben" -> [("anna", 2.0), ("ben", 1.0)]; a plain name is a mix of one.
+
+    Raises VoiceError for empty terms and for weights that are not positive numbers.
+    """
+    terms = []
+    for term in spec.split("+"):
+        name, star, factor = term.strip().partition("*")
+        name = name.strip()
+        try:
+            weight = float(factor) if star else 1.0
+        except ValueError:
+            weight = math.nan
+        if not name:
+            raise VoiceError(f"voice {spec!r} has an empty name: write NAME, or a mix such as anna+ben or anna*2+ben")
+        if not 0 < weight < math.inf:
+            raise VoiceError(f"voice {spec!r} gives {name} the weight {factor!r}, must be a number above 0")
+        terms.append((name, weight))
+    return terms

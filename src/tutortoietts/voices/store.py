@@ -1,0 +1,273 @@
+"""Where voices live, and how clips become one.
+
+    store = VoiceStore()                                     # ~/.local/share/tutortoietts/voices
+    store.add("anna", ["a.wav", "b.mp3"])
+    voice = store.get("anna*2+ben", "tortoise-v2", compute)  # compute(clips) -> (speaker, diffusion), called once
+
+A voice is a folder NAME of clips and latents, or one file NAME.safetensors. Latents are tagged with the model that
+made them and with the digest of the clips, so changed clips and other models are computed anew.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tutortoietts.audio.io import CLIP_SUFFIXES
+from tutortoietts.core.errors import OutputError, VoiceError
+from tutortoietts.core.types import Voice
+from tutortoietts.voices.clips import clips_in, digest, load_clips
+from tutortoietts.voices.files import SUFFIX, file_name, read_original, read_tags, read_voice, write_voice
+from tutortoietts.voices.names import RANDOM, check_name, is_path, parse_mix
+
+__all__ = ["FOLDER_VARIABLE", "Compute", "VoiceSource", "VoiceStore", "bundled_folders", "default_folder"]
+
+_log = logging.getLogger(__name__)
+
+FOLDER_VARIABLE = "TUTORTOIETTS_VOICES"
+ORIGINAL_MODEL = "tortoise-v2"  # what made the latents in the originals' .pth files
+
+Compute = Callable[[list[Tensor]], tuple[Tensor, "Tensor | None"]]
+"""Clips, each (1, N) float32 at 22 050 Hz -> speaker latent (1, D) and diffusion latent (1, 2C) or None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceSource:
+    """A voice as found on disk: `path` is its folder or only file; `latents` are files, one a model."""
+
+    name: str
+    path: Path
+    clips: tuple[Path, ...] = ()
+    latents: tuple[Path, ...] = ()
+
+    def model_of(self, latents: Path) -> str:
+        """The model id these latents belong to. Raises VoiceError for a file without one."""
+        return read_tags(latents)["model"] if latents.suffix == SUFFIX else ORIGINAL_MODEL
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models it has latents for, whether or not they still fit the clips."""
+        return tuple(sorted({self.model_of(file) for file in self.latents}))
+
+
+def default_folder() -> Path:
+    """The user's voices: TUTORTOIETTS_VOICES, else ~/.local/share/tutortoietts/voices."""
+    given = os.environ.get(FOLDER_VARIABLE)
+    return Path(given).expanduser() if given else Path.home() / ".local" / "share" / "tutortoietts" / "voices"
+
+
+def bundled_folders() -> tuple[Path, ...]:
+    """The folders of voices that ship inside the package."""
+    bundled = Path(__file__).resolve().parents[1] / "bundled"
+    return tuple(sorted(folder for folder in (bundled / "voices", *bundled.glob("*/voices")) if folder.is_dir()))
+
+
+class VoiceStore:
+    """Finds voices, turns their clips into latents once, and keeps those.
+
+    `folder`: where voices are added (`default_folder()` if None). `extra_folders` are searched before it,
+    `builtin_folders` (a model's own voices; `bundled_folders()` if None) after it. `paths` False takes names only,
+    for callers that must not let others read their files.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        extra_folders: Iterable[str | os.PathLike[str]] = (),
+        builtin_folders: Iterable[str | os.PathLike[str]] | None = None,
+        paths: bool = True,
+    ) -> None:
+        self.paths = paths
+        self.folder = default_folder() if folder is None else Path(folder).expanduser()
+        extra = [Path(path).expanduser() for path in extra_folders]
+        for path in extra:
+            if not path.is_dir():
+                raise VoiceError(f"no folder of voices at {path}: check the path")
+        builtin = bundled_folders() if builtin_folders is None else [Path(path) for path in builtin_folders]
+        self.folders = (*extra, self.folder, *builtin)
+
+    def get(self, spec: str, model: str, compute: Compute | None = None) -> Voice:
+        """The voice of a name, a path or a mix ("anna+ben", "anna*2+ben") for `model`; its name is `spec`.
+
+        Clips are turned into latents by `compute` if no saved latents fit. A mix is the weighted mean of its voices'
+        latents. Raises VoiceError for what cannot be found or is of another model, AudioError for unusable clips.
+        """
+        terms = self.terms(spec)
+        voices = [self._latents(self.find(name), model, compute) for name, _ in terms]
+        weights = torch.tensor([weight for _, weight in terms], dtype=torch.float64)
+        weights = weights / weights.sum()
+        speaker = _mean(spec, [voice.speaker for voice in voices], weights)
+        diffusions = [voice.diffusion for voice in voices if voice.diffusion is not None]
+        diffusion = _mean(spec, diffusions, weights) if len(diffusions) == len(voices) else None
+        return Voice(name=spec, model=model, speaker=speaker, diffusion=diffusion)
+
+    def find(self, name: str) -> VoiceSource:
+        """One voice (no mix) by name or path. Raises VoiceError that suggests a near name."""
+        if name.strip().lower() == RANDOM:
+            raise VoiceError(f"{name!r} is not a stored voice and cannot be mixed: use it alone")
+        if is_path(name):
+            if not self.paths:
+                raise VoiceError(f"{name!r} is a path, only names of voices are taken here")
+            return _source(Path(name).expanduser())
+        for candidate in (folder / (name + end) for folder in self.folders for end in ("", SUFFIX, ".pth")):
+            if os.path.exists(candidate):  # False, not an error, for names that no file can have
+                return _source(candidate, name)
+        if self.paths and os.path.isfile(name):
+            return _source(Path(name))
+        known = sorted(source.name for source in self.voices())
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known) or 'none yet'}"
+        raise VoiceError(f"no voice named {name!r}, {hint} (a new one is cloned from clips, or give a path)")
+
+    def voices(self) -> list[VoiceSource]:
+        """Every voice that a plain name reaches, by name."""
+        found: dict[str, VoiceSource] = {}
+        for folder in self.folders:
+            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+                if path.name[0] == "." or not (path.is_dir() or path.suffix in (SUFFIX, ".pth")):
+                    continue
+                name = path.name if path.is_dir() else path.stem
+                source = _scan(path, name)
+                if source.clips or source.latents:
+                    found.setdefault(name, source)
+        return [found[name] for name in sorted(found)]
+
+    def add(self, name: str, clips: Sequence[str | os.PathLike[str]], *, replace: bool = False) -> VoiceSource:
+        """Copies clips into the user's folder as a new voice, wholly or not at all.
+
+        Every clip is checked first (AudioError). Raises VoiceError for a bad or taken name (`replace` takes it over)
+        or no clips, OutputError where the folder cannot be written.
+        """
+        name = check_name(name)
+        if not clips:
+            raise VoiceError(f"voice {name!r} needs at least one clip, of 6 to 10 seconds best")
+        load_clips(clips)
+        target = self._free(name, replace=replace)
+        part = self.folder / f".{name}.{secrets.token_hex(4)}.part"
+        try:
+            part.mkdir(parents=True)
+            for i, clip in enumerate(clips):
+                suffix = Path(clip).suffix.lower()
+                shutil.copyfile(clip, part / f"{i:03d}{suffix if suffix in CLIP_SUFFIXES else '.wav'}")
+            if replace:
+                self._delete(name)
+            part.rename(target)
+        except OSError as error:
+            raise OutputError(f"voice {name!r} cannot be saved in {self.folder}: {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return _source(target, name)
+
+    def save(self, name: str, voice: Voice, *, replace: bool = False) -> Path:
+        """Keeps latents without clips (a random voice, a mix) under a name -> the file. Raises as `add`."""
+        name = check_name(name)
+        target = self._free(name, replace=replace)
+        if replace:
+            self._delete(name)
+        named = Voice(name=name, model=voice.model, speaker=voice.speaker, diffusion=voice.diffusion)
+        return write_voice(target / file_name(voice.model), named)
+
+    def remove(self, name: str) -> Path:
+        """Deletes a voice of the user's folder -> where it was. Other folders' voices are refused (VoiceError)."""
+        name = check_name(name)
+        path = self._own(name)
+        if path is None:
+            source = self.find(name)
+            raise VoiceError(f"voice {name!r} is not yours to remove: it lies in {source.path.parent}")
+        try:
+            self._delete(name)
+        except OSError as error:
+            raise OutputError(f"voice {name!r} cannot be removed from {path}: {error.strerror or error}") from error
+        return path
+
+    def terms(self, spec: str) -> list[tuple[str, float]]:
+        """The voices of a mix and their weights; a path that exists is one voice, whatever characters it has."""
+        if is_path(spec) and os.path.exists(Path(spec).expanduser()):
+            return [(spec, 1.0)]
+        return parse_mix(spec)
+
+    def _latents(self, source: VoiceSource, model: str, compute: Compute | None) -> Voice:
+        made_from = digest(source.clips) if source.clips else ""
+        home = self._home(source, model, made_from)
+        for file in dict.fromkeys((*source.latents, home)):
+            if file.suffix != SUFFIX and source.model_of(file) == model:
+                return read_original(file, model)
+            if file.suffix == SUFFIX and file.exists():
+                tags = read_tags(file)
+                if tags["model"] == model and (not source.clips or tags.get("clips", made_from) == made_from):
+                    return read_voice(file)
+        if not source.clips:
+            have = ", ".join(source.models) or "no model"
+            raise VoiceError(f"voice {source.name!r} was made for {have}, not for {model}: clone it again from clips")
+        if compute is None:
+            raise VoiceError(f"voice {source.name!r} has no latents for {model} yet, only clips")
+        speaker, diffusion = compute(load_clips(source.clips))
+        voice = Voice(name=source.name, model=model, speaker=speaker, diffusion=diffusion)
+        try:
+            write_voice(home, voice, clips=made_from)
+        except OutputError as error:
+            _log.warning("the latents of %r are not kept: %s", source.name, error)
+        return voice
+
+    def _home(self, source: VoiceSource, model: str, made_from: str) -> Path:
+        """Where latents computed from clips are kept: with a voice of the user's folder, else in its cache."""
+        if source.path.is_dir() and source.path.parent == self.folder:
+            return source.path / file_name(model)
+        return self.folder / ".cache" / f"{made_from[:32]}-{file_name(model)}"
+
+    def _own(self, name: str) -> Path | None:
+        paths = (self.folder / (name + end) for end in ("", SUFFIX, ".pth"))
+        return next((path for path in paths if path.exists()), None)
+
+    def _free(self, name: str, *, replace: bool) -> Path:
+        taken = self._own(name)
+        if taken is not None and not replace:
+            raise VoiceError(f"there is already a voice {name!r} at {taken}: remove it or choose another name")
+        return self.folder / name
+
+    def _delete(self, name: str) -> None:
+        while (path := self._own(name)) is not None:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def _source(path: Path, name: str | None = None) -> VoiceSource:
+    """What is at `path`, which the user named. Raises VoiceError when nothing of a voice is there."""
+    if not os.path.exists(path):
+        raise VoiceError(f"no voice at {path}: check the path")
+    source = _scan(path, name or (path.name if path.is_dir() else path.stem))
+    if not source.clips and not source.latents:
+        kinds = "sound files, .safetensors or .pth latents"
+        raise VoiceError(f"{path} holds no voice: must be or hold {kinds}")
+    return source
+
+
+def _scan(path: Path, name: str) -> VoiceSource:
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.name[0] != "." and file.is_file())
+        latents = tuple(file for file in files if file.suffix in (SUFFIX, ".pth"))
+        return VoiceSource(name=name, path=path, clips=clips_in(path), latents=latents)
+    if path.suffix in (SUFFIX, ".pth"):
+        return VoiceSource(name=name, path=path, latents=(path,))
+    return VoiceSource(name=name, path=path, clips=(path,))
+
+
+def _mean(spec: str, latents: Sequence[Tensor], weights: Tensor) -> Tensor:
+    if len(latents) == 1:
+        return latents[0]
+    if len({tuple(latent.shape) for latent in latents}) > 1:
+        raise VoiceError(f"voices of {spec!r} differ in size and cannot be mixed: clone them with the same model")
+    stack = torch.stack([latent.to("cpu", torch.float64) for latent in latents])
+    return (stack * weights[:, None, None]).sum(0).to(torch.float32)
