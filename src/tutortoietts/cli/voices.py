@@ -27,7 +27,7 @@ app = new_app("The voices on this machine: list, show, remove. New ones are made
 def list_voices(model: ModelOption = "bundled", as_json: Json = False, debug: Debug = False) -> None:
     """Every voice that --voice reaches by name."""
     store = _store(model)
-    rows = [_row(store, source) for source in store.list()]
+    rows = [_row(store, source) for source in store.voices()]
     if as_json:
         print_json(rows)
         return
