@@ -81,12 +81,22 @@ def _endings(clip: dict[str, Any], usual: dict[str, Any] | None) -> dict[str, bo
     }
 
 
-def evaluate(clips: Sequence[Spoken], sentences: Sequence[str], quick: bool = False) -> dict[str, Any]:
+def evaluate(
+    clips: Sequence[Spoken],
+    sentences: Sequence[str],
+    *,
+    quick: bool = False,
+    heard: Sequence[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
     """-> ``voices`` (name -> figures), ``all`` (figures over everything) and ``clips``.
 
     ``quick`` leaves out open dictation, of the clips and of the source (a minute a voice, the first time).
+    ``heard``: what ``recognise.score`` found in these very clips, where they are the source itself.
     """
-    heard = recognise.score([(clip.at_16k(), clip.index) for clip in clips], sentences, dictation=not quick)["clips"]
+    compare = not quick and heard is None
+    if heard is None:
+        pairs = [(clip.at_16k(), clip.index) for clip in clips]
+        heard = recognise.score(pairs, sentences, dictation=not quick)["clips"]
     voices = sorted({clip.voice for clip in clips})
     known = tuple(dict.fromkeys([*sources.FLITE, *(v for v in voices if sources.is_source(v))]))
     faces = gallery(known, enrolment_set(sentences))
@@ -97,7 +107,7 @@ def evaluate(clips: Sequence[Spoken], sentences: Sequence[str], quick: bool = Fa
         levels = [level(clip.samples, clip.rate) for clip, _ in of]
         ratios = [one.speech / seconds[clip.index] for one, (clip, _) in zip(levels, of, strict=True)]
         pace = 1.0 if sources.is_source(voice) else median(ratios) or 1.0
-        usual = sources.figures(voice, sentences)["clips"] if not quick and sources.is_source(voice) else None
+        usual = sources.figures(voice, sentences)["clips"] if compare and sources.is_source(voice) else None
         for (clip, result), one, ratio in zip(of, levels, ratios, strict=True):
             vector = timbre(clip.at_16k(), recognise.RATE)
             far = faces.distances(vector)
@@ -147,6 +157,12 @@ _COLUMNS = {
     "RMS dB": ("rms_dbfs", "{:.1f}"),
     "peak dB": ("peak_max_dbfs", "{:.1f}"),
     "RTF": ("real_time_factor", "{:.2f}"),
+    "moved": ("moved", "{:.0%}"),
+    "distance": ("distance", "{:.1f}"),
+    "nearest other": ("nearest_other", "{}"),
+    "its distance": ("nearest_other_distance", "{:.1f}"),
+    "Hz": ("pitch_hertz", "{:.0f}"),
+    "target Hz": ("target_pitch_hertz", "{:.0f}"),
 }
 
 

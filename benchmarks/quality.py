@@ -97,9 +97,11 @@ def source(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
     for voice in options.voices or sources.FLITE:
         said = spoken_by_source(voice, sentences, options.limit)
         clips += said
-        rows[voice] = evaluate(said, sentences, options.quick)["all"]
+        heard = None if options.quick else sources.figures(voice, sentences)["clips"][: options.limit]
+        rows[voice] = evaluate(said, sentences, quick=options.quick, heard=heard)["all"]
         for name, change in VARIANTS.items() if options.variants else ():
-            rows[f"{voice} {name}"] = evaluate([change(clip) for clip in said], sentences, options.quick)["all"]
+            changed = [change(clip) for clip in said]
+            rows[f"{voice} {name}"] = evaluate(changed, sentences, quick=options.quick)["all"]
     return {"rows": rows, "spoken": clips}
 
 
@@ -107,7 +109,7 @@ def wavs(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
     clips = read_folder(options.folder, options.voices, options.limit)
     if bad := [clip.index for clip in clips if clip.index >= len(sentences)]:
         raise SystemExit(f"{options.folder}: index {bad[0]} outside 0..{len(sentences) - 1} of the sentences")
-    report = evaluate(clips, sentences, options.quick)
+    report = evaluate(clips, sentences, quick=options.quick)
     return {"rows": {**report["voices"], "all": report["all"]}, "clips": report["clips"], "spoken": clips}
 
 
