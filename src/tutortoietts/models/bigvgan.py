@@ -23,34 +23,34 @@ _EPSILON = 1e-9
 class BigVGAN(nn.Module):
     """Mel (B, num_mels, F) -> waveform (B, 1, F * product of upsample_rates)."""
 
-    def __init__(self, config: BigVGANConfig) -> None:
+    def __init__(self, cfg: BigVGANConfig) -> None:
         super().__init__()
-        self.config = config
-        widths = [config.upsample_initial_channel >> level for level in range(len(config.upsample_rates) + 1)]
-        self.conv_pre = nn.Conv1d(config.num_mels, widths[0], 7, padding=3)
+        self.cfg = cfg
+        widths = [cfg.upsample_initial_channel >> level for level in range(len(cfg.upsample_rates) + 1)]
+        self.conv_pre = nn.Conv1d(cfg.num_mels, widths[0], 7, padding=3)
         self.ups = nn.ModuleList(
             nn.ConvTranspose1d(wide, narrow, size, stride=rate, padding=(size - rate) // 2)
             for (wide, narrow), rate, size in zip(
-                pairwise(widths), config.upsample_rates, config.upsample_kernel_sizes, strict=True
+                pairwise(widths), cfg.upsample_rates, cfg.upsample_kernel_sizes, strict=True
             )
         )
-        shapes = list(zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True))
+        shapes = list(zip(cfg.resblock_kernel_sizes, cfg.resblock_dilation_sizes, strict=True))
         self.resblocks = nn.ModuleList(
             _ResidualBlock(width, size, dilations) for width in widths[1:] for size, dilations in shapes
         )
         self.activation_post = _SnakeBeta(widths[-1])
-        self.conv_post = nn.Conv1d(widths[-1], 1, 7, padding=3, bias=config.use_bias_at_final)
+        self.conv_post = nn.Conv1d(widths[-1], 1, 7, padding=3, bias=cfg.use_bias_at_final)
 
     def forward(self, mel: Tensor) -> Tensor:
         """mel (B, num_mels, F), log scale -> (B, 1, L) in [-1, 1]."""
         x = self.conv_pre(mel)
-        branches = len(self.config.resblock_kernel_sizes)
+        branches = len(self.cfg.resblock_kernel_sizes)
         for level, up in enumerate(self.ups):
             x = up(x)
             outputs = [self.resblocks[level * branches + branch](x) for branch in range(branches)]
             x = torch.stack(outputs).mean(dim=0)
         x = self.conv_post(self.activation_post(x))
-        return torch.tanh(x) if self.config.use_tanh_at_final else x.clamp(-1.0, 1.0)
+        return torch.tanh(x) if self.cfg.use_tanh_at_final else x.clamp(-1.0, 1.0)
 
 
 class _ResidualBlock(nn.Module):

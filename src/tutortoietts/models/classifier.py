@@ -14,23 +14,23 @@ __all__ = ["Classifier"]
 class Classifier(nn.Module):
     """Waveform (B, spec_dim, L) -> logits (B, classes); softmax of class 0 is the chance that Tortoise made it."""
 
-    def __init__(self, config: ClassifierConfig) -> None:
+    def __init__(self, cfg: ClassifierConfig) -> None:
         super().__init__()
-        self.config = config
-        width, size = config.base_channels, config.kernel_size
-        self.init = nn.Conv1d(config.spec_dim, width, 3, padding=1)
+        self.cfg = cfg
+        width, size = cfg.base_channels, cfg.kernel_size
+        self.init = nn.Conv1d(cfg.spec_dim, width, 3, padding=1)
         self.res = nn.Sequential()
-        for _ in range(config.depth):
-            for _ in range(config.resnet_blocks):
+        for _ in range(cfg.depth):
+            for _ in range(cfg.resnet_blocks):
                 self.res.append(_ResidualBlock(width, size))
-            self.res.append(nn.Conv1d(width, 2 * width, 5, stride=config.downsample_factor, padding=2))
+            self.res.append(nn.Conv1d(width, 2 * width, 5, stride=cfg.downsample_factor, padding=2))
             width *= 2
         self.final_norm = group_norm(width)
-        self.final_conv = nn.Conv1d(width, config.embedding_dim, 1)
+        self.final_conv = nn.Conv1d(width, cfg.embedding_dim, 1)
         self.attn = nn.Sequential(
-            *(AttentionBlock(config.embedding_dim, config.num_attn_heads) for _ in range(config.attn_blocks))
+            *(AttentionBlock(cfg.embedding_dim, cfg.num_attn_heads) for _ in range(cfg.attn_blocks))
         )
-        self.head = nn.Linear(config.embedding_dim, config.classes)
+        self.head = nn.Linear(cfg.embedding_dim, cfg.classes)
 
     def forward(self, clip: Tensor) -> Tensor:
         """clip (B, spec_dim, L), samples in [-1, 1] -> (B, classes)."""

@@ -25,23 +25,23 @@ _LAST_SLOPE = 0.01
 class Hifigan(nn.Module):
     """Latents (B, S, D) and speaker (B, D) -> waveform (B, 1, floor(4 S * 24000 / 22050) * product of factors)."""
 
-    def __init__(self, config: HifiganConfig) -> None:
+    def __init__(self, cfg: HifiganConfig) -> None:
         super().__init__()
-        self.config = config
-        widths = [config.upsample_initial_channel >> level for level in range(len(config.upsample_factors) + 1)]
-        self.conv_pre = nn.Conv1d(config.in_channels, widths[0], 7, padding=3)
-        self.speaker = nn.Conv1d(config.cond_channels, widths[0], 1) if config.cond_channels else None
+        self.cfg = cfg
+        widths = [cfg.upsample_initial_channel >> level for level in range(len(cfg.upsample_factors) + 1)]
+        self.conv_pre = nn.Conv1d(cfg.in_channels, widths[0], 7, padding=3)
+        self.speaker = nn.Conv1d(cfg.cond_channels, widths[0], 1) if cfg.cond_channels else None
         self.ups = nn.ModuleList(
             nn.ConvTranspose1d(wide, narrow, size, stride=rate, padding=(size - rate) // 2)
             for (wide, narrow), rate, size in zip(
-                pairwise(widths), config.upsample_factors, config.upsample_kernel_sizes, strict=True
+                pairwise(widths), cfg.upsample_factors, cfg.upsample_kernel_sizes, strict=True
             )
         )
-        shapes = list(zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True))
+        shapes = list(zip(cfg.resblock_kernel_sizes, cfg.resblock_dilation_sizes, strict=True))
         self.resblocks = nn.ModuleList(
             _ResidualBlock(width, size, dilations) for width in widths[1:] for size, dilations in shapes
         )
-        self.conv_post = nn.Conv1d(widths[-1], config.out_channels, 7, padding=3)
+        self.conv_post = nn.Conv1d(widths[-1], cfg.out_channels, 7, padding=3)
 
     def forward(self, latents: Tensor, speaker: Tensor | None = None) -> Tensor:
         """latents (B, S, D), speaker (B, D), needed unless ``cond_channels`` is 0 -> (B, 1, L) in [-1, 1]."""
@@ -49,12 +49,12 @@ class Hifigan(nn.Module):
 
     def frames(self, latents: Tensor) -> Tensor:
         """(B, S, D) -> (B, D, F): stretched linearly to one column a hop, then to the output's sample rate."""
-        config = self.config
-        columns = config.code_stride / math.prod(config.upsample_factors)
+        cfg = self.cfg
+        columns = cfg.code_stride / math.prod(cfg.upsample_factors)
         x = F.interpolate(latents.transpose(1, 2), scale_factor=columns, mode="linear")
-        if config.output_sample_rate == config.input_sample_rate:
+        if cfg.output_sample_rate == cfg.input_sample_rate:
             return x
-        return F.interpolate(x, scale_factor=config.output_sample_rate / config.input_sample_rate, mode="linear")
+        return F.interpolate(x, scale_factor=cfg.output_sample_rate / cfg.input_sample_rate, mode="linear")
 
     def synthesize(self, frames: Tensor, speaker: Tensor | None) -> Tensor:
         """frames (B, D, F), speaker (B, D) -> (B, 1, F * product of factors)."""
@@ -63,7 +63,7 @@ class Hifigan(nn.Module):
             if speaker is None:
                 raise OptionError("this streaming decoder needs a speaker latent and got none")
             x = x + self.speaker(speaker.unsqueeze(-1))
-        branches = len(self.config.resblock_kernel_sizes)
+        branches = len(self.cfg.resblock_kernel_sizes)
         for level, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, _SLOPE))
             outputs = [self.resblocks[level * branches + branch](x) for branch in range(branches)]

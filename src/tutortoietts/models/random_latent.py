@@ -17,11 +17,11 @@ class RandomLatent(nn.Module):
     each activation are folded into the weights when a checkpoint is converted.
     """
 
-    def __init__(self, config: RandomLatentConfig) -> None:
+    def __init__(self, cfg: RandomLatentConfig) -> None:
         super().__init__()
-        self.config = config
-        self.hidden = nn.ModuleList(nn.Linear(config.channels, config.channels) for _ in range(config.layers))
-        self.out = nn.Linear(config.channels, config.channels)
+        self.cfg = cfg
+        self.hidden = nn.ModuleList(nn.Linear(cfg.channels, cfg.channels) for _ in range(cfg.layers))
+        self.out = nn.Linear(cfg.channels, cfg.channels)
 
     def forward(self, noise: Tensor) -> Tensor:
         """noise (B, C), drawn from the standard normal distribution -> (B, C)."""

@@ -22,16 +22,16 @@ _SILENCE = -11.5129  # the mel's floor, log(1e-5)
 class UnivNet(nn.Module):
     """Mel (B, n_mel, F) -> waveform (B, 1, F * hop)."""
 
-    def __init__(self, config: UnivNetConfig) -> None:
+    def __init__(self, cfg: UnivNetConfig) -> None:
         super().__init__()
-        self.config = config
-        width = config.channel_size
-        self.conv_pre = nn.Conv1d(config.noise_dim, width, 7, padding=3, padding_mode="reflect")
+        self.cfg = cfg
+        width = cfg.channel_size
+        self.conv_pre = nn.Conv1d(cfg.noise_dim, width, 7, padding=3, padding_mode="reflect")
         self.blocks = nn.ModuleList()
         hop = 1
-        for stride in config.strides:
+        for stride in cfg.strides:
             hop *= stride
-            self.blocks.append(_Block(config, stride, hop))
+            self.blocks.append(_Block(cfg, stride, hop))
         self.conv_post = nn.Conv1d(width, 1, 7, padding=3, padding_mode="reflect")
 
     def forward(self, mel: Tensor, z: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
@@ -44,33 +44,33 @@ class UnivNet(nn.Module):
         tail = mel.new_full((batch, bins, _TAIL_FRAMES), _SILENCE)
         mel = torch.cat([mel, tail], dim=2)
         if z is None:
-            shape = (batch, self.config.noise_dim, frames + _TAIL_FRAMES)
+            shape = (batch, self.cfg.noise_dim, frames + _TAIL_FRAMES)
             source = mel.device if generator is None else generator.device
             z = torch.randn(shape, generator=generator, device=source, dtype=torch.float32)
             z = z.to(mel.device, mel.dtype)
         x = self.conv_pre(z)
         for block in self.blocks:
             x = block(x, mel)
-        x = torch.tanh(self.conv_post(F.leaky_relu(x, self.config.lReLU_slope)))
-        return x[..., : frames * self.config.hop_length]
+        x = torch.tanh(self.conv_post(F.leaky_relu(x, self.cfg.lReLU_slope)))
+        return x[..., : frames * self.cfg.hop_length]
 
 
 class _Block(nn.Module):
     """Upsample by ``stride``, then gated location-variable convolutions, one a dilation. ``hop``: samples a frame."""
 
-    def __init__(self, config: UnivNetConfig, stride: int, hop: int) -> None:
+    def __init__(self, cfg: UnivNetConfig, stride: int, hop: int) -> None:
         super().__init__()
-        width = config.channel_size
-        self.slope = config.lReLU_slope
+        width = cfg.channel_size
+        self.slope = cfg.lReLU_slope
         self.hop = hop
         odd = stride % 2
         self.upsample = nn.ConvTranspose1d(
             width, width, 2 * stride, stride=stride, padding=stride // 2 + odd, output_padding=odd
         )
         self.convs = nn.ModuleList(
-            nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation) for dilation in config.dilations
+            nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation) for dilation in cfg.dilations
         )
-        self.predictor = _KernelPredictor(config)
+        self.predictor = _KernelPredictor(cfg)
 
     def forward(self, x: Tensor, mel: Tensor) -> Tensor:
         """x (B, C, F * hop / stride), mel (B, n_mel, F) -> (B, C, F * hop)."""
@@ -87,14 +87,14 @@ class _Block(nn.Module):
 class _KernelPredictor(nn.Module):
     """From a mel, the kernels and biases of every layer of a block, one set a frame."""
 
-    def __init__(self, config: UnivNetConfig) -> None:
+    def __init__(self, cfg: UnivNetConfig) -> None:
         super().__init__()
-        self.slope = config.lReLU_slope
-        self.layers = len(config.dilations)
-        self.inputs, self.outputs = config.channel_size, 2 * config.channel_size
+        self.slope = cfg.lReLU_slope
+        self.layers = len(cfg.dilations)
+        self.inputs, self.outputs = cfg.channel_size, 2 * cfg.channel_size
         self.kernel_width = 3
-        width, size = config.kpnet_hidden_channels, config.kpnet_conv_size
-        self.input = nn.Conv1d(config.n_mel_channels, width, 5, padding=2)
+        width, size = cfg.kpnet_hidden_channels, cfg.kpnet_conv_size
+        self.input = nn.Conv1d(cfg.n_mel_channels, width, 5, padding=2)
         self.residual = nn.ModuleList(
             nn.ModuleList(nn.Conv1d(width, width, size, padding=size // 2) for _ in range(2)) for _ in range(3)
         )

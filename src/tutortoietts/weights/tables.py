@@ -218,6 +218,29 @@ _CLVP = Table(
     drop=(Drop("{a}.transformer.attn_layers.rotary_pos_emb.inv_freq", _rotary_frequencies),),
 )
 
+
+def _tower(theirs: str, ours: str) -> tuple[Rule, ...]:
+    return (
+        *_rotary_encoder(f"{theirs}.transformer", f"{ours}.encoder", ""),
+        *_conv(f"{theirs}.pre_combiner.0", f"{ours}.combine_in"),
+        *_under(_ATTENTION, f"{theirs}.pre_combiner.1", f"{ours}.attention"),
+        *_conv(f"{theirs}.pre_combiner.2", f"{ours}.combine_out"),
+    )
+
+
+_CVVP = Table(
+    rules=(
+        *_tower("conditioning_transformer", "mel_tower"),
+        *_tower("speech_transformer", "speech_tower"),
+        *_conv("cond_emb.{i}", "cond_emb.{i}"),
+        Rule("speech_emb.emb.weight", "speech_emb.weight"),
+        Rule("temperature", "temperature"),
+        Rule("to_conditioning_latent.weight", "to_conditioning_latent.weight"),
+        Rule("to_speech_latent.weight", "to_speech_latent.weight"),
+    ),
+    drop=(Drop("{a}.transformer.attn_layers.rotary_pos_emb.inv_freq", _rotary_frequencies),),
+)
+
 _DVAE = Table(
     rules=(
         Rule("codebook.embed", "codebook", swap_last_two),
@@ -236,6 +259,7 @@ TABLES: dict[str, Table] = {
     "bigvgan": _BIGVGAN,
     "classifier": _CLASSIFIER,
     "clvp": _CLVP,
+    "cvvp": _CVVP,
     "diffusion": _DIFFUSION,
     "dvae": _DVAE,
     "hifigan": _HIFIGAN,
