@@ -1,0 +1,152 @@
+"""Stage 5: latents to mel, by diffusion that starts from its own regression.
+
+`mel_head` learns the mean mel of the aligned latents. The diffusion learns to remove noise, most of its steps at the
+low noise from which a shallow start begins: there half of the work is done, and few steps suffice.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tutortoietts.audio.mel import diffusion_mel, normalize_mel
+from tutortoietts.core.config import DiffusionConfig
+from tutortoietts.models.autoregressive import Autoregressive
+from tutortoietts.models.diffusion import Diffusion
+from tutortoietts.train.data import read_shard
+from tutortoietts.train.features import wav24
+from tutortoietts.train.gpt import Clips, References, hidden
+from tutortoietts.train.log import Log
+from tutortoietts.train.optim import Trainer
+
+# 17 codes last 74.01 mel frames: crops start at multiples of 17, so that codes and frames stay aligned.
+UNIT_CODES, UNIT_FRAMES = 17, 74
+CROPS = ((2, 24), (4, 12), (7, 7))  # units of 17 codes, rows a batch
+SHALLOW = 1200  # trained steps below this get most of the training
+REFERENCE_FRAMES = 400  # 102 400 samples at 24 kHz
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """``latents`` (S, D) bfloat16 and the normalised mel (100, F) float16 of the same clip."""
+
+    speaker: str
+    latents: Tensor
+    mel: Tensor
+
+
+def frames_of(codes: int) -> int:
+    """Mel frames of ``codes`` codes (specification, section 1)."""
+    return codes * 4 * 24000 // 22050
+
+
+@torch.no_grad()
+def make_pairs(
+    speech: list[Path], clips: Clips, model: Autoregressive, references: References, seed: int = 0
+) -> list[Pair]:
+    """Latents of every clip in ``speech`` that ``clips`` knows, from its true codes, with its true mel."""
+    waves = {(c.speaker, c.text): wav24(c) for path in speech for c in read_shard(path)}
+    known = [n for n, (c, _) in enumerate(clips.items) if (c.speaker, c.text) in waves]
+    known.sort(key=clips.length)
+    rng, pairs = random.Random(seed), list[Pair]()
+    for start in range(0, len(known), 32):
+        chosen = known[start : start + 32]
+        batch = clips.batch(chosen, references, rng)
+        rows = torch.split(hidden(model, batch)[batch.code_at], [len(clips.items[n][0].codes) + 1 for n in chosen])
+        for n, latents in zip(chosen, rows, strict=True):
+            clip = clips.items[n][0]
+            frames = frames_of(len(clip.codes))
+            wave = waves[clip.speaker, clip.text]
+            mel = diffusion_mel(F.pad(wave, (0, max(0, frames * 256 - len(wave))))[None])[0, :, :frames]
+            pairs.append(Pair(clip.speaker, latents[:-1].clone(), normalize_mel(mel).half()))
+    return pairs
+
+
+class Pairs:
+    """Random crops of pairs, and reference mels of their speakers."""
+
+    def __init__(self, pairs: list[Pair]) -> None:
+        self.pairs = pairs
+        self._by_speaker: dict[str, list[Pair]] = {}
+        for pair in pairs:
+            self._by_speaker.setdefault(pair.speaker, []).append(pair)
+        self._long = {units: [p for p in pairs if len(p.latents) >= units * UNIT_CODES] for units, _ in CROPS}
+
+    def reference(self, speaker: str, rng: random.Random) -> Tensor:
+        """(1, 100, REFERENCE_FRAMES): clips of ``speaker`` joined and cut."""
+        parts: list[Tensor] = []
+        while sum(p.shape[1] for p in parts) < REFERENCE_FRAMES:
+            parts.append(rng.choice(self._by_speaker[speaker]).mel)
+        return torch.cat(parts, 1)[None, :, :REFERENCE_FRAMES]
+
+    def batch(self, rng: random.Random) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """latents (B, S, D), mel (B, 100, F), reference (R, 1, 100, T), and which reference each row has (B,)."""
+        units, rows = CROPS[rng.choices(range(len(CROPS)), (0.4, 0.4, 0.2))[0]]
+        latents, mels, names = [], [], []
+        for pair in rng.choices(self._long[units], k=rows):
+            at = rng.randrange((len(pair.latents) - units * UNIT_CODES) // UNIT_CODES + 1)
+            mel = pair.mel[:, at * UNIT_FRAMES : (at + units) * UNIT_FRAMES]
+            mels.append(F.pad(mel, (0, units * UNIT_FRAMES - mel.shape[1]), value=-1.0))
+            latents.append(pair.latents[at * UNIT_CODES : (at + units) * UNIT_CODES])
+            names.append(pair.speaker)
+        known = sorted(set(names))
+        references = torch.stack([self.reference(name, rng) for name in known])
+        which = torch.tensor([known.index(name) for name in names])
+        return torch.stack(latents), torch.stack(mels).float(), references.float(), which
+
+
+def alpha_sigma(step: Tensor) -> tuple[Tensor, Tensor]:
+    """Signal and noise scales (B, 1, 1) at the trained step (B,), float: the schedule's continuous form."""
+    t = (step + 1) / 4000
+    alpha = torch.exp(-0.25 * t.square() * 19.9 - 0.05 * t)
+    return alpha[:, None, None], (1 - alpha.square()).sqrt()[:, None, None]
+
+
+def losses(
+    model: Diffusion, batch: tuple[Tensor, Tensor, Tensor, Tensor], generator: torch.Generator
+) -> dict[str, Tensor]:
+    latents, mel, references, which = batch
+    dtype = model.mel_head.weight.dtype
+    speaker = model.conditioning(references.to(dtype))[which]
+    aligned = model.align(latents.to(dtype), speaker, mel.shape[-1])
+    regressed = model.regress(aligned)
+    rows = len(mel)
+    shallow = torch.rand(rows, generator=generator) < 0.65
+    step = torch.rand(rows, generator=generator) * torch.where(shallow, float(SHALLOW), 3999.0)
+    alpha, sigma = alpha_sigma(step)
+    noise = torch.randn(mel.shape, generator=generator)
+    free = torch.rand(rows, 1, 1, generator=generator) < 0.1
+    given = torch.where(free, model.unconditioned(mel.shape[-1], rows), aligned)
+    estimate = model(alpha * mel + sigma * noise, step, given)[:, : mel.shape[1]]
+    error = (estimate - noise).square().mean((1, 2))
+    snr = (alpha / sigma).square()[:, 0, 0]
+    clean = (sigma / alpha * (estimate - noise)).abs().mean((1, 2))
+    near = (snr > 0.5).float()
+    return {
+        "regress": (regressed - mel).abs().mean(),
+        "noise": (error * (5 / snr).clamp(max=1)).mean(),
+        "clean": (clean * near).sum() / near.sum().clamp(min=1),
+    }
+
+
+def train(pairs: Pairs, config: DiffusionConfig, path: Path, minutes: float, log: Log, seed: int = 0) -> None:
+    """Train for ``minutes`` in all, going on from ``path`` if it exists."""
+    torch.manual_seed(seed)
+    model = Diffusion(config)
+    trainer = Trainer(nn.ModuleDict({"model": model}), path, minutes, rate=1.2e-3)
+    generator = torch.Generator().manual_seed(trainer.steps)
+    rng = random.Random(trainer.steps)
+    while trainer.progress < 1:
+        parts = losses(model, pairs.batch(rng), generator)
+        norm = trainer.step(2 * parts["regress"] + parts["noise"] + 2 * parts["clean"])
+        if not math.isfinite(norm):
+            raise FloatingPointError(f"the gradient is {norm} at step {trainer.steps}: lower the learning rate")
+        if trainer.steps % 50 == 0:
+            log(step=trainer.steps, progress=trainer.progress, norm=norm, **{k: float(v) for k, v in parts.items()})
+    trainer.save()

@@ -1,0 +1,155 @@
+"""Stage 2: the discrete VAE that turns a mel into codes.
+
+Two things help the codes to carry speech rather than voices and noise, and cost nothing at run time: the decoder is
+told the speaker while training, and a linear head must name the phones of a code from its codebook entry.
+The codebook follows its codes by moving averages (van den Oord et al., 2017, appendix A.1), starts from k-means and
+moves entries that nobody uses.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from tutortoietts.core.config import DvaeConfig
+from tutortoietts.models.dvae import Dvae
+from tutortoietts.train.data import read_shard
+from tutortoietts.train.features import code_mel, half_code_phones
+from tutortoietts.train.flite import PHONES
+from tutortoietts.train.log import Log
+
+CONFIG = DvaeConfig(
+    channels=80, num_tokens=1024, codebook_dim=128, hidden_dim=128, num_resnet_blocks=2, kernel_size=3, num_layers=2
+)
+CROP_CODES, BATCH = 40, 48
+
+
+class Corpus80:
+    """Every speaker's conditioning mels joined in time, with the phones of each half code."""
+
+    def __init__(self, paths: list[Path], norms: Tensor) -> None:
+        mels: dict[str, list[Tensor]] = {}
+        phones: dict[str, list[Tensor]] = {}
+        for path in paths:
+            for clip in read_shard(path):
+                mel = code_mel(clip, norms)
+                mels.setdefault(clip.speaker, []).append(mel)
+                half = half_code_phones(clip, mel.shape[1] // 4)
+                phones.setdefault(clip.speaker, []).append(torch.from_numpy(half))
+        self.speakers = sorted(mels)
+        self.mels = [torch.cat(mels[s], 1) for s in self.speakers]
+        self.phones = [torch.cat(phones[s]) for s in self.speakers]
+
+    def batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """mel (B, 80, 4 S), phones (B, 2 S), speaker (B,) of random crops."""
+        frames = torch.tensor([m.shape[1] for m in self.mels], dtype=torch.float)
+        speaker = torch.multinomial(frames.sqrt(), BATCH, replacement=True, generator=generator)
+        mels, phones = [], []
+        for s in speaker.tolist():
+            codes = self.mels[s].shape[1] // 4 - CROP_CODES
+            at = int(torch.randint(codes, (1,), generator=generator))
+            mels.append(self.mels[s][:, 4 * at : 4 * (at + CROP_CODES)])
+            phones.append(self.phones[s][2 * at : 2 * (at + CROP_CODES)])
+        return torch.stack(mels), torch.stack(phones).long(), speaker
+
+
+class Codebook:
+    """Exponential moving averages of a codebook (num_tokens, dim) and its use."""
+
+    def __init__(self, tokens: int, dim: int, decay: float = 0.98) -> None:
+        self.entries = torch.zeros(tokens, dim)
+        self.sums = torch.zeros(tokens, dim)
+        self.counts = torch.ones(tokens)
+        self.decay = decay
+
+    def start(self, points: Tensor, generator: torch.Generator) -> None:
+        """k-means on ``points`` (N, dim)."""
+        tokens = len(self.entries)
+        centres = points[torch.randperm(len(points), generator=generator)[:tokens]].clone()
+        for _ in range(15):
+            nearest = torch.cdist(points, centres).argmin(1)
+            counts = torch.bincount(nearest, minlength=tokens).clamp(min=1)
+            sums = torch.zeros_like(centres).index_add_(0, nearest, points)
+            fresh = points[torch.randint(len(points), (tokens,), generator=generator)]
+            used = torch.bincount(nearest, minlength=tokens) > 0
+            centres = torch.where(used[:, None], sums / counts[:, None], fresh)
+        self.entries, self.sums, self.counts = centres.clone(), centres.clone(), torch.ones(tokens)
+
+    def nearest(self, points: Tensor) -> Tensor:
+        return torch.cdist(points, self.entries).argmin(1)
+
+    def update(self, points: Tensor, ids: Tensor, generator: torch.Generator) -> int:
+        """Move towards ``points`` (N, dim) quantised as ``ids`` (N,); returns how many dead entries were moved."""
+        counts = torch.bincount(ids, minlength=len(self.counts)).float()
+        sums = torch.zeros_like(self.sums).index_add_(0, ids, points)
+        self.counts.mul_(self.decay).add_(counts, alpha=1 - self.decay)
+        self.sums.mul_(self.decay).add_(sums, alpha=1 - self.decay)
+        dead = (self.counts < 0.05).nonzero()[:, 0]
+        if len(dead):
+            fresh = points[torch.randint(len(points), (len(dead),), generator=generator)]
+            self.sums[dead], self.counts[dead] = fresh, torch.ones(len(dead))
+        self.entries = self.sums / self.counts.clamp(min=1e-4)[:, None]
+        return len(dead)
+
+
+def train(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log, seed: int = 0) -> None:
+    """Train for ``minutes`` and write ``out`` (safetensors of Dvae's own keys, plus the norms)."""
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    corpus = Corpus80(paths, norms)
+    model = Dvae(CONFIG)
+    book = Codebook(CONFIG.num_tokens, CONFIG.codebook_dim)
+    voices = nn.Embedding(len(corpus.speakers), CONFIG.codebook_dim)
+    phone_head = nn.Linear(CONFIG.codebook_dim, 2 * len(PHONES))
+    parameters = [*model.parameters(), *voices.parameters(), *phone_head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.98), weight_decay=1e-4)
+    began, step = time.monotonic(), 0
+    nats = norms[:, None]
+    while (done := (time.monotonic() - began) / (60 * minutes)) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * min(1, (step + 1) / 100) * min(1, 2.5 * (1 - done)) + 1e-6
+        mel, phones, speaker = corpus.batch(generator)
+        with torch.autocast("cpu", torch.bfloat16):
+            z = model.encode_continuous(mel).float()  # (B, S, dim)
+            points = z.detach().reshape(-1, z.shape[-1])
+            quantised, commit, dead = z, torch.zeros(()), 0
+            if step == 200:
+                many = [points] + [
+                    model.encode_continuous(corpus.batch(generator)[0]).detach().float().flatten(0, 1) for _ in range(8)
+                ]
+                book.start(torch.cat(many), generator)
+            if step >= 200:
+                ids = book.nearest(points)
+                dead = book.update(points, ids, generator)
+                entries = book.entries[ids].view_as(z)
+                commit = F.mse_loss(z, entries)
+                quantised = z + (entries - z).detach()
+            decoded = model.decode_continuous(quantised + voices(speaker)[:, None]).float()
+            named = phone_head(quantised).float().unflatten(-1, (2, len(PHONES))).flatten(1, 2)
+        error = ((decoded - mel).abs() * nats).mean()
+        named_loss = F.cross_entropy(named.flatten(0, 1), phones.flatten())
+        loss = error + 0.25 * commit + 0.3 * named_loss
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        if step % 100 == 0:
+            right = (named.flatten(0, 1).argmax(1) == phones.flatten()).float().mean()
+            used = int((book.counts > 0.5).sum())
+            log(
+                step=step,
+                nat=float(error.detach()),
+                commit=float(commit.detach()),
+                phones=float(right),
+                used=used,
+                dead=dead,
+            )
+        step += 1
+    state = {k: v.contiguous() for k, v in model.state_dict().items()}
+    state["codebook"] = book.entries.contiguous()
+    save_file(state | {"norms": norms}, out)

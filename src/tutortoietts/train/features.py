@@ -1,0 +1,99 @@
+"""What the later stages read: waveforms at the models' rates, mels, and the phone under each code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+import torch
+from torch import Tensor
+
+from tutortoietts.audio.mel import conditioning_mel
+from tutortoietts.train.data import RATE, Clip, read_shard
+
+SAMPLES_PER_CODE = 1024  # at 22 050 Hz
+
+
+def wav22(clip: Clip) -> Tensor:
+    """The clip at 22 050 Hz, zero-padded to whole codes: (S * 1024,) float32."""
+    wave = soxr.resample(clip.samples.astype(np.float32) / 32768, RATE, 22050)
+    return torch.from_numpy(np.pad(wave, (0, -len(wave) % SAMPLES_PER_CODE)))
+
+
+def wav24(clip: Clip) -> Tensor:
+    """The clip at 24 000 Hz, (N,) float32."""
+    return torch.from_numpy(soxr.resample(clip.samples.astype(np.float32) / 32768, RATE, 24000))
+
+
+def code_mel(clip: Clip, norms: Tensor | None) -> Tensor:
+    """Conditioning mel of exactly four frames a code: (80, 4 S)."""
+    return conditioning_mel(wav22(clip)[None], norms)[0, :, :-1]
+
+
+def phone_at(clip: Clip, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
+    """The phone being spoken at each of ``seconds`` (T,); silence after the end."""
+    index = np.searchsorted(clip.ends, seconds, side="right")
+    return np.where(index < len(clip.ends), clip.phones[np.minimum(index, len(clip.ends) - 1)], 0).astype(np.int8)
+
+
+def half_code_phones(clip: Clip, codes: int) -> npt.NDArray[np.int8]:
+    """The phones at a quarter and three quarters of every code: (2 S,)."""
+    return phone_at(clip, (np.arange(2 * codes) + 0.5) * SAMPLES_PER_CODE / 2 / 22050)
+
+
+def shards(folder: Path, per_speaker: int | None = None, speakers: list[str] | None = None) -> list[Path]:
+    """Rendered shards by name, at most ``per_speaker`` of each speaker."""
+    chosen: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*.npz")):
+        chosen.setdefault(path.name.rsplit("_", 1)[0], []).append(path)
+    return [p for name, paths in chosen.items() if speakers is None or name in speakers for p in paths[:per_speaker]]
+
+
+def measure_norms(paths: list[Path], clips_each: int = 60) -> Tensor:
+    """Mean magnitude of every conditioning mel bin, (80,): dividing by it brings bins to about -1."""
+    mels = []
+    for path in paths:
+        for n, clip in enumerate(read_shard(path)):
+            if n == clips_each:
+                break
+            mels.append(code_mel(clip, None))
+    return torch.cat(mels, 1).abs().mean(1)
+
+
+@dataclass(frozen=True, slots=True)
+class CodedClip:
+    """A clip as the autoregressive model trains on it: ``codes`` (S,) and the phone in the middle of each, (S,)."""
+
+    speaker: str
+    text: str
+    codes: npt.NDArray[np.int16]
+    phones: npt.NDArray[np.int8]
+
+
+def write_coded(path: Path, clips: list[CodedClip]) -> None:
+    meta = json.dumps([[c.speaker, c.text, len(c.codes)] for c in clips]).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    with partial.open("wb") as file:
+        np.savez(
+            file,
+            meta=np.frombuffer(meta, np.uint8),
+            codes=np.concatenate([c.codes for c in clips]),
+            phones=np.concatenate([c.phones for c in clips]),
+        )
+    partial.rename(path)
+
+
+def read_coded(path: Path) -> Iterator[CodedClip]:
+    """The clips of one file of codes."""
+    with np.load(path) as data:
+        meta, codes, phones = json.loads(data["meta"].tobytes()), data["codes"], data["phones"]
+    at = 0
+    for speaker, text, length in meta:
+        yield CodedClip(speaker, text, codes[at : at + length], phones[at : at + length])
+        at += length

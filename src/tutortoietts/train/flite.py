@@ -1,0 +1,94 @@
+"""Flite through its C library: 16 kHz speech with the phones it consists of and when they end.
+
+Needs Debian's ``libflite1`` (a BSD-style licence; the voices slt, rms, awb and kal16 are CMU's own).
+"""
+
+from __future__ import annotations
+
+import ctypes as c
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tutortoietts.core.errors import TutortoieError
+
+PHONES = (
+    "pau aa ae ah ao aw ax ay b ch d dh eh er ey f g hh ih iy jh k l m n ng ow oy p r s sh t th uh uw v w y z zh"
+).split()
+PHONE_INDEX = {name: i for i, name in enumerate(PHONES)}
+
+
+class _Wave(c.Structure):
+    _fields_ = (
+        ("type", c.c_char_p),
+        ("sample_rate", c.c_int),
+        ("num_samples", c.c_int),
+        ("num_channels", c.c_int),
+        ("samples", c.POINTER(c.c_short)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """``samples`` (N,) int16 at ``rate`` Hz; ``phones`` (P,) indices into PHONES; ``ends`` (P,) seconds."""
+
+    samples: npt.NDArray[np.int16]
+    rate: int
+    phones: npt.NDArray[np.int8]
+    ends: npt.NDArray[np.float32]
+
+
+class Flite:
+    """The synthesiser with its voices registered on first use. One a process: the library is not re-entrant."""
+
+    def __init__(self) -> None:
+        try:
+            self._lib = c.CDLL("libflite.so.1", mode=c.RTLD_GLOBAL)
+            for name in ("usenglish", "cmulex"):
+                c.CDLL(f"libflite_{name}.so.1", mode=c.RTLD_GLOBAL)
+        except OSError as error:
+            raise TutortoieError(
+                f"flite's library cannot be loaded ({error}); install it: apt-get install libflite1"
+            ) from error
+        self._voices: dict[str, int] = {}
+        lib, pointer, text = self._lib, c.c_void_p, c.c_char_p
+        signatures = {
+            "flite_init": (c.c_int, []),
+            "flite_synth_text": (pointer, [text, pointer]),
+            "utt_wave": (c.POINTER(_Wave), [pointer]),
+            "utt_relation": (pointer, [pointer, text]),
+            "relation_head": (pointer, [pointer]),
+            "item_next": (pointer, [pointer]),
+            "item_feat_string": (text, [pointer, text]),
+            "item_feat_float": (c.c_float, [pointer, text]),
+            "delete_utterance": (None, [pointer]),
+        }
+        for name, (result, arguments) in signatures.items():
+            function = getattr(lib, name)
+            function.restype, function.argtypes = result, arguments
+        lib.flite_init()
+
+    def _voice(self, name: str) -> int:
+        if name not in self._voices:
+            register = getattr(c.CDLL(f"libflite_cmu_us_{name}.so.1", mode=c.RTLD_GLOBAL), f"register_cmu_us_{name}")
+            register.restype, register.argtypes = c.c_void_p, [c.c_char_p]
+            self._voices[name] = register(None)
+        return self._voices[name]
+
+    def speak(self, voice: str, text: str) -> Utterance:
+        """Say ``text`` (ASCII) with the voice ``slt``, ``rms``, ``awb`` or ``kal16``."""
+        lib = self._lib
+        utterance = lib.flite_synth_text(text.encode("ascii"), self._voice(voice))
+        wave = lib.utt_wave(utterance).contents
+        rate = int(wave.sample_rate)
+        samples = np.ctypeslib.as_array(wave.samples, (wave.num_samples,)).copy()
+        phones: list[int] = []
+        ends: list[float] = []
+        segment = lib.relation_head(lib.utt_relation(utterance, b"Segment"))
+        while segment:
+            phones.append(PHONE_INDEX[lib.item_feat_string(segment, b"name").decode()])
+            ends.append(lib.item_feat_float(segment, b"end"))
+            segment = lib.item_next(segment)
+        lib.delete_utterance(utterance)
+        return Utterance(samples, rate, np.array(phones, np.int8), np.array(ends, np.float32))

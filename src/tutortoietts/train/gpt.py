@@ -1,0 +1,196 @@
+"""Stage 4: the autoregressive model, on codes of all speech.
+
+Besides the next code the model must name, from its final hidden state, the phone that the next code will carry.
+That head is thrown away; what it leaves behind are hidden states from which the decoder can tell phones apart.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tutortoietts.core.config import AutoregressiveConfig
+from tutortoietts.models.autoregressive import Autoregressive
+from tutortoietts.text.tokenizer import Tokenizer
+from tutortoietts.train.data import read_shard
+from tutortoietts.train.features import CodedClip, code_mel, read_coded
+from tutortoietts.train.flite import PHONES
+from tutortoietts.train.kernels import trunk
+from tutortoietts.train.log import Log
+from tutortoietts.train.optim import Trainer
+
+REFERENCE_FRAMES = 517  # 132 300 samples: what a reference clip is cropped or padded to
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows padded on the right. ``tokens``/``positions`` (B, L) index the joined text and code tables; ``speaker`` (B,)
+    indexes ``references`` (R, 1, 80, T); the flat indices ``code_at`` (M,) of positions that predict codes, with
+    ``codes`` (M,) and ``phones`` (M,); ``text_at`` (K,) with ``text`` (K,)."""
+
+    tokens: Tensor
+    positions: Tensor
+    speaker: Tensor
+    references: Tensor
+    code_at: Tensor
+    codes: Tensor
+    phones: Tensor
+    text_at: Tensor
+    text: Tensor
+
+
+class References:
+    """Reference mels of every speaker, as a clip given by a user would be: cropped or zero-padded to six seconds."""
+
+    def __init__(self, paths: list[Path], norms: Tensor, each: int = 48) -> None:
+        self._mels: dict[str, list[Tensor]] = {}
+        for path in paths:
+            for n, clip in enumerate(read_shard(path)):
+                if n == each:
+                    break
+                self._mels.setdefault(clip.speaker, []).append(code_mel(clip, norms).half())
+        self._silence = (torch.full((80,), 1e-5).log() / norms).half()
+
+    def draw(self, speaker: str, rng: random.Random) -> Tensor:
+        """(1, 80, REFERENCE_FRAMES) of one or several clips of ``speaker``; now and then padded with silence."""
+        parts, frames = list[Tensor](), 0
+        while frames < REFERENCE_FRAMES and not (parts and rng.random() < 0.25):
+            parts.append(rng.choice(self._mels[speaker]))
+            frames += parts[-1].shape[1]
+        joined = torch.cat(parts, 1)[:, :REFERENCE_FRAMES]
+        gap = REFERENCE_FRAMES - joined.shape[1]
+        return torch.cat([joined, self._silence[:, None].expand(-1, gap)], 1)[None].float()
+
+
+def read_clips(paths: list[Path], tokenizer: Tokenizer) -> Iterator[tuple[CodedClip, np.ndarray]]:
+    """Every coded clip with its token ids (T,) int64."""
+    for path in paths:
+        for clip in read_coded(path):
+            yield clip, np.array(tokenizer.ids(clip.text), np.int64)
+
+
+class Clips:
+    """All coded clips with their text ids, and batches of about equal length from them."""
+
+    def __init__(self, items: Iterable[tuple[CodedClip, np.ndarray]], config: AutoregressiveConfig) -> None:
+        self.config = config
+        self.items = [
+            (clip, ids)
+            for clip, ids in items
+            if len(ids) + 1 <= config.max_text_tokens and len(clip.codes) + 2 <= config.max_mel_tokens
+        ]
+
+    def length(self, n: int) -> int:
+        clip, ids = self.items[n]
+        return 1 + len(ids) + 3 + len(clip.codes) + 1
+
+    def order(self, rng: random.Random, tokens: int, longest: int) -> Iterator[list[int]]:
+        """One pass: lists of clips whose padded batch holds about ``tokens`` positions."""
+        usable = [n for n in range(len(self.items)) if self.length(n) <= longest]
+        rng.shuffle(usable)
+        for start in range(0, len(usable), 4096):
+            pool = sorted(usable[start : start + 4096], key=self.length)
+            batches, batch = [], list[int]()
+            for n in pool:
+                if (len(batch) + 1) * self.length(n) > tokens:
+                    batches.append(batch)
+                    batch = []
+                batch.append(n)
+            rng.shuffle(batches)
+            yield from (b for b in batches if b)
+
+    def batch(self, chosen: list[int], references: References, rng: random.Random) -> Batch:
+        config, rows = self.config, [self.items[n] for n in chosen]
+        longest = max(self.length(n) for n in chosen)
+        text_rows, text_positions = config.text_vocabulary, config.text_positions
+        tokens = np.zeros((len(rows), longest), np.int64)
+        positions = np.zeros_like(tokens)
+        code_at, codes, phones, text_at, text = [], [], [], [], []
+        for r, (clip, ids) in enumerate(rows):
+            t, s = len(ids) + 3, len(clip.codes) + 1
+            spoken = np.concatenate([[config.start_text_token], ids, [0, 0]])
+            heard = np.concatenate([[config.start_mel_token], clip.codes])
+            tokens[r, 1 : 1 + t], positions[r, 1 : 1 + t] = spoken, np.arange(t)
+            tokens[r, 1 + t : 1 + t + s] = text_rows + heard
+            positions[r, 1 + t : 1 + t + s] = text_positions + np.arange(s)
+            code_at.append(r * longest + 1 + t + np.arange(s))
+            codes.append(np.concatenate([clip.codes, [config.stop_mel_token]]))
+            phones.append(np.concatenate([clip.phones, [0]]))
+            text_at.append(r * longest + 1 + np.arange(t - 1))
+            text.append(spoken[1:])
+        names = sorted({clip.speaker for clip, _ in rows})
+        speaker = torch.tensor([names.index(clip.speaker) for clip, _ in rows])
+        mels = torch.stack([references.draw(name, rng) for name in names])
+        flat = [torch.from_numpy(np.concatenate(x).astype(np.int64)) for x in (code_at, codes, phones, text_at, text)]
+        return Batch(torch.from_numpy(tokens), torch.from_numpy(positions), speaker, mels, *flat)
+
+
+def hidden(model: Autoregressive, batch: Batch) -> Tensor:
+    """Final hidden states (B * L, D): every row as the model's ``forward`` computes it, without gaps."""
+    table = torch.cat([model.text_embedding.weight, model.mel_embedding.weight])
+    positions = torch.cat([model.text_pos_embedding.weight, model.mel_pos_embedding.weight])
+    x = F.embedding(batch.tokens, table) + F.embedding(batch.positions, positions)
+    speaker = model.conditioning(batch.references.to(x.dtype))[batch.speaker]
+    x = torch.cat([speaker[:, None], x[:, 1:]], 1)
+    return trunk(model, x).flatten(0, 1)
+
+
+def losses(model: Autoregressive, phone_head: nn.Linear, batch: Batch) -> dict[str, Tensor]:
+    states = hidden(model, batch)
+    heard = states[batch.code_at]
+    return {
+        "code": F.cross_entropy(model.mel_head(heard).float(), batch.codes),
+        "phone": F.cross_entropy(phone_head(heard).float(), batch.phones),
+        "text": F.cross_entropy(model.text_head(states[batch.text_at]).float(), batch.text),
+    }
+
+
+@torch.no_grad()
+def validate(model: Autoregressive, head: nn.Linear, clips: Clips, references: References) -> dict[str, float]:
+    """Loss a code on held-out clips, with their own text and with another clip's."""
+    rng, result = random.Random(0), {"val": 0.0, "val_phone": 0.0, "val_wrong": 0.0}
+    batches = [list(range(i, min(i + 24, len(clips.items)))) for i in range(0, len(clips.items), 24)]
+    wrong = Clips(((clip, clips.items[i - 1][1]) for i, (clip, _) in enumerate(clips.items)), clips.config)
+    for chosen in batches:
+        chosen = [i for i in chosen if i < len(wrong.items)]
+        right = losses(model, head, clips.batch(chosen, references, rng))
+        result["val"] += float(right["code"]) / len(batches)
+        result["val_phone"] += float(right["phone"]) / len(batches)
+        result["val_wrong"] += float(losses(model, head, wrong.batch(chosen, references, rng))["code"]) / len(batches)
+    return result
+
+
+def build(config: AutoregressiveConfig) -> tuple[Autoregressive, nn.Linear]:
+    """A fresh model and the head that names phones."""
+    return Autoregressive(config), nn.Linear(config.model_dim, len(PHONES))
+
+
+def train(
+    clips: Clips, held_out: Clips, references: References, path: Path, minutes: float, log: Log, seed: int = 0
+) -> None:
+    """Train for ``minutes`` in all, going on from ``path`` if it exists."""
+    torch.manual_seed(seed)
+    model, head = build(clips.config)
+    trainer = Trainer(nn.ModuleDict({"model": model, "phones": head}), path, minutes, rate=1.5e-3)
+    rng = random.Random(trainer.steps)
+    while trainer.progress < 1:
+        early = trainer.progress < 0.08
+        for chosen in clips.order(rng, tokens=3072 if early else 6144, longest=110 if early else 10_000):
+            parts = losses(model, head, clips.batch(chosen, references, rng))
+            norm = trainer.step(parts["code"] + 0.3 * parts["phone"] + 0.02 * parts["text"])
+            if trainer.steps % 50 == 0:
+                log(step=trainer.steps, progress=trainer.progress, norm=norm, **{k: float(v) for k, v in parts.items()})
+            if trainer.steps % 500 == 0:
+                trainer.use_averaged()
+                log(step=trainer.steps, **validate(model, head, held_out, references))
+                trainer.use_live()
+            if trainer.progress >= 1 or (early and trainer.progress >= 0.08):
+                break
+    trainer.save()

@@ -1,0 +1,142 @@
+"""Stage V: the Vocos vocoder, from mels of true speech.
+
+Losses: L1 between log-mels, and spectral convergence plus log-magnitude L1 at several STFT resolutions
+(Yamamoto et al., 2020), then an adversary of small multi-resolution spectrogram discriminators
+(Jang et al., 2021) for crisp phases.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tutortoietts.audio.mel import diffusion_mel
+from tutortoietts.core.config import VocosConfig
+from tutortoietts.models.vocos import Vocos
+from tutortoietts.train.data import read_shard
+from tutortoietts.train.features import wav24
+from tutortoietts.train.log import Log
+
+CONFIG = VocosConfig(n_mels=100, dim=192, intermediate_dim=512, layers=6, n_fft=1024, hop=256)
+RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512), (256, 64))
+FRAMES, BATCH = 64, 24
+
+
+def spectrum(wave: Tensor, n_fft: int, hop: int) -> Tensor:
+    """Magnitudes of (B, N) -> (B, n_fft // 2 + 1, T)."""
+    window = torch.hann_window(n_fft, device=wave.device)
+    z = torch.view_as_real(torch.stft(wave, n_fft, hop, window=window, return_complex=True))
+    return (z.square().sum(-1) + 1e-9).sqrt()
+
+
+def spectral_loss(made: Tensor, true: Tensor) -> Tensor:
+    """Multi-resolution STFT loss of waveforms (B, N)."""
+    total = made.new_zeros(())
+    for n_fft, hop in RESOLUTIONS:
+        a, b = spectrum(made, n_fft, hop), spectrum(true, n_fft, hop)
+        total = total + (a - b).norm() / b.norm() + (a.clamp(min=1e-4).log() - b.clamp(min=1e-4).log()).abs().mean()
+    return total / len(RESOLUTIONS)
+
+
+class Judge(nn.Module):
+    """A discriminator of one spectrogram resolution: log-magnitudes (B, 1, F, T) -> scores and feature maps."""
+
+    def __init__(self, n_fft: int, hop: int, width: int = 16) -> None:
+        super().__init__()
+        self.n_fft, self.hop = n_fft, hop
+        shapes = [
+            (1, width, 3, 2),
+            (width, 2 * width, 3, 2),
+            (2 * width, 4 * width, 3, 2),
+            (4 * width, 4 * width, 3, 1),
+        ]
+        self.layers = nn.ModuleList(nn.Conv2d(i, o, (5, k), (s, 1), (2, k // 2)) for i, o, k, s in shapes)
+        self.score = nn.Conv2d(4 * width, 1, 3, padding=1)
+
+    def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
+        x = spectrum(wave, self.n_fft, self.hop).clamp(min=1e-4).log()[:, None]
+        features = []
+        with torch.autocast("cpu", torch.bfloat16):
+            for layer in self.layers:
+                x = F.leaky_relu(layer(x), 0.1)
+                features.append(x)
+            return self.score(x).float(), features
+
+
+class Waves:
+    """Crops of 24 kHz speech with the mel of exactly their frames, from whole clips' mels (so that edges are true)."""
+
+    def __init__(self, paths: list[Path], limit: int) -> None:
+        self.items: list[tuple[Tensor, Tensor]] = []
+        for path in paths:
+            for n, clip in enumerate(read_shard(path)):
+                if n == limit:
+                    break
+                wave = wav24(clip)
+                if len(wave) > (FRAMES + 4) * 256:
+                    self.items.append((diffusion_mel(wave[None])[0].half(), wave.half()))
+
+    def batch(self, rng: random.Random, size: int = BATCH) -> tuple[Tensor, Tensor]:
+        """mel (B, 100, FRAMES) and wave (B, FRAMES * 256)."""
+        mels, waves = [], []
+        for mel, wave in rng.choices(self.items, k=size):
+            at = rng.randrange(len(wave) // 256 - FRAMES)
+            # frame k is centred on sample 256 k; our vocoders make samples 256 k .. 256 k + 255 from it
+            mels.append(mel[:, at : at + FRAMES])
+            waves.append(wave[256 * at : 256 * (at + FRAMES)])
+        return torch.stack(mels).float(), torch.stack(waves).float()
+
+
+def train(
+    paths: list[Path], out: Path, minutes: float, log: Log, adversary_after: float = 0.5, limit: int = 150
+) -> None:
+    """Train for ``minutes``, going on from ``out`` if it exists; the adversary joins after that share of the time."""
+    torch.manual_seed(0)
+    rng = random.Random(time.time_ns())
+    data, model = Waves(paths, limit), Vocos(CONFIG)
+    if out.exists():
+        model.load_state_dict(load_file(out))
+    judges = nn.ModuleList(Judge(n, h) for n, h in ((512, 128), (1024, 256), (2048, 512)))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=8e-4, betas=(0.8, 0.98), weight_decay=0.0, fused=True)
+    critic = torch.optim.AdamW(judges.parameters(), lr=4e-4, betas=(0.8, 0.98), fused=True)
+    began, step, saved = time.monotonic(), 0, time.monotonic()
+    while (done := (time.monotonic() - began) / (60 * minutes)) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = 8e-4 * min(1, (step + 1) / 100) * min(1, 2 * (1 - done)) + 1e-6
+        mel, true = data.batch(rng)
+        with torch.autocast("cpu", torch.bfloat16):
+            made = model(mel)[:, 0].float()
+        mel_error = (diffusion_mel(made) - diffusion_mel(true)).abs().mean()
+        loss = 2 * mel_error + spectral_loss(made, true)
+        critic_loss = torch.zeros(())
+        if done >= adversary_after:
+            critic_loss = sum(
+                (F.relu(1 - j(true)[0]).mean() + F.relu(1 + j(made.detach())[0]).mean() for j in judges),
+                torch.zeros(()),
+            )
+            critic.zero_grad(set_to_none=True)
+            critic_loss.backward()  # type: ignore[no-untyped-call]
+            critic.step()
+            for judge in judges:
+                score, features = judge(made)
+                with torch.no_grad():
+                    wanted = judge(true)[1]
+                loss = loss + 0.1 * F.relu(1 - score).mean()
+                loss = loss + 0.2 * sum((a - b).abs().mean() for a, b in zip(features, wanted, strict=True))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+        if step % 50 == 0:
+            log(step=step, mel=float(mel_error), loss=float(loss), critic=float(critic_loss), norm=float(norm))
+        step += 1
+        if time.monotonic() - saved > 120 or done > 0.999:
+            save_file({k: v.contiguous() for k, v in model.state_dict().items()}, out)
+            saved = time.monotonic()
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, out)
