@@ -133,7 +133,7 @@ class Diffusion(nn.Module):
         """step (B,) int or float, 0..3999 -> (B, C)."""
         half = self.cfg.model_channels // 2
         ramp = torch.arange(half, device=step.device, dtype=torch.float32)
-        angles = step[:, None].float() * torch.exp(-math.log(_MAX_PERIOD) / half * ramp)
+        angles = step[:, None].float() * torch.exp(-math.log(_MAX_PERIOD) * ramp / half)
         waves = torch.cat([angles.cos(), angles.sin()], dim=-1)
         return self.time_embed(waves.to(self.inp_block.weight.dtype))  # type: ignore[no-any-return]
 

@@ -36,22 +36,19 @@ class IstftHead(nn.Module):
     Frame f is centred on sample f * hop, as in the mels. Always float32: phases need it.
     """
 
-    window: Tensor
-
     def __init__(self, dim: int, n_fft: int, hop: int) -> None:
         super().__init__()
         self.n_fft, self.hop = n_fft, hop
         self.out = nn.Linear(dim, n_fft + 2)
-        window = torch.hann_window(n_fft, dtype=torch.float32, device="cpu")
-        self.register_buffer("window", window, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         magnitude, phase = self.out(x).float().chunk(2, dim=-1)
         magnitude = magnitude.clamp(max=_MAX_LOG_MAGNITUDE).exp()
+        window = torch.hann_window(self.n_fft, dtype=torch.float32, device=x.device)
         with torch.autocast(x.device.type, enabled=False):
             spectrum = torch.complex(magnitude * phase.cos(), magnitude * phase.sin())
-            frames = torch.fft.irfft(spectrum, n=self.n_fft, dim=-1) * self.window
-            envelope = self.window.square().expand(1, x.shape[1], -1)
+            frames = torch.fft.irfft(spectrum, n=self.n_fft, dim=-1) * window
+            envelope = window.square().expand(1, x.shape[1], -1)
             return self._overlap_add(frames) / self._overlap_add(envelope)
 
     def _overlap_add(self, frames: Tensor) -> Tensor:

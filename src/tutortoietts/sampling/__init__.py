@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tutortoietts.core.errors import OptionError
-from tutortoietts.sampling.guidance import EpsModel, PairModel, guide
+from tutortoietts.sampling.guidance import EpsModel, PairModel, guide, ramp
 from tutortoietts.sampling.rows import Generators, randn
 from tutortoietts.sampling.schedule import SPACINGS, Schedule, trained_schedule
 from tutortoietts.sampling.solvers import SOLVERS, Walk
@@ -54,6 +54,7 @@ def sample(
     start_step: float | None = None,
     start: Tensor | None = None,
     step_noise: Tensor | None = None,
+    guidance_ramp: bool | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Solve the reverse diffusion from `noise` (B, C, F), standard normal at the noisiest step -> (B, C, F) float32.
@@ -61,6 +62,8 @@ def sample(
     `eps_model(x, step)` gives the noise estimate (B, C, F) at trained step 0..3999 (a float; whole for ancestral and
     ddim), or (B, 2C, F) with the variance half that `ancestral` uses. With `guidance` = k it must return the pair
     (conditional, unconditional), combined as (1 + k) c - k u. It is called `steps` times.
+    `guidance_ramp`: k grows evenly from k / steps at the noisiest step to k at the last (default: ancestral and ddim
+    only, as the originals).
     `generator`: one for all, or one a row, for the solvers that draw noise; `step_noise` (steps, B, C, F) gives that
     noise instead. `clip`: hold clean estimates in [-1, 1] (default: ancestral and ddim only, as the originals).
     `start` (B, C, F) with `start_step`: begin from this clean estimate, noised to that step, instead of pure noise.
@@ -83,8 +86,9 @@ def sample(
             return step_noise[index].to(x)
         return randn(noise.shape, generator, noise.device)
 
+    ramped = solver in _RESPACED if guidance_ramp is None else guidance_ramp
     walk = Walk(
-        estimate=guide(eps_model, guidance),
+        estimate=guide(eps_model, ramp(guidance, placed) if ramped and guidance is not None else guidance),
         schedule=trained_schedule(),
         steps=placed,
         noise=fresh,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
 from tutortoietts.core.errors import OptionError
 
-__all__ = ["EpsModel", "Estimate", "PairModel", "guide", "split_variance"]
+__all__ = ["EpsModel", "Estimate", "Guidance", "PairModel", "guide", "ramp", "split_variance"]
 
 EpsModel = Callable[[Tensor, float], Tensor]
 """(x (B, C, F), trained step) -> noise estimate (B, C, F), or (B, 2C, F) with the variance half behind it."""
@@ -30,7 +30,17 @@ def split_variance(output: Tensor, channels: int) -> tuple[Tensor, Tensor | None
     raise OptionError(f"the noise model gives {output.shape[1]} channels; for {channels} it must be that or twice that")
 
 
-def guide(model: EpsModel | PairModel, guidance: float | None) -> Estimate:
+Guidance = float | Callable[[float], float]
+"""The strength k: one number, or one for each trained step."""
+
+
+def ramp(guidance: float, steps: Sequence[float]) -> Callable[[float], float]:
+    """The originals' strength: from k / n at the first (noisiest) of the n `steps`, evenly up to k at the last."""
+    strength = {step: guidance * (index + 1) / len(steps) for index, step in enumerate(steps)}
+    return strength.__getitem__
+
+
+def guide(model: EpsModel | PairModel, guidance: Guidance | None) -> Estimate:
     """(1 + k) * conditional - k * unconditional with k = `guidance`; None: the conditional estimate as it is.
 
     The variance half is the conditional one's. With a k the model must return the pair.
@@ -48,6 +58,7 @@ def guide(model: EpsModel | PairModel, guidance: float | None) -> Estimate:
             raise OptionError("guidance needs a noise model that returns (conditional, unconditional)")
         eps, variance = split_variance(pair[0], x.shape[1])
         away, _ = split_variance(pair[1], x.shape[1])
-        return eps + float(guidance or 0.0) * (eps - away), variance
+        strength = guidance(step) if callable(guidance) else float(guidance or 0.0)
+        return eps + strength * (eps - away), variance
 
     return plain if guidance is None else guided

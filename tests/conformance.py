@@ -1,0 +1,265 @@
+"""Replays golden files: `replay(path)` builds our module from the configuration and the original keys in the file (by
+the key tables that load the public checkpoints), runs it on the inputs and returns what should equal every `output.*`.
+
+The kind of a file is told by the beginning of its name or, failing that, by what it holds. Sizes come from the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from tutortoietts.audio.mel import conditioning_mel, diffusion_mel, normalize_mel
+from tutortoietts.audio.resample import resample_sinc
+from tutortoietts.core.config import CONFIGS
+from tutortoietts.engine.repair import latent_count, repair_codes
+from tutortoietts.models.autoregressive import Autoregressive
+from tutortoietts.models.diffusion import Diffusion
+from tutortoietts.sampling import plan, sample
+from tutortoietts.sampling.schedule import trained_schedule
+from tutortoietts.sampling.tokens import TokenOptions, history_mask, penalize, probabilities
+from tutortoietts.weights.convert import convert
+from tutortoietts.weights.load import build, load_state, model_class
+
+__all__ = ["Golden", "greedy", "make_model", "read", "relative_error", "replay"]
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+PLACEHOLDER = 1  # what the original's generate() sees in place of every prefix position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Golden:
+    """One golden file, taken apart: its configuration and the tensors under weight., input. and output."""
+
+    path: Path
+    config: dict[str, Any]
+    weights: dict[str, Tensor]
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+
+
+def read(path: Path) -> Golden:
+    """A golden file from disk."""
+    parts: dict[str, dict[str, Tensor]] = {"weight": {}, "input": {}, "output": {}}
+    with safe_open(path, "pt") as file:
+        config = json.loads(file.metadata()["config"])
+        for key in file.keys():
+            part, _, name = key.partition(".")
+            parts[part][name] = file.get_tensor(key)
+    return Golden(
+        path=Path(path), config=config, weights=parts["weight"], inputs=parts["input"], outputs=parts["output"]
+    )
+
+
+def replay(path: str | Path) -> dict[str, Tensor]:
+    """Every output of a golden file, recomputed by us. Raises ValueError for a file of a kind we do not know."""
+    golden = read(Path(path))
+    with torch.no_grad():
+        return _KINDS[_kind(golden)](golden)
+
+
+def relative_error(ours: Tensor, theirs: Tensor) -> float:
+    """||ours - theirs|| / ||theirs||; infinite for another shape. For whole numbers 0 or infinite."""
+    if ours.shape != theirs.shape:
+        return float("inf")
+    if not theirs.is_floating_point():
+        return 0.0 if torch.equal(ours, theirs) else float("inf")
+    return float((ours.double() - theirs.double()).norm() / theirs.double().norm())
+
+
+def make_model(kind: str, golden: Golden) -> nn.Module:
+    """Our module of this kind, float32 on the CPU, with the file's configuration and weights."""
+    config = CONFIGS[kind].from_dict(golden.config)
+    state = convert(kind, golden.weights, file=golden.path)
+    return build(lambda: model_class(kind)(config), state, file=golden.path)
+
+
+def greedy(
+    model: Autoregressive,
+    speaker: Tensor,
+    text: Tensor,
+    count: int,
+    penalty: float,
+    may_stop: bool,
+    cached: bool = True,
+) -> Tensor:
+    """Argmax decoding as the golden notes describe: (1, up to `count`) codes, ending with the stop code if it comes."""
+    cfg, prefix = model.cfg, model.prefix(speaker, text)
+    cache = model.allocate_cache(1, prefix.shape[1] + count) if cached else None
+    if cache is not None:
+        model.trunk(prefix, cache, position=0)
+    codes = [cfg.start_mel_token]
+    while len(codes) <= count and (len(codes) == 1 or codes[-1] != cfg.stop_mel_token):
+        if cache is not None:
+            x = model.embed_codes(torch.tensor([codes[-1:]]), offset=len(codes) - 1)
+            hidden = model.trunk(x, cache, position=prefix.shape[1] + len(codes) - 1)
+        else:
+            hidden = model.trunk(torch.cat([prefix, model.embed_codes(torch.tensor([codes]))], dim=1))
+        seen = history_mask(torch.tensor([[PLACEHOLDER, *codes]]), cfg.number_mel_codes)
+        logits = penalize(model.mel_logits(hidden[:, -1]), seen, penalty)
+        if not may_stop:
+            logits[:, cfg.stop_mel_token] = -torch.inf
+        codes.append(int(logits.argmax()))
+    return torch.tensor([codes[1:]])
+
+
+def _autoregressive(golden: Golden) -> dict[str, Tensor]:
+    model = make_model("autoregressive", golden)
+    assert isinstance(model, Autoregressive)
+    speaker, text = model.conditioning(golden.inputs["mel"]), golden.inputs["text"]
+    latents, mel_logits, text_logits = model(speaker, text, golden.inputs["codes"])
+    counts = {name: golden.outputs[name].shape[1] for name in ("greedy_codes", "greedy_plain")}
+    return {
+        "conditioning": speaker,
+        "latents": latents,
+        "mel_logits": mel_logits.transpose(1, 2),
+        "text_logits": text_logits.transpose(1, 2),
+        "greedy_codes": greedy(model, speaker, text, counts["greedy_codes"], penalty=2.0, may_stop=False),
+        "greedy_plain": greedy(model, speaker, text, counts["greedy_plain"], penalty=1.0, may_stop=True),
+    }
+
+
+def _diffusion(golden: Golden) -> dict[str, Tensor]:
+    model, x, step = _diffusion_model(golden), golden.inputs["x"], golden.inputs["timestep"]
+    conditioning = model.conditioning(golden.inputs["mel"])
+    aligned = model.align(golden.inputs["latents"], conditioning, x.shape[-1])
+    return {
+        "conditioning": conditioning,
+        "aligned": aligned,
+        "conditional": model(x, step, aligned),
+        "unconditional": model(x, step, None),
+    }
+
+
+def _diffusion_model(golden: Golden) -> Diffusion:
+    model = make_model("diffusion", golden)
+    assert isinstance(model, Diffusion)
+    return model
+
+
+def _sampler(golden: Golden) -> dict[str, Tensor]:
+    source = read(golden.path.parent / "diffusion.safetensors")
+    model, aligned = _diffusion_model(source), _diffusion(source)["aligned"]
+    config, noise = golden.config, golden.inputs["noise"]
+    if config["trained_steps"] != trained_schedule().trained_steps:
+        raise ValueError(f"{golden.path}: {config['trained_steps']} trained steps; the models have 4000")
+
+    def conditional(x: Tensor, step: float) -> Tensor:
+        output: Tensor = model(x, torch.full((x.shape[0],), step), aligned)
+        return output
+
+    def both(x: Tensor, step: float) -> tuple[Tensor, Tensor]:
+        return conditional(x, step), model(x, torch.full((x.shape[0],), step), None)
+
+    def run(solver: str) -> Tensor:
+        steps, step_noise = config["steps"], golden.inputs["step_noise"]
+        if config["cond_free"]:
+            return sample(both, noise, solver, steps, guidance=config["cond_free_k"], step_noise=step_noise)
+        return sample(conditional, noise, solver, steps, step_noise=step_noise)
+
+    shown = torch.tensor(plan("ancestral", config["steps"])).long()
+    return {"ancestral": run("ancestral"), "ddim": run("ddim"), "timesteps": shown}
+
+
+def _dvae(golden: Golden) -> dict[str, Tensor]:
+    model: Any = make_model("dvae", golden)
+    codes = model.encode(golden.inputs["mel"])
+    return {"codes": codes, "reconstruction": model.decode(codes)}
+
+
+def _forward(kind: str, output: str, *inputs: str) -> Callable[[Golden], dict[str, Tensor]]:
+    """A model whose one output is that of its forward."""
+
+    def run(golden: Golden) -> dict[str, Tensor]:
+        return {output: make_model(kind, golden)(*(golden.inputs[name] for name in inputs))}
+
+    return run
+
+
+def _filters(golden: Golden) -> dict[str, Tensor]:
+    logits = golden.inputs["logits"]
+    seen = history_mask(golden.inputs["history"], logits.shape[1])
+    cases = enumerate(golden.config["cases"])
+    return {f"probs_{index}": probabilities(logits, seen, TokenOptions(**case)) for index, case in cases}
+
+
+def _repair(golden: Golden) -> dict[str, Tensor]:
+    ids, stop, calm = golden.inputs["codes"], golden.config["stop_mel_token"], golden.config["calm_token"]
+    return {"repaired": repair_codes(ids, stop, calm), "latent_count": latent_count(ids, stop, calm, "anywhere")}
+
+
+def _audio(golden: Golden) -> dict[str, Tensor]:
+    wav = golden.inputs["wav"]
+    wav24 = resample_sinc(wav, golden.config["sample_rate"], 24000)
+    mel100 = diffusion_mel(wav24)
+    return {
+        "mel80": conditioning_mel(wav, _mel_norms(golden.path))[0],
+        "wav24": wav24,
+        "mel100": mel100,
+        "normalized": normalize_mel(mel100),
+    }
+
+
+def _mel_norms(path: Path) -> Tensor:
+    """The public 80 mel norms: beside the folder of the golden file, or in ../shared."""
+    places = (path.resolve().parents[1] / "audio", SHARED / "audio")
+    file = next(place for place in places if (place / "mel_norms.safetensors").is_file()) / "mel_norms.safetensors"
+    (norms,) = load_state(file).values()
+    return norms.flatten()
+
+
+_KINDS: dict[str, Callable[[Golden], dict[str, Tensor]]] = {
+    "audio_features": _audio,
+    "autoregressive": _autoregressive,
+    "bigvgan": _forward("bigvgan", "waveform", "mel"),
+    "classifier": _forward("classifier", "logits", "clip"),
+    "clvp": _forward("clvp", "similarity", "text", "codes"),
+    "code_repair": _repair,
+    "cvvp": _forward("cvvp", "similarity", "mel", "codes"),
+    "diffusion": _diffusion,
+    "dvae": _dvae,
+    "hifigan": _forward("hifigan", "waveform", "latents", "speaker"),
+    "random_latent": _forward("random_latent", "latent", "noise"),
+    "sampler": _sampler,
+    "sampling_filters": _filters,
+    "univnet": _forward("univnet", "waveform", "mel", "z"),
+}
+
+_SIGNS: dict[str, str] = {  # a key of the configuration that only this kind has
+    "autoregressive": "number_mel_codes",
+    "bigvgan": "snake_logscale",
+    "classifier": "downsample_factor",
+    "clvp": "speech_enc_depth",
+    "code_repair": "calm_token",
+    "cvvp": "conditioning_enc_depth",
+    "diffusion": "in_latent_channels",
+    "dvae": "codebook_dim",
+    "hifigan": "cond_channels",
+    "sampler": "cond_free",
+    "sampling_filters": "cases",
+    "univnet": "kpnet_conv_size",
+}
+
+
+def _kind(golden: Golden) -> str:
+    """Checked by name first, by content next."""
+    return next(_guesses(golden))
+
+
+def _guesses(golden: Golden) -> Iterator[str]:
+    yield from (kind for kind in _KINDS if golden.path.name.startswith(kind))
+    yield from (kind for kind, sign in _SIGNS.items() if sign in golden.config and kind != "clvp")
+    if "speech_enc_depth" in golden.config:
+        yield "clvp"
+    if set(golden.config) == {"channels"}:
+        yield "random_latent"
+    if "wav" in golden.inputs:
+        yield "audio_features"
+    raise ValueError(f"{golden.path}: no kind of golden file has the configuration keys {sorted(golden.config)}")
