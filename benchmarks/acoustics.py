@@ -88,12 +88,14 @@ def mel_filters(rate: int, size: int, bins: int, low: float = 60.0, high: float 
 
 
 def log_pitch(samples: Floats, rate: int) -> float:
-    """Median log2 of the pitch in hertz over voiced frames (autocorrelation of 40 ms, 60 to 400 Hz); NaN if none."""
+    """Median log2 of the pitch in hertz over voiced frames (autocorrelation, 60 to 400 Hz); NaN if none."""
     size, hop = round(0.04 * rate), round(0.01 * rate)
     if len(samples) < size:
         return math.nan
     windows = np.lib.stride_tricks.sliding_window_view(samples, size)[::hop] * np.hanning(size)
-    correlation = np.fft.irfft(np.abs(np.fft.rfft(windows, 2 * size)) ** 2)[:, :size]
+    power = np.abs(np.fft.rfft(windows, 2 * size)) ** 2
+    power[:, 2 * size * 1200 // rate :] = 0  # the low harmonics alone: a peak as wide as a sample or more
+    correlation = np.fft.irfft(power)[:, :size]
     envelope = np.fft.irfft(np.abs(np.fft.rfft(np.hanning(size), 2 * size)) ** 2)[:size]
     near, far = rate // 400, rate // 60
     scaled = correlation[:, near:far] / envelope[near:far] * envelope[0] / np.maximum(correlation[:, :1], 1e-9)
@@ -102,7 +104,9 @@ def log_pitch(samples: Floats, rate: int) -> float:
     first = np.argmax(scaled > 0.92 * best[:, None], 1)
     first = np.array([f + int(np.argmax(row[f : f + near])) for f, row in zip(first, scaled, strict=True)])
     voiced = (best > 0.55) & (correlation[:, 0] > 0.05 * np.percentile(correlation[:, 0], 90))
-    return float(np.median(np.log2(rate / (first[voiced] + near)))) if voiced.any() else math.nan
+    if np.mean(voiced) < 0.1:
+        return math.nan
+    return float(np.median(np.log2(rate / (first[voiced] + near))))
 
 
 def timbre(samples: npt.NDArray[np.float32], rate: int, bins: int = 40, kept: int = 20) -> Floats:

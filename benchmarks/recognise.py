@@ -213,6 +213,6 @@ def fingerprint() -> str:
 
 
 if __name__ == "__main__" and sys.argv[1:] == ["--worker"]:
-    os.nice(5)
+    os.setpriority(os.PRIO_PROCESS, 0, max(5, os.getpriority(os.PRIO_PROCESS, 0)))
     answer = _work(*pickle.load(sys.stdin.buffer))
     sys.stdout.buffer.write(pickle.dumps(answer))

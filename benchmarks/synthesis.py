@@ -54,7 +54,7 @@ class Voicer:
         return sorted(path.stem for path in (self._voice_folder / "voices").glob("*.safetensors"))
 
     def say(self, text: str, voice: str | list[str], seed: int) -> tuple[np.ndarray, float]:
-        """-> samples (N,) float32 at 24 kHz, and seconds of work. The first call loads the models, so it is made twice."""
+        """-> samples (N,) float32 at 24 kHz, seconds of work. The first call loads the models, so it is made twice."""
         if self.first_seconds is None:
             self.first_seconds = self._timed(text, voice, seed)[1]
         return self._timed(text, voice, seed)
@@ -156,11 +156,9 @@ def copy(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
     """True mels through the vocoder; and, with --dvae, true codes through latents, decoder and vocoder."""
     voicer = Voicer(options)
     tts = voicer.tts
-    own = voicer.spec.presets.get(voicer.preset, {})
-    told = preset_options(voicer.preset, own=voicer.spec.presets)
-    first_mel = preset_options(
-        voicer.preset, {**own, "diffusion_start": "regressed", "diffusion_iterations": 0}, own=voicer.spec.presets
-    )
+    own = voicer.spec.presets
+    told = preset_options(voicer.preset, own=own)
+    first_mel = preset_options(voicer.preset, {"diffusion_start": "regressed", "diffusion_iterations": 0}, own=own)
     codes_of = _true_codes(options.dvae) if options.dvae else None
     ways: dict[str, list[Spoken]] = {"vocoder": []}
     if codes_of:
