@@ -148,5 +148,10 @@ def train(pairs: Pairs, config: DiffusionConfig, path: Path, minutes: float, log
         if not math.isfinite(norm):
             raise FloatingPointError(f"the gradient is {norm} at step {trainer.steps}: lower the learning rate")
         if trainer.steps % 50 == 0:
-            log(step=trainer.steps, progress=trainer.progress, norm=norm, **{k: float(v) for k, v in parts.items()})
+            log(
+                step=trainer.steps,
+                progress=trainer.progress,
+                norm=norm,
+                **{k: float(v.detach()) for k, v in parts.items()},
+            )
     trainer.save()

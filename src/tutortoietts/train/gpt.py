@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,6 +28,9 @@ from tutortoietts.train.log import Log
 from tutortoietts.train.optim import Trainer
 
 REFERENCE_FRAMES = 517  # 132 300 samples: what a reference clip is cropped or padded to
+
+
+Item = tuple[CodedClip, npt.NDArray[np.int64]]  # a clip and its token ids (T,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class References:
         return torch.cat([joined, self._silence[:, None].expand(-1, gap)], 1)[None].float()
 
 
-def read_clips(paths: list[Path], tokenizer: Tokenizer) -> Iterator[tuple[CodedClip, np.ndarray]]:
+def read_clips(paths: list[Path], tokenizer: Tokenizer) -> Iterator[Item]:
     """Every coded clip with its token ids (T,) int64."""
     for path in paths:
         for clip in read_coded(path):
@@ -79,7 +83,7 @@ def read_clips(paths: list[Path], tokenizer: Tokenizer) -> Iterator[tuple[CodedC
 class Clips:
     """All coded clips with their text ids, and batches of about equal length from them."""
 
-    def __init__(self, items: Iterable[tuple[CodedClip, np.ndarray]], config: AutoregressiveConfig) -> None:
+    def __init__(self, items: Iterable[Item], config: AutoregressiveConfig) -> None:
         self.config = config
         self.items = [
             (clip, ids)
@@ -103,6 +107,7 @@ class Clips:
                     batches.append(batch)
                     batch = []
                 batch.append(n)
+            batches.append(batch)
             rng.shuffle(batches)
             yield from (b for b in batches if b)
 
@@ -186,7 +191,12 @@ def train(
             parts = losses(model, head, clips.batch(chosen, references, rng))
             norm = trainer.step(parts["code"] + 0.3 * parts["phone"] + 0.02 * parts["text"])
             if trainer.steps % 50 == 0:
-                log(step=trainer.steps, progress=trainer.progress, norm=norm, **{k: float(v) for k, v in parts.items()})
+                log(
+                    step=trainer.steps,
+                    progress=trainer.progress,
+                    norm=norm,
+                    **{k: float(v.detach()) for k, v in parts.items()},
+                )
             if trainer.steps % 500 == 0:
                 trainer.use_averaged()
                 log(step=trainer.steps, **validate(model, head, held_out, references))

@@ -1,0 +1,96 @@
+"""``tutortoietts train``: one command a stage; see docs/training.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Train the bundled voice model from scratch, one command a stage.")
+
+Work = Annotated[Path, typer.Option(help="Folder for speech, codes and checkpoints (tens of gigabytes).")]
+Minutes = Annotated[float, typer.Option(help="Minutes of training in all, over however many runs.", min=0.1)]
+Exclude = Annotated[
+    list[Path] | None, typer.Option(help="Text files of sentences, one a line, that training must never see.")
+]
+_WORK = Path(".train")
+
+
+def _recipe(work: Path, threads: int = 1):  # type: ignore[no-untyped-def]
+    import torch
+
+    from tutortoietts.train.recipe import Recipe
+
+    torch.set_num_threads(threads)
+    return Recipe(work)
+
+
+def _sentences(files: list[Path] | None) -> list[str]:
+    return [line.strip() for file in files or [] for line in file.read_text().splitlines() if line.strip()]
+
+
+@app.command()
+def render(
+    work: Work = _WORK,
+    hours: Annotated[float, typer.Option(help="Hours of each of slt and rms.")] = 10.0,
+    worker: Annotated[int, typer.Option(help="Which of the processes this is, from 0.")] = 0,
+    workers: Annotated[int, typer.Option(help="How many processes share the work.")] = 1,
+    exclude: Exclude = None,
+) -> None:
+    """Stage 1: speak sentences with flite."""
+    _recipe(work).render(hours, _sentences(exclude), worker, workers)
+
+
+@app.command()
+def dvae(work: Work = _WORK, minutes: Minutes = 10.0) -> None:
+    """Stage 2: the discrete VAE."""
+    _recipe(work).dvae(minutes)
+
+
+@app.command()
+def codes(work: Work = _WORK) -> None:
+    """Stage 3: all speech as codes."""
+    _recipe(work).codes()
+
+
+@app.command()
+def gpt(work: Work = _WORK, minutes: Minutes = 70.0, threads: int = 1, exclude: Exclude = None) -> None:
+    """Stage 4: the autoregressive model."""
+    _recipe(work, threads).gpt(minutes, _sentences(exclude))
+
+
+@app.command()
+def clvp(work: Work = _WORK, minutes: Minutes = 10.0, exclude: Exclude = None) -> None:
+    """Stage 5: the ranking of candidates."""
+    _recipe(work).clvp(minutes, _sentences(exclude))
+
+
+@app.command()
+def vocoder(
+    work: Work = _WORK,
+    minutes: Minutes = 12.0,
+    adversary_after: Annotated[float, typer.Option(help="Share of the time after which the adversary joins.")] = 1.0,
+) -> None:
+    """Stage 6: the vocoder (needs only stage 1)."""
+    _recipe(work).vocoder(minutes, adversary_after)
+
+
+@app.command()
+def decoder(
+    work: Work = _WORK,
+    minutes: Minutes = 40.0,
+    threads: int = 1,
+    per_voice: Annotated[int, typer.Option(help="Shards (15 minutes each) of every voice.")] = 8,
+    per_warp: Annotated[int, typer.Option(help="Shards of every resampled speaker.")] = 1,
+    exclude: Exclude = None,
+) -> None:
+    """Stage 7: latents to mel; run again after the autoregressive model has changed."""
+    _recipe(work, threads).decoder(minutes, _sentences(exclude), per_voice, per_warp)
+
+
+@app.command()
+def export(folder: Path, work: Work = _WORK, name: str = "bundled-en", exclude: Exclude = None) -> None:
+    """Stage 8: the model directory."""
+    size = _recipe(work).export(folder, name, _sentences(exclude))
+    typer.echo(f"{folder}: {size / 1e6:.2f} MB")

@@ -1,0 +1,197 @@
+"""Where every stage of the recipe finds its inputs and puts its outputs, and the sizes of the bundled model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tutortoietts.core.config import (
+    AutoregressiveConfig,
+    ClvpConfig,
+    DiffusionConfig,
+    ModelSpec,
+    TokenizerSpec,
+)
+from tutortoietts.models.autoregressive import Autoregressive
+from tutortoietts.models.clvp import Clvp
+from tutortoietts.models.diffusion import Diffusion
+from tutortoietts.models.dvae import Dvae
+from tutortoietts.text.tokenizer import Tokenizer
+from tutortoietts.train import clvp, codes, data, decoder, dvae, gpt, vocoder
+from tutortoietts.train.codes import CHARACTERS
+from tutortoietts.train.export import averaged, export, make_voice
+from tutortoietts.train.features import measure_norms, shards
+from tutortoietts.train.log import Log
+
+__all__ = ["AUTOREGRESSIVE", "CLVP", "DIFFUSION", "VOICES", "Recipe"]
+
+CODES = dvae.CONFIG.num_tokens
+TOKENS = 3 + len(CHARACTERS)
+AUTOREGRESSIVE = AutoregressiveConfig(
+    layers=6,
+    model_dim=256,
+    heads=4,
+    max_text_tokens=160,
+    max_mel_tokens=300,
+    number_text_tokens=TOKENS,
+    start_text_token=TOKENS,
+    number_mel_codes=CODES + 2,
+    start_mel_token=CODES,
+    stop_mel_token=CODES + 1,
+    conditioning_blocks=2,
+)
+DIFFUSION = DiffusionConfig(
+    model_channels=192,
+    num_heads=3,
+    num_layers=3,
+    in_latent_channels=AUTOREGRESSIVE.model_dim,
+    in_tokens=1,
+    latent_conditioner_blocks=2,
+    contextual_embedder_blocks=1,
+    code_converter_blocks=1,
+    integrator_layers=2,
+    head_residual_blocks=2,
+)
+CLVP = ClvpConfig(
+    dim_text=128,
+    dim_speech=128,
+    dim_latent=128,
+    num_text_tokens=TOKENS + 1,
+    text_enc_depth=2,
+    text_heads=2,
+    num_speech_tokens=CODES,
+    speech_enc_depth=2,
+    speech_heads=2,
+)
+VOICES = ("slt", "rms", "kal16")
+HELD_OUT = 48  # clips of every voice that training never sees
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The stages, over a working folder. Each can be interrupted and run again: it goes on where it was."""
+
+    work: Path
+
+    def log(self, stage: str) -> Log:
+        return Log(self.work / f"{stage}.jsonl")
+
+    def norms(self) -> Tensor:
+        path = self.work / "mel_norms.safetensors"
+        if not path.exists():
+            save_file({"mel_norms": measure_norms(shards(self.work / "speech", 1))}, path)
+        return load_file(path)["mel_norms"]
+
+    def render(self, hours: float, excluded: list[str], worker: int, workers: int) -> None:
+        """``hours`` of each of slt and rms, 8 of kal16 and 2 of each of its resampled speakers."""
+        amounts = {n: hours if n in ("slt", "rms") else 8.0 if n == "kal16" else 2.0 for n in data.speakers()}
+        data.render_all(self.work / "speech", amounts, excluded, worker, workers)
+
+    def dvae(self, minutes: float) -> None:
+        """Three shards of every voice and one of every resampled speaker are enough."""
+        paths = shards(self.work / "speech", 3, list(VOICES))
+        paths += [p for p in shards(self.work / "speech", 1) if "x" in p.name]
+        dvae.train(paths, self.norms(), self.work / "dvae.safetensors", minutes, self.log("dvae"))
+
+    def codes(self) -> None:
+        """Whatever is rendered and not yet coded."""
+        codes.write_tokenizer(self.work / "tokenizer.json")
+        state = load_file(self.work / "dvae.safetensors")
+        norms = state.pop("norms")
+        model = Dvae(dvae.CONFIG).eval()
+        model.load_state_dict(state)
+        for path in shards(self.work / "speech"):
+            codes.encode(path, self.work / "codes" / path.name, model, norms)
+
+    def clips(self, excluded: list[str]) -> tuple[gpt.Clips, gpt.Clips]:
+        """(training clips, held-out clips): the last clips of the first shard of every voice are held out."""
+        tokenizer = Tokenizer(self.work / "tokenizer.json")
+        unwanted = {text.lower() for text in excluded}
+        training: list[gpt.Item] = []
+        held: list[gpt.Item] = []
+        for path in sorted((self.work / "codes").glob("*.npz")):
+            items = [item for item in gpt.read_clips([path], tokenizer) if item[0].text not in unwanted]
+            if path.stem in {f"{voice}_000" for voice in VOICES}:
+                held += items[-HELD_OUT:]
+                items = items[:-HELD_OUT]
+            training += items
+        return gpt.Clips(training, AUTOREGRESSIVE), gpt.Clips(held, AUTOREGRESSIVE)
+
+    def references(self) -> gpt.References:
+        return gpt.References(shards(self.work / "speech", 1), self.norms())
+
+    def gpt(self, minutes: float, excluded: list[str]) -> None:
+        clips, held = self.clips(excluded)
+        gpt.train(clips, held, self.references(), self.work / "gpt.ckpt", minutes, self.log("gpt"))
+
+    def clvp(self, minutes: float, excluded: list[str]) -> None:
+        clips, held = self.clips(excluded)
+        clvp.train(clips, held, CLVP, self.work / "clvp.ckpt", minutes, self.log("clvp"))
+
+    def vocoder(self, minutes: float, adversary_after: float) -> None:
+        paths = shards(self.work / "speech", 2, list(VOICES))
+        paths += [p for p in shards(self.work / "speech", 1) if "x" in p.name]
+        vocoder.train(paths, self.work / "vocoder.safetensors", minutes, self.log("vocoder"), adversary_after)
+
+    def _gpt(self) -> Autoregressive:
+        model = Autoregressive(AUTOREGRESSIVE).eval()
+        model.load_state_dict(averaged(self.work / "gpt.ckpt"))
+        return model
+
+    def pairs(self, excluded: list[str], per_voice: int, per_warp: int) -> decoder.Pairs:
+        """Latents of the current autoregressive model, with mels: so many shards of every voice and resampled one."""
+        clips, _ = self.clips(excluded)
+        paths = shards(self.work / "speech", per_voice, list(VOICES))
+        paths += [p for p in shards(self.work / "speech", per_warp) if "x" in p.name and per_warp]
+        model = self._gpt().bfloat16()
+        return decoder.Pairs(decoder.make_pairs(paths, clips, model, self.references()))
+
+    def decoder(self, minutes: float, excluded: list[str], per_voice: int, per_warp: int) -> None:
+        pairs = self.pairs(excluded, per_voice, per_warp)
+        decoder.train(pairs, DIFFUSION, self.work / "decoder.ckpt", minutes, self.log("decoder"))
+
+    @torch.inference_mode()
+    def export(self, folder: Path, name: str, excluded: list[str]) -> int:
+        """The model directory, float16; returns its size in bytes."""
+        parts = {
+            "autoregressive": averaged(self.work / "gpt.ckpt"),
+            "diffusion": averaged(self.work / "decoder.ckpt"),
+            "clvp": averaged(self.work / "clvp.ckpt"),
+            "vocoder": load_file(self.work / "vocoder.safetensors"),
+        }
+        model, diffusion = self._gpt(), Diffusion(DIFFUSION).eval()
+        diffusion.load_state_dict(parts["diffusion"])
+        Clvp(CLVP).load_state_dict(parts["clvp"])
+        references, pairs = self.references(), self.pairs(excluded, 1, 0)
+        voices = [make_voice(voice, name, model, diffusion, references, pairs) for voice in VOICES]
+        spec = ModelSpec(
+            name=name,
+            autoregressive=AUTOREGRESSIVE,
+            diffusion=DIFFUSION,
+            clvp=CLVP,
+            vocoder=vocoder.CONFIG,
+            tokenizer=TokenizerSpec(),
+            default_preset="bundled",
+            calm_token=None,
+            presets=PRESETS,
+        )
+        norms = self.work / "mel_norms.safetensors"
+        return export(folder, spec, parts, self.work / "tokenizer.json", norms, voices)
+
+
+PRESETS = {
+    "bundled": {
+        "num_autoregressive_samples": 6,
+        "temperature": 0.4,
+        "top_p": 0.8,
+        "repetition_penalty": 1.0,
+        "diffusion_iterations": 6,
+        "cond_free": False,
+        "sampler": "dpm++2m",
+        "diffusion_start": "regressed",
+    },
+}
