@@ -1,0 +1,138 @@
+"""Who speaks: a name, files, clips or latents to a Voice of the model at hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from tutortoietts.audio.io import check_clip, load_clip
+from tutortoietts.core.config import RandomLatentConfig
+from tutortoietts.core.errors import OptionError, VoiceError
+from tutortoietts.core.types import Voice
+from tutortoietts.engine.condition import CLIP_RATE, voice_latents
+from tutortoietts.engine.parts import Parts
+from tutortoietts.sampling.rows import mix_seed
+from tutortoietts.voices.names import RANDOM
+from tutortoietts.voices.store import VoiceStore
+
+__all__ = ["Casting", "Latents", "VoiceSamples"]
+
+VoiceSamples = str | os.PathLike[str] | Tensor | Sequence[Tensor | str | os.PathLike[str]]
+"""A voice's name, a file, a clip (1, N) at 22 050 Hz, or several files and clips."""
+
+Latents = Voice | Sequence[Tensor | None]
+"""A Voice, or the pair (speaker (1, D), diffusion (1, 2C))."""
+
+
+class Casting:
+    """The voices one model can speak with: its own, the user's, those made from clips on the spot, random ones."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts, self.model = parts, parts.source.model_id
+        folder = parts.source.folder
+        self.store = VoiceStore(builtin_folders=[] if folder is None else [folder / "voices"])
+        self.own = None if folder is None else VoiceStore(folder / "voices", builtin_folders=())
+
+    def voice(
+        self,
+        samples: VoiceSamples | None,
+        latents: Latents | None,
+        *,
+        mode: int = 0,
+        seed: int = 0,
+        want_clips: bool = False,
+    ) -> tuple[Voice, list[Tensor]]:
+        """The voice asked for, and, where these are wanted and known, the clips it was made from.
+
+        Neither samples nor latents: the model's first voice, or a random one (of `seed`) if it brings none.
+        mode: `latent_averaging_mode`. Raises OptionError, VoiceError, AudioError.
+        """
+        if samples is not None and latents is not None:
+            raise OptionError("voice_samples and conditioning_latents are both given; give one of them")
+        if latents is not None:
+            return self._given(latents), []
+        name, clips = (self._first(), []) if samples is None else _clips(samples)
+        if name is not None:
+            return self._named(name, mode, seed, want_clips)
+        return self._made("clips", clips, mode), clips
+
+    def random(self, seed: int) -> Voice:
+        """A voice nobody has: of the public random-voice models, or a random mix of the model's own voices."""
+        generator = torch.Generator().manual_seed(mix_seed(seed, -1))
+        if self.own is None:
+            speaker, diffusion = (self._random_latent(part, generator) for part in ("auto", "diffusion"))
+            return Voice(name=RANDOM, model=self.model, speaker=speaker, diffusion=diffusion)
+        names = [source.name for source in self.own.voices()]
+        if not names:
+            raise VoiceError(f"the model {self.parts.spec.name!r} brings no voices to make a random one from")
+        weights = torch.rand(len(names), generator=generator).clamp(min=0.01).tolist()
+        mix = "+".join(f"{name}*{weight:.4f}" for name, weight in zip(names, weights, strict=True))
+        voice = self.own.get(mix, self.model)
+        return Voice(name=RANDOM, model=self.model, speaker=voice.speaker, diffusion=voice.diffusion)
+
+    def _first(self) -> str:
+        own = [] if self.own is None else self.own.voices()
+        return own[0].name if own else RANDOM
+
+    def _given(self, latents: Latents) -> Voice:
+        if isinstance(latents, Voice):
+            if latents.model != self.model:
+                raise VoiceError(f"voice {latents.name!r} was made for {latents.model}, not for {self.model}")
+            return latents
+        if len(latents) != 2 or not isinstance(latents[0], Tensor):
+            raise OptionError("conditioning_latents must be the pair that get_conditioning_latents gives")
+        return Voice(name="latents", model=self.model, speaker=latents[0], diffusion=latents[1])
+
+    def _named(self, name: str, mode: int, seed: int, want_clips: bool) -> tuple[Voice, list[Tensor]]:
+        if name.strip().lower() == RANDOM:
+            return self.random(seed), []
+        clips: list[Tensor] = []
+        if want_clips or mode:
+            for term, _ in self.store.terms(name):
+                clips += [load_clip(path, CLIP_RATE) for path in self.store.find(term).clips]
+        if mode and not clips:
+            raise OptionError(f"latent_averaging_mode is {mode}, but voice {name!r} is kept without clips: leave it 0")
+        if mode:
+            return self._made(name, clips, mode), clips
+        return self.store.get(name, self.model, lambda loaded: voice_latents(self.parts, loaded)), clips
+
+    def _made(self, name: str, clips: list[Tensor], mode: int) -> Voice:
+        speaker, diffusion = voice_latents(self.parts, clips, mode)
+        return Voice(name=name, model=self.model, speaker=speaker, diffusion=diffusion)
+
+    @torch.no_grad()
+    def _random_latent(self, part: str, generator: torch.Generator) -> Tensor:
+        channels = cast(RandomLatentConfig, self.parts.source.config(f"random_latent_{part}")).channels
+        noise = torch.randn(1, channels, generator=generator)
+        with self.parts.use(f"random_latent_{part}") as module:
+            latent: Tensor = module(noise.to(self.parts.device)).cpu()
+        return latent
+
+
+def _clips(samples: VoiceSamples) -> tuple[str | None, list[Tensor]]:
+    """(a voice's name, []) or (None, checked clips (1, N) at 22 050 Hz)."""
+    if isinstance(samples, str | os.PathLike):
+        path = Path(samples).expanduser()
+        if not path.is_file() or path.suffix in (".safetensors", ".pth"):
+            return os.fspath(samples), []
+        samples = [samples]
+    given = [samples] if isinstance(samples, Tensor) else list(samples)
+    if not given:
+        raise OptionError("voice_samples is empty: give a voice's name, or at least one clip")
+    if len(given) == 1 and isinstance(given[0], str) and not Path(given[0]).expanduser().is_file():
+        return given[0], []
+    return None, [_clip(sample, number) for number, sample in enumerate(given, start=1)]
+
+
+def _clip(sample: Tensor | str | os.PathLike[str], number: int) -> Tensor:
+    if not isinstance(sample, Tensor):
+        return load_clip(sample, CLIP_RATE)
+    clip = sample.detach().to("cpu", torch.float32)
+    clip = clip[None] if clip.ndim == 1 else clip
+    check_clip(clip, CLIP_RATE, f"clip {number}")
+    return clip

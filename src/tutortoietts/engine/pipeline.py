@@ -1,0 +1,217 @@
+"""From a text to sound: chains the arrows. Everything a request needs is an argument; nothing is kept between calls."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tutortoietts.core.errors import OptionError, VoiceError
+from tutortoietts.core.presets import SpeechOptions
+from tutortoietts.core.types import Voice
+from tutortoietts.engine.decode import DecodeRequest, decode, latents_of
+from tutortoietts.engine.denoise import denoise
+from tutortoietts.engine.memory import pick_batch_size
+from tutortoietts.engine.parts import PUBLIC, Parts
+from tutortoietts.engine.redact import cut_spans, redact, text_path
+from tutortoietts.engine.rerank import Candidate, Ranker, best
+from tutortoietts.engine.vocode import vocode
+from tutortoietts.engine.watch import Watch
+from tutortoietts.models.autoregressive import Autoregressive
+from tutortoietts.models.clvp import Clvp
+from tutortoietts.models.cvvp import Cvvp
+from tutortoietts.models.diffusion import Diffusion
+from tutortoietts.sampling.rows import mix_seed, row_generators
+from tutortoietts.sampling.tokens import TokenOptions
+from tutortoietts.text.brackets import Passage
+
+__all__ = ["SAMPLE_RATE", "Request", "speak", "speak_all"]
+
+SAMPLE_RATE = 24000
+_DECODE, _DENOISE, _VOCODE = range(3)  # what a seed is used for
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Request:
+    """What to say in which voice, and how. `passages` are spoken one by one, each from its own part of `seed`.
+
+    `k`: how many different readings to return. `mels` (1, clips, 80, T): reference clips for CVVP.
+    `batch_size` None: as many candidates at once as fit.
+    """
+
+    passages: tuple[Passage, ...]
+    voice: Voice
+    options: SpeechOptions
+    seed: int
+    k: int = 1
+    mels: Tensor | None = None
+    kv_cache: bool = True
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        candidates = self.options.num_autoregressive_samples
+        if not 1 <= self.k <= candidates:
+            raise OptionError(
+                f"k is {self.k}, outside 1..{candidates}: draw at least as many candidates "
+                f"(num_autoregressive_samples) as you want results"
+            )
+        if self.batch_size is not None and self.batch_size < 1:
+            raise OptionError(f"autoregressive_batch_size is {self.batch_size}, must be at least 1")
+        if self.options.cvvp_amount > 0 and self.mels is None:
+            raise OptionError(
+                f"cvvp_amount is {self.options.cvvp_amount:g}, but CVVP compares with reference clips: "
+                "give voice_samples that are clips, or cvvp_amount=0"
+            )
+
+
+def ranking_parts(parts: Parts, options: SpeechOptions) -> list[str]:
+    """The models that rank, if there is anything to rank."""
+    several = options.num_autoregressive_samples > 1
+    clvp = several and options.cvvp_amount < 1 and parts.has("clvp")
+    return [*(["clvp"] if clvp else []), *(["cvvp"] if several and options.cvvp_amount > 0 else [])]
+
+
+def speak_all(parts: Parts, request: Request, watch: Watch) -> Iterator[list[Tensor]]:
+    """The k readings of each passage in turn, each (1, 1, L) float32 on the CPU.
+
+    The models are loaded first, so what cannot be had is known before any work.
+    """
+    cfg = parts.spec.autoregressive
+    if request.options.max_mel_tokens > cfg.max_mel_tokens:
+        raise OptionError(f"max_mel_tokens is {request.options.max_mel_tokens}, outside 1..{cfg.max_mel_tokens}")
+    _check_voice(parts, request.voice)
+    with watch.stage("load"):
+        for part in ("autoregressive", "diffusion", "vocoder", *ranking_parts(parts, request.options)):
+            parts.get(part)
+    total = len(request.passages)
+    for number, passage in enumerate(request.passages):
+        watch.prefix = f"{number + 1}/{total} " if total > 1 else ""
+        yield speak(parts, request, passage, mix_seed(request.seed, number), watch)
+
+
+def _check_voice(parts: Parts, voice: Voice) -> None:
+    width, channels = parts.spec.autoregressive.model_dim, 2 * parts.spec.diffusion.model_channels
+    if voice.diffusion is None:
+        raise VoiceError(f"voice {voice.name!r} has no diffusion latent: clone it again from clips")
+    shapes = voice.speaker.shape[1], voice.diffusion.shape[1]
+    if shapes != (width, channels):
+        raise VoiceError(
+            f"voice {voice.name!r} has latents of {shapes[0]} and {shapes[1]} numbers, but the model "
+            f"{parts.spec.name!r} needs {width} and {channels}: clone it with this model"
+        )
+
+
+def speak(parts: Parts, request: Request, passage: Passage, seed: int, watch: Watch) -> list[Tensor]:
+    """The k best readings of one passage, best first, each (1, 1, L) float32 on the CPU."""
+    pieces = passage.pieces()
+    tokens, ends = parts.tokenizer.encode_parts([piece for piece, _ in pieces])
+    work = _work(parts, request, F.pad(tokens.ids, (0, 1)).to(parts.device), seed, watch)
+    chosen = _candidates(parts, request, work, watch)
+    if not chosen[0].finished:
+        _log.warning(
+            "no candidate of %r ended within %d codes, so its end may be cut off: draw more candidates "
+            "(num_autoregressive_samples), raise max_mel_tokens or shorten the text",
+            passage.text[:60],
+            work.max_codes,
+        )
+    readings = []
+    for candidate in chosen:
+        latents, spans = _latents(parts, request, work, candidate, pieces, ends, watch)
+        wave = _sound(parts, request, latents, mix_seed(seed, candidate.row), watch)
+        readings.append(redact(wave, spans, SAMPLE_RATE) if spans else wave)
+    return readings
+
+
+def _work(parts: Parts, request: Request, text: Tensor, seed: int, watch: Watch) -> DecodeRequest:
+    options, cfg = request.options, parts.spec.autoregressive
+    rows, positions = options.num_autoregressive_samples, text.shape[1] + 3 + options.max_mel_tokens
+    return DecodeRequest(
+        speaker=request.voice.speaker.to(parts.device, parts.dtype),
+        text=text,
+        generators=row_generators(seed, rows, _DECODE),
+        max_codes=options.max_mel_tokens,
+        options=TokenOptions(
+            temperature=options.temperature,
+            top_p=options.top_p,
+            top_k=options.top_k,
+            repetition_penalty=options.repetition_penalty,
+        ),
+        calm_token=parts.spec.calm_token,
+        batch_size=request.batch_size or pick_batch_size(cfg, positions, parts.device, parts.dtype, rows),
+        cached=request.kv_cache,
+        on_step=partial(watch.step, "codes"),
+    )
+
+
+def _candidates(parts: Parts, request: Request, work: DecodeRequest, watch: Watch) -> list[Candidate]:
+    """The k best candidates; others are forgotten batch by batch."""
+    kept: list[Candidate] = []
+    seen = 0
+    with ExitStack() as stack:
+        used = {part: stack.enter_context(parts.use(part)) for part in ranking_parts(parts, request.options)}
+        model = cast(Autoregressive, stack.enter_context(parts.use("autoregressive")))
+        with watch.stage("ranking"):
+            ranker = _ranker(parts, request, work, used)
+        batches = decode(model, work)
+        while seen < len(work.generators):
+            with watch.stage("codes"):
+                codes = next(batches)
+            with watch.stage("ranking"):
+                kept = best([*kept, *ranker.candidates(codes, seen)], request.k)
+            seen += len(codes.ids)
+    return kept
+
+
+def _ranker(parts: Parts, request: Request, work: DecodeRequest, used: Mapping[str, nn.Module]) -> Ranker:
+    mels = None if request.mels is None else request.mels.to(parts.device, parts.dtype)
+    return Ranker(
+        cast("Clvp | None", used.get("clvp")),
+        work.text,
+        stop_token=parts.spec.autoregressive.stop_mel_token,
+        calm_token=parts.spec.calm_token,
+        pad_to=work.max_codes if parts.spec.name == PUBLIC else None,
+        cvvp=cast("Cvvp | None", used.get("cvvp")),
+        mels=mels,
+        cvvp_amount=request.options.cvvp_amount,
+    )
+
+
+def _latents(
+    parts: Parts,
+    request: Request,
+    work: DecodeRequest,
+    candidate: Candidate,
+    pieces: Sequence[tuple[str, bool]],
+    ends: Sequence[int],
+    watch: Watch,
+) -> tuple[Tensor, list[tuple[float, float | None]]]:
+    """One candidate's latents (1, S, D), and the seconds of its sound that are to be cut."""
+    hidden = [cut for _, cut in pieces]
+    with watch.stage("latents"), parts.use("autoregressive") as module:
+        model = cast(Autoregressive, module)
+        latents = latents_of(model, work, candidate.codes, 0, request.options.calm_rule)
+        if not any(hidden):
+            return latents, []
+        length = int(candidate.codes.lengths[0])
+        path = text_path(model, work.speaker, work.text, candidate.codes.ids[:, :length])
+    return latents, cut_spans(path, length, ends, hidden)
+
+
+def _sound(parts: Parts, request: Request, latents: Tensor, seed: int, watch: Watch) -> Tensor:
+    """Latents to a waveform (1, 1, L) on the CPU."""
+    conditioning = cast(Tensor, request.voice.diffusion).to(parts.device, parts.dtype)
+    generator = torch.Generator().manual_seed(mix_seed(seed, _DENOISE))
+    with watch.stage("diffusion") as step, parts.use("diffusion") as module:
+        mel = denoise(cast(Diffusion, module), latents, conditioning, request.options, generator, on_step=step)
+    generator = torch.Generator().manual_seed(mix_seed(seed, _VOCODE))
+    with watch.stage("vocoder"), parts.use("vocoder") as module:
+        return vocode(module, mel, generator).samples.cpu().clone()
