@@ -1,4 +1,4 @@
-"""The recipe's parts: fast kernels and batches agree with the models, data is what it says, runs go on where they were."""
+"""The recipe: kernels and batches agree with the models, data is what it says, runs go on where they were."""
 
 from __future__ import annotations
 
