@@ -74,6 +74,8 @@ class Source:
 
         if part in self.overrides:
             return self.overrides[part]
+        if part == "tokenizer" and self.tokenizer_file is not None:
+            return self.tokenizer_file
         if part == "vocoder" and self.vocoder is not None:
             return fetch(self.vocoder, self.models_dir)
         if self.folder is None:
@@ -97,16 +99,11 @@ class Source:
         return config
 
     def check(self) -> None:
-        """Raises ModelError for a file of a directory, or an override, that is absent."""
-        files = list(self.overrides.values())
-        if self.tokenizer_file is not None:
-            files.append(self.tokenizer_file)
-        if self.folder is not None:
-            own = ("autoregressive", "diffusion", "clvp", "vocoder", "stream_decoder", "tokenizer")
-            here = [part for part in own if part not in self.overrides and getattr(self.spec, part) is not None]
-            files += [self.file(part) for part in here if part != "vocoder" or self.vocoder is None]
-            files.append(self.folder / "mel_norms.safetensors")
-        for file in files:
+        """Finds every file, fetching public ones. Raises ModelError for one that is absent, FetchError."""
+        wanted = ["tokenizer", "autoregressive", "diffusion", "clvp", "vocoder"]
+        wanted += ["stream_decoder"] if self.folder is not None else []  # the public one is fetched when it is used
+        files = [self.file(part) for part in wanted if getattr(self.spec, part) is not None]
+        for file in (*files, self.file("mel_norms")):
             if not file.is_file():
                 raise ModelError(f"{file}: there is no such file; the model {self.spec.name!r} needs it", file=file)
 
@@ -231,7 +228,7 @@ class Parts:
             if self._tokenizer is None:
                 basic = self.source.tokenizer_basic
                 self._tokenizer = Tokenizer(
-                    self.source.tokenizer_file or self.source.file("tokenizer"),
+                    self.source.file("tokenizer"),
                     cleaner_name="basic" if basic else self.spec.tokenizer.cleaner,
                     limit=min(_TOKEN_LIMIT, self.spec.autoregressive.max_text_tokens + 1),
                 )

@@ -1,0 +1,5 @@
+"""`from tortoise.api import TextToSpeech`."""
+
+from tutortoietts.api import TextToSpeech
+
+__all__ = ["TextToSpeech"]

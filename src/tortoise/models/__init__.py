@@ -1,0 +1,1 @@
+"""Model classes under the names of the original."""

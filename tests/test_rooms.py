@@ -1,0 +1,95 @@
+"""The rooms of the design: each imports only itself and rooms above it, and some know nothing of others."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+PACKAGE = SOURCE / "tutortoietts"
+ORDER = (
+    "core",
+    "text",
+    "audio",
+    "nn",
+    "models",
+    "sampling",
+    "weights",
+    "voices",
+    "engine",
+    "cache",
+    "api",
+    "cli",
+    "server",
+    "train",
+    "bundled",
+)
+ANYWHERE = {"version"}
+KNOWS_NOTHING_OF = {
+    "audio": {"text"},
+    "sampling": {"text", "audio", "nn", "models"},
+    "weights": {"text", "audio", "nn", "sampling"},
+    "voices": {"text", "nn", "models", "sampling"},
+    "cli": {"train"},
+    "server": {"cli", "train"},
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(file: Path) -> str:
+    first = file.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported(tree: ast.AST, file: Path) -> Iterator[str]:
+    """Every module that is imported anywhere in the file, written out."""
+    package = ["tutortoietts", *file.relative_to(PACKAGE).parts[:-1]]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            name = ".".join([*base, *([node.module] if node.module else [])])
+            yield name
+            yield from (f"{name}.{alias.name}" for alias in node.names if name == "tutortoietts")
+
+
+def rooms_used(file: Path) -> set[str]:
+    names = imported(ast.parse(file.read_text(encoding="utf-8")), file)
+    inner = (name.split(".") for name in names if name.split(".")[0] == "tutortoietts")
+    return {parts[1] for parts in inner if len(parts) > 1} - ANYWHERE - {"__version__"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(PACKAGE).as_posix())
+def test_imports_go_up(file: Path) -> None:
+    room = room_of(file)
+    if room in ("__init__", "__main__", *ANYWHERE):
+        return
+    assert room in ORDER, f"{room} is no room of the design"
+    allowed = set(ORDER[: ORDER.index(room) + 1]) - KNOWS_NOTHING_OF.get(room, set())
+    assert rooms_used(file) <= allowed
+
+
+def test_the_old_names_are_only_passed_on() -> None:
+    """src/tortoise has nothing of its own but constructors."""
+    for file in (SOURCE / "tortoise").rglob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        own = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        assert set(own) <= {"__init__"}, file
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if room_of(f) == "core"], ids=lambda file: file.name)
+def test_core_runs_without_torch(file: Path) -> None:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for guarded in [node for node in ast.walk(tree) if isinstance(node, ast.If)]:
+        guarded.body.clear()  # if TYPE_CHECKING
+    assert not [name for name in imported(tree, file) if name.split(".")[0] == "torch"]
+
+
+def test_the_check_can_fail(tmp_path: Path) -> None:
+    tree = ast.parse("def f():\n    from ..engine.decode import decode\n    import tutortoietts.cli.main\n")
+    names = set(imported(tree, PACKAGE / "text" / "split.py"))
+    assert names == {"tutortoietts.engine.decode", "tutortoietts.cli.main"}
