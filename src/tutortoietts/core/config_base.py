@@ -1,0 +1,89 @@
+"""What all configurations share: reading from and writing to plain mappings, and checks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, ClassVar, TypeVar
+
+from tutortoietts.core.errors import ModelError
+
+__all__ = ["Config", "check", "check_multiple", "require", "unknown_key"]
+
+_C = TypeVar("_C", bound="Config")
+
+
+class Config:
+    """Base of all model configurations: reading from and writing to plain mappings, and checks."""
+
+    __slots__ = ()
+    IGNORED: ClassVar[frozenset[str]] = frozenset()  # keys of the originals that only matter to training
+    FIXED: ClassVar[Mapping[str, Any]] = {}  # keys of the originals of which we support one value
+
+    @classmethod
+    def from_dict(cls: type[_C], values: Mapping[str, Any]) -> _C:
+        """Raises ModelError for an unknown key (naming the nearest known one) or a value out of its range."""
+        names = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        known: dict[str, Any] = {}
+        for key, value in values.items():
+            if key in names:
+                known[key] = _frozen(value)
+            elif key in cls.FIXED:
+                require(value == cls.FIXED[key], cls, key, value, f"only {cls.FIXED[key]!r} is supported")
+            elif key not in cls.IGNORED:
+                raise unknown_key(cls.__name__, key, names)
+        return cls(**known)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that ``from_dict`` reads and JSON can hold."""
+        return {f.name: _thawed(getattr(self, f.name)) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _thawed(value: Any) -> Any:
+    return [_thawed(item) for item in value] if isinstance(value, tuple) else value
+
+
+def unknown_key(owner: str, key: str, names: set[str]) -> ModelError:
+    near = get_close_matches(key, names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; known keys are {', '.join(sorted(names))}"
+    return ModelError(f"{owner}: unknown key {key!r}{hint}", key=key)
+
+
+def require(holds: bool, cls: type, key: str, value: object, limit: str) -> None:
+    if not holds:
+        raise ModelError(f"{cls.__name__}.{key} is {value!r}: {limit}", key=key)
+
+
+def check(config: Any, *, zero: tuple[str, ...] = ()) -> None:
+    """Every field has the type of its default; whole numbers are positive (those named in `zero` may be 0)."""
+    for item in dataclasses.fields(config):
+        value, default = getattr(config, item.name), item.default
+        cls, name = type(config), item.name
+        if isinstance(default, bool):
+            require(isinstance(value, bool), cls, name, value, "must be true or false")
+        elif isinstance(default, int):
+            least = 0 if name in zero else 1
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            require(whole and value >= least, cls, name, value, f"must be a whole number of at least {least}")
+        elif isinstance(default, float):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            require(number, cls, name, value, "must be a number")
+        elif isinstance(default, str):
+            require(isinstance(value, str), cls, name, value, "must be text")
+        elif isinstance(default, tuple):
+            require(isinstance(value, tuple) and _positive(value), cls, name, value, "must be a list of whole numbers")
+
+
+def _positive(values: tuple[Any, ...]) -> bool:
+    nested = all(isinstance(v, tuple) and _positive(v) for v in values)
+    return bool(values) and (nested or all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in values))
+
+
+def check_multiple(config: Any, whole: str, by: str) -> None:
+    value, parts = getattr(config, whole), getattr(config, by)
+    require(value % parts == 0, type(config), whole, value, f"must be a multiple of {by} ({parts})")
