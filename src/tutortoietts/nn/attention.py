@@ -1,7 +1,7 @@
 """Attention: the only place that chooses a kernel.
 
-torch's scaled_dot_product_attention, but for training with a learned bias: its fused kernels have no gradient for a mask,
-and what it does instead is slower than the plain formula.
+torch's scaled_dot_product_attention, but for training with a learned bias: its fused kernels have no gradient for a
+mask, and what it does instead is slower than the plain formula.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, causa
     """
     if mask is not None and mask.requires_grad:
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-        return (scores + mask).softmax(dim=-1).to(v.dtype) @ v
+        weights: Tensor = (scores + mask).softmax(dim=-1).to(v.dtype)
+        return weights @ v
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
 
 
