@@ -75,7 +75,7 @@ class Diffusion(nn.Module):
         self.code_embedding = nn.Embedding(cfg.in_tokens, width)
         self.code_converter = nn.Sequential(*_attention(cfg.code_converter_blocks, width, heads))
         self.code_norm = TimeGroupNorm(width)
-        self.unconditioned_embedding = nn.Parameter(torch.randn(1, width, 1))
+        self.unconditioned_embedding = nn.Parameter(nn.init.normal_(torch.empty(1, width, 1)))
         self.mel_head = TimeConv(width, mels, 3)
 
         self.time_embed = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
