@@ -12,11 +12,11 @@ from tutortoietts.cli.common import new_app
 from tutortoietts.version import __version__
 
 app = new_app("Speak text in a chosen or cloned voice with the Tortoise models.")
-app.command("generate")(generate.generate)
-app.command("clone")(clone.clone)
-app.add_typer(voices.app, name="voices")
-app.add_typer(models.app, name="models")
-app.command("doctor")(doctor.doctor)
+app.command("generate", short_help="Speak a text.")(generate.generate)
+app.command("clone", short_help="Learn a voice from clips.")(clone.clone)
+app.add_typer(voices.app, name="voices", short_help="List, show, remove voices.")
+app.add_typer(models.app, name="models", short_help="The public checkpoints.")
+app.command("doctor", short_help="What is active, slow or wrong.")(doctor.doctor)
 
 
 @app.command(

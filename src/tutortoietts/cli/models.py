@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,6 +78,9 @@ def convert_model(
     source: Annotated[str, typer.Argument(help="A name that `models list` shows, or a checkpoint file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .safetensors file to write.")],
     kind: Annotated[str | None, typer.Option(help="For a file: autoregressive, diffusion, clvp ...")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="For a file: its sizes as JSON, where they are not the public ones.")
+    ] = None,
     half: Annotated[bool, typer.Option("--half/--no-half", help="Store float16.")] = False,
     models_dir: ModelsDir = None,
     debug: Debug = False,
@@ -96,8 +100,20 @@ def convert_model(
     elif kind not in CONFIGS:
         raise OptionError(f"--kind is {kind!r} for a file, must be one of {', '.join(CONFIGS)}")
     else:
-        _convert(kind, Path(source), CONFIGS[kind](), output, half)
+        _convert(kind, Path(source), CONFIGS[kind].from_dict(_sizes(config)), output, half)
     say(f"wrote {output}")
+
+
+def _sizes(config: Path | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    try:
+        sizes = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OptionError(f"--config {str(config)!r} cannot be read as JSON: {error}") from None
+    if not isinstance(sizes, dict):
+        raise OptionError(f"--config {str(config)!r} holds a {type(sizes).__name__}, must be an object")
+    return sizes
 
 
 def _convert(kind: str, source: Path, config: Any, output: Path, half: bool) -> None:

@@ -17,6 +17,22 @@ import typer
 R = TypeVar("R")
 
 
+def number(text: str | float) -> float:
+    """A number typed by a person. Raises typer.BadParameter, which names it."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a number") from None
+
+
+def whole(text: str | int) -> int:
+    """A whole number typed by a person. Raises typer.BadParameter, which names it."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a whole number") from None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
     """How the models are loaded: the arguments of `TextToSpeech`."""
@@ -27,9 +43,9 @@ class EngineOptions:
     models_dir: Annotated[
         Path | None, typer.Option(help="Where checkpoints lie [default: TORTOISE_MODELS_DIR or the user's cache].")
     ] = None
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, mps ... [default: the fastest present].")
-    ] = None
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ... [default: the fastest present].")] = (
+        None
+    )
     half: Annotated[bool, typer.Option("--half/--no-half", help="Half precision (bfloat16 on a CPU).")] = False
     kv_cache: Annotated[
         bool, typer.Option("--kv-cache/--no-kv-cache", help="Keep keys and values while decoding; off is only slower.")
@@ -44,11 +60,9 @@ class EngineOptions:
         bool | None, typer.Option("--high-vram/--low-vram", help="Keep everything on the GPU, or move stages.")
     ] = None
     autoregressive_batch_size: Annotated[
-        int | None, typer.Option(help="Candidates decoded at once [default: as many as fit].")
+        int | None, typer.Option(parser=whole, help="Candidates decoded at once [default: as many as fit].")
     ] = None
-    vocoder: Annotated[
-        str | None, typer.Option(help="For tortoise-v2: bigvgan_base, bigvgan or univnet.")
-    ] = None
+    vocoder: Annotated[str | None, typer.Option(help="For tortoise-v2: bigvgan_base, bigvgan or univnet.")] = None
     enable_redaction: Annotated[
         bool, typer.Option("--redaction/--no-redaction", help="Cut [bracketed] words from the sound.")
     ] = True
@@ -66,24 +80,55 @@ class TuningOptions:
     """How one text is spoken: the tuning arguments of `TextToSpeech.tts`; None leaves the preset's value."""
 
     num_autoregressive_samples: Annotated[
-        int | None, typer.Option("--num-autoregressive-samples", "--samples-drawn", help="Candidates drawn and ranked.")
+        int | None, typer.Option(parser=whole, help="Candidates drawn and ranked.")
     ] = None
-    temperature: Annotated[float | None, typer.Option(help="Of drawing codes: lower is steadier, duller.")] = None
-    length_penalty: Annotated[float | None, typer.Option(help="Accepted; only beam search would use it.")] = None
-    repetition_penalty: Annotated[float | None, typer.Option(help="Against repeated codes, from 1 (none).")] = None
-    top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest codes that hold this share.")] = None
-    top_k: Annotated[int | None, typer.Option(help="Draw from this many likeliest codes.")] = None
-    max_mel_tokens: Annotated[int | None, typer.Option(help="Longest utterance, in codes of 1/21.5 s.")] = None
-    cvvp_amount: Annotated[float | None, typer.Option(help="Weight of the CVVP ranking, 0 to 1.")] = None
-    diffusion_iterations: Annotated[int | None, typer.Option(help="Steps of the diffusion sampler.")] = None
+    temperature: Annotated[
+        float | None, typer.Option(parser=number, help="Of drawing codes: lower is steadier, duller.")
+    ] = None
+    length_penalty: Annotated[
+        float | None, typer.Option(parser=number, help="Accepted; only beam search would use it.")
+    ] = None
+    repetition_penalty: Annotated[
+        float | None, typer.Option(parser=number, help="Against repeated codes, from 1 (none).")
+    ] = None
+    top_p: Annotated[
+        float | None, typer.Option(parser=number, help="Draw from the likeliest codes that hold this share.")
+    ] = None
+    top_k: Annotated[int | None, typer.Option(parser=whole, help="Draw from this many likeliest codes.")] = None
+    max_mel_tokens: Annotated[
+        int | None, typer.Option(parser=whole, help="Longest utterance, in codes of 1/21.5 s.")
+    ] = None
+    cvvp_amount: Annotated[float | None, typer.Option(parser=number, help="Weight of the CVVP ranking, 0 to 1.")] = None
+    diffusion_iterations: Annotated[int | None, typer.Option(parser=whole, help="Steps of the diffusion sampler.")] = (
+        None
+    )
     cond_free: Annotated[
         bool | None, typer.Option("--cond-free/--no-cond-free", help="Guidance: two forwards a step.")
     ] = None
-    cond_free_k: Annotated[float | None, typer.Option(help="Strength of the guidance.")] = None
-    diffusion_temperature: Annotated[float | None, typer.Option(help="Scale of the starting noise, 0 to 1.")] = None
-    sampler: Annotated[str | None, typer.Option(help="Diffusion solver: dpm++2m, ddim, ancestral ...")] = None
+    cond_free_k: Annotated[float | None, typer.Option(parser=number, help="Strength of the guidance.")] = None
+    diffusion_temperature: Annotated[
+        float | None, typer.Option(parser=number, help="Scale of the starting noise, 0 to 1.")
+    ] = None
+    sampler: Annotated[
+        str | None, typer.Option(help="Diffusion solver: ancestral, ddim, dpm++2m, dpm++2m_sde or unipc.")
+    ] = None
+    diffusion_spacing: Annotated[
+        str | None, typer.Option(help="Of its steps: uniform, logsnr, karras or sinh [default: the sampler's best].")
+    ] = None
+    diffusion_start: Annotated[
+        str | None, typer.Option(help='From "noise", or from the model\'s first guess of the mel: "regressed".')
+    ] = None
+    diffusion_start_step: Annotated[
+        int | None, typer.Option(parser=whole, help="How far that guess is noised again: a trained step, 0 to 3999.")
+    ] = None
+    calm_rule: Annotated[
+        str | None, typer.Option(help='Where long silence ends it: "after_stop", or "anywhere" as the originals.')
+    ] = None
     latent_averaging_mode: Annotated[
-        int | None, typer.Option(help="Clips to a voice: 0 whole clips, 1 average of pieces, 2 both.")
+        int | None,
+        typer.Option(
+            parser=whole, help="Clips to a voice: 0 one crop a clip, 1 all crops of all clips, 2 the mean by clip."
+        ),
     ] = None
 
     def given(self) -> dict[str, Any]:

@@ -1,0 +1,85 @@
+"""The page docs/cli.md, made from the commands themselves: `python -m tutortoietts.cli.reference > docs/cli.md`.
+
+A test compares the page with what this prints, so the two cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import typer.main
+
+from tutortoietts.cli.common import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE
+
+PROLOGUE = f"""# Command line
+
+Made from the commands by `python -m tutortoietts.cli.reference > docs/cli.md`; do not edit.
+
+Data goes to stdout; progress, reports, warnings and errors go to stderr. An error is one line that names the value,
+the limit and the remedy; `--debug` (or `TUTORTOIETTS_DEBUG=1`) adds the traceback.
+
+| exit code | means |
+|---|---|
+| 0 | done |
+| {EXIT_FAILURE} | failed: a file, a clip, a checkpoint, the disk |
+| {EXIT_USAGE} | wrong usage: an option, the text, a voice's name |
+| {EXIT_INTERRUPTED} | interrupted (Ctrl-C); no half-written file is left |
+
+| environment variable | means |
+|---|---|
+| `TUTORTOIETTS_VOICES` | folder of your voices (default `~/.local/share/tutortoietts/voices`) |
+| `TORTOISE_MODELS_DIR` | folder of public checkpoints, looked into before the caches |
+| `TUTORTOIETTS_CACHE` | folder of converted checkpoints (default `~/.cache/tutortoietts`) |
+| `HF_HUB_OFFLINE` | 1: never use the network |
+| `TUTORTOIETTS_DEBUG` | 1: as `--debug` |
+"""
+
+
+def render() -> str:
+    """The whole page in Markdown."""
+    from tutortoietts.cli.main import app
+
+    root = typer.main.get_command(app)
+    return "\n".join([PROLOGUE, *_pages(root, "tutortoietts")])
+
+
+def _pages(command: Any, name: str) -> Iterator[str]:
+    children: dict[str, Any] = getattr(command, "commands", {})
+    if not children:
+        yield from _page(command, name)
+    for child in children:
+        yield from _pages(children[child], f"{name} {child}")
+
+
+def _page(command: Any, name: str) -> Iterator[str]:
+    parameters = [p for p in command.params if not getattr(p, "hidden", False)]
+    arguments = [p for p in parameters if p.param_type_name == "argument"]
+    shown = [f"{p.name.upper()}{'...' if p.nargs == -1 else ''}" for p in arguments]
+    usage = [word if p.required else f"[{word}]" for p, word in zip(arguments, shown, strict=True)]
+    yield f"## {' '.join([name, *usage])}\n"
+    yield f"{(command.help or '').strip()}\n"
+    rows = [(f"`{word}`", p.help or "") for p, word in zip(arguments, shown, strict=True)]
+    rows += [(_spelling(p), _meaning(p)) for p in parameters if p.param_type_name == "option"]
+    if rows:
+        yield "| option | meaning |\n|---|---|"
+        yield "\n".join(f"| {left} | {right.replace('|', chr(92) + '|')} |" for left, right in rows) + "\n"
+
+
+def _spelling(option: Any) -> str:
+    names = [*sorted(option.opts, key=len, reverse=True), *option.secondary_opts]
+    value = "" if option.is_flag or option.secondary_opts else f" {option.name.upper()}"
+    return ", ".join(f"`{name}{value}`" for name in names)
+
+
+def _meaning(option: Any) -> str:
+    text = (option.help or "").strip()
+    default = option.default
+    if default in (None, False, ()) or callable(default) or option.required or "[default" in text:
+        return text + (" (required)" if option.required else "")
+    shown = option.opts[0].lstrip("-") if default is True else default
+    return f"{text} Default: {shown}."
+
+
+if __name__ == "__main__":
+    print(render(), end="")

@@ -1,0 +1,178 @@
+"""Speaking, as `generate` and `clone` do it: one job into files or stdout, and the report of how long it took."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tutortoietts.cli.common import print_json, say
+from tutortoietts.cli.options import EngineOptions
+from tutortoietts.cli.output import STDOUT, plan_outputs, whole_file
+from tutortoietts.cli.playback import find_player, play
+from tutortoietts.core.errors import OptionError, OutputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tutortoietts.api import TextToSpeech
+
+SAMPLE_RATE = 24000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What to speak and where to; made, and so checked, before any model is loaded."""
+
+    text: str
+    output: Path
+    preset: str | None
+    voice: str | None
+    seed: int | None
+    candidates: int = 1
+    streaming: bool = False
+    play: bool = False
+    quiet: bool = False
+    as_json: bool = False
+    tuning: dict[str, Any] = field(default_factory=dict)
+    paths: Sequence[Path] = field(init=False)
+    player: Sequence[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1:
+            raise OptionError(f"--candidates is {self.candidates}, must be at least 1")
+        if self.streaming and self.candidates > 1:
+            raise OptionError(f"--streaming has one result: leave out --candidates {self.candidates}")
+        if self.output == STDOUT and (self.as_json or self.play):
+            option = "--json" if self.as_json else "--play"
+            raise OptionError(f"-o - fills stdout with audio: name a file to use {option}")
+        object.__setattr__(self, "player", find_player() if self.play else [])
+        object.__setattr__(self, "paths", plan_outputs(self.output, self.candidates))
+
+    @property
+    def progress(self) -> bool:
+        """Whether to show a moving bar."""
+        return not self.quiet and sys.stderr.isatty()
+
+
+def load(options: EngineOptions) -> tuple[TextToSpeech, float]:
+    """The engine, and the seconds it took to import and open it."""
+    started = time.perf_counter()
+    from tutortoietts.api import TextToSpeech
+
+    return TextToSpeech(**asdict(options)), time.perf_counter() - started
+
+
+def speak(tts: TextToSpeech, job: Job, start_seconds: float) -> None:
+    """Do the job, report it and play it."""
+    started = time.perf_counter()
+    first = _stream(tts, job) if job.streaming else _whole(tts, job)
+    _report(tts, job, start_seconds, time.perf_counter() - started, first)
+    for path in job.paths if job.player else ():
+        play(job.player, path)
+
+
+def _whole(tts: TextToSpeech, job: Job) -> None:
+    from tutortoietts.audio.io import encode_audio, save_audio
+
+    result = tts.tts_with_preset(
+        job.text,
+        preset=job.preset or tts.default_preset,
+        voice_samples=job.voice,
+        k=job.candidates,
+        verbose=job.progress,
+        use_deterministic_seed=job.seed,
+        **job.tuning,
+    )
+    for path, wave in zip(job.paths, result if job.candidates > 1 else [result], strict=True):
+        if path == STDOUT:
+            sys.stdout.buffer.write(encode_audio(wave, SAMPLE_RATE, ".wav"))
+            sys.stdout.buffer.flush()
+        else:
+            save_audio(path, wave, SAMPLE_RATE)
+
+
+def _stream(tts: TextToSpeech, job: Job) -> float:
+    """Write chunks as they come; returns the seconds until the first."""
+    started, first = time.perf_counter(), 0.0
+    chunks = tts.tts_stream(
+        job.text,
+        voice_samples=job.voice,
+        verbose=job.progress,
+        use_deterministic_seed=job.seed,
+        preset=job.preset,
+        **job.tuning,
+    )
+    with closing(chunks) as chunks, _sink(job.paths[0]) as write:  # type: ignore[type-var]
+        for chunk in chunks:
+            write(chunk)
+            first = first or time.perf_counter() - started
+    return first
+
+
+@contextmanager
+def _sink(path: Path) -> Iterator[Any]:
+    """A function that takes (samples,) chunks for `path`."""
+    from tutortoietts.audio.io import OUTPUT_SUFFIXES, pcm16, wav_header
+
+    if path == STDOUT:
+        sys.stdout.buffer.write(wav_header(SAMPLE_RATE))
+
+        def write(chunk: Tensor) -> None:
+            sys.stdout.buffer.write(pcm16(chunk))
+            sys.stdout.buffer.flush()
+
+        yield write
+        return
+    import soundfile
+
+    container, subtype = OUTPUT_SUFFIXES[path.suffix.lower()]
+    with whole_file(path) as part:
+        try:
+            with soundfile.SoundFile(str(part), "w", SAMPLE_RATE, 1, subtype, format=container) as file:
+                yield lambda chunk: file.write(chunk.clamp(-1, 1).numpy())
+        except soundfile.LibsndfileError as error:
+            raise OutputError(f"{path} cannot be written ({error.error_string}): is the disk full?") from error
+
+
+def _report(tts: TextToSpeech, job: Job, start: float, seconds: float, first: float | None) -> None:
+    report = tts.last_report
+    if report is None or (job.quiet and not job.as_json):
+        return
+    loading = report.stages.get("load", 0.0)
+    stages = {"start": start, **report.stages, "other": max(0.0, seconds - report.seconds)}
+    factor = (seconds - loading) / report.audio_seconds
+    values: dict[str, Any] = {
+        "files": [str(path) for path in job.paths],
+        "model": tts.model,
+        "preset": job.preset or tts.default_preset,
+        "voice": job.voice,
+        "seed": report.seed,
+        "parts": report.parts,
+        "candidates": report.candidates,
+        "audio_seconds": round(report.audio_seconds, 3),
+        "seconds": round(start + seconds, 3),
+        "real_time_factor": round(factor, 3),
+        "first_audio_seconds": None if first is None else round(start + first, 3),
+        "stages": {name: round(value, 3) for name, value in stages.items()},
+    }
+    if job.as_json:
+        print_json(values)
+    if not job.quiet:
+        _say_report(values)
+
+
+def _say_report(values: dict[str, Any]) -> None:
+    """The report for a person, on stderr. Starting and loading do not count in the real-time factor."""
+    audio = values["audio_seconds"]
+    say(f"{', '.join(values['files'])}: {audio:.2f} s of audio, preset {values['preset']}, seed {values['seed']}")
+    for name, seconds in values["stages"].items():
+        once = name in ("start", "load")
+        say(f"  {name:<10}{seconds:8.2f} s" + ("" if once else f"   real-time factor {seconds / audio:.2f}"))
+    if values["first_audio_seconds"] is not None:
+        say(f"  first sound after {values['first_audio_seconds']:.2f} s")
+    say(f"  {'total':<10}{values['seconds']:8.2f} s   real-time factor {values['real_time_factor']:.2f} once loaded")

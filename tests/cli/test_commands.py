@@ -1,0 +1,342 @@
+"""The commands as a person types them, with a tiny model: results, exit codes, one clear line for bad input."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy
+import pytest
+import soundfile
+import torch
+import typer
+from typer.testing import CliRunner, Result
+
+from tutortoietts.api import TextToSpeech
+from tutortoietts.cli.main import app
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Runs `tutortoietts ...` in `folder` with the tiny model."""
+
+    folder: Path
+    model: Path
+
+    def __call__(self, *arguments: object, stdin: str | bytes | None = None) -> Result:
+        words = [str(argument) for argument in arguments]
+        if words[0] in ("generate", "clone", "doctor"):
+            words += ["--model", str(self.model)]
+        return CliRunner().invoke(app, words, input=stdin)
+
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.folder.iterdir() if not path.is_dir())
+
+
+@pytest.fixture
+def shell(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    monkeypatch.chdir(tmp_path)
+    return Shell(tmp_path, tiny_model)
+
+
+def write_clip(path: Path, seconds: float = 1.0, rate: int = 22050, channels: int = 1, level: float = 0.3) -> Path:
+    noise = numpy.random.default_rng(len(path.name)).standard_normal((round(seconds * rate), channels))
+    soundfile.write(path, level * noise.clip(-1, 1), rate)
+    return path
+
+
+def one_line(result: Result, code: int, *words: str) -> None:
+    """The result failed with `code` and one error line that holds `words`."""
+    errors = [line for line in result.stderr.splitlines() if line.lower().startswith("error")]
+    assert (result.exit_code, len(errors)) == (code, 1), result.output
+    assert "Traceback" not in result.output
+    assert all(word.lower() in errors[0].lower() for word in words), errors[0]
+
+
+# generate
+
+
+def test_generate_writes_a_wav_and_reports(shell: Shell) -> None:
+    result = shell("generate", "Hello there.", "-v", "anna", "--seed", 3)
+    assert result.exit_code == 0, result.output
+    samples, rate = soundfile.read("output.wav")
+    assert rate == 24000 and samples.ndim == 1 and len(samples) > 2000
+    assert result.stdout == ""
+    for word in ("output.wav:", "codes", "diffusion", "vocoder", "total", "real-time factor", "seed 3"):
+        assert word in result.stderr
+    assert shell.files() == ["output.wav"]
+
+
+def test_a_seed_and_json(shell: Shell) -> None:
+    first = shell("generate", "Hello.", "-o", "a.flac", "--seed", 5, "--json", "-q")
+    assert first.exit_code == 0, first.output
+    values = json.loads(first.stdout)
+    assert values["files"] == ["a.flac"] and values["seed"] == 5 and values["preset"] == "tiny"
+    assert values["audio_seconds"] > 0 and {"start", "load", "codes", "vocoder"} <= values["stages"].keys()
+    assert "total" not in first.stderr
+    assert shell("generate", "-", "-o", "b.flac", "--seed", 5, stdin="Hello.").exit_code == 0
+    assert shell("generate", "Hello.", "-o", "c.flac", "--seed", 6).exit_code == 0
+    a, b, c = (Path(f"{name}.flac").read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_several_candidates(shell: Shell) -> None:
+    assert shell("generate", "Hello.", "-o", "x.ogg", "--candidates", 2).exit_code == 0
+    assert shell.files() == ["x_1.ogg", "x_2.ogg"]
+
+
+def test_stdout(shell: Shell) -> None:
+    result = shell("generate", "Hello.", "-o", "-", "--seed", 5)
+    assert result.exit_code == 0, result.output
+    piped, rate = soundfile.read(io.BytesIO(result.stdout_bytes))
+    shell("generate", "Hello.", "--seed", 5)
+    assert rate == 24000 and numpy.array_equal(piped, soundfile.read("output.wav")[0])
+
+
+def test_streaming_to_a_file_and_to_stdout(shell: Shell) -> None:
+    text = "The first sentence is about this long, is it not. The second one comes after it and is as long."
+    result = shell("generate", text, "--streaming", "--seed", 5)
+    assert result.exit_code == 0, result.output
+    assert "first sound after" in result.stderr and shell.files() == ["output.wav"]
+    samples, _ = soundfile.read("output.wav", dtype="int16")
+    stdout = shell("generate", text, "--streaming", "--seed", 5, "-o", "-").stdout_bytes
+    assert stdout[:4] == b"RIFF"
+    difference = numpy.frombuffer(stdout[44:], "<i2").astype(int) - samples
+    assert abs(difference).max() <= 1  # rounded by us and by libsndfile
+
+
+def test_every_option_reaches_the_engine(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def spy(self: TextToSpeech, text: str, **options: Any) -> torch.Tensor:
+        seen.update(options, text=text)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TextToSpeech, "tts_with_preset", spy)
+    words = "--top-k 7 --cond-free --cond-free-k 1.5 --sampler ddim --calm-rule anywhere -p ultra_fast -v a+b"
+    assert shell("generate", "Hi.", *words.split(), "--max-mel-tokens", 9).exit_code == 130
+    assert seen["top_k"] == 7 and seen["cond_free"] is True and seen["cond_free_k"] == 1.5
+    assert seen["sampler"] == "ddim" and seen["calm_rule"] == "anywhere" and seen["max_mel_tokens"] == 9
+    assert seen["preset"] == "ultra_fast" and seen["voice_samples"] == "a+b" and seen["text"] == "Hi."
+    assert "temperature" not in seen
+
+
+def test_a_reference_clip_as_the_voice(shell: Shell) -> None:
+    write_clip(shell.folder / "me.wav", rate=8000, channels=2)
+    result = shell("generate", "Hello.", "-v", "me.wav")
+    assert result.exit_code == 0, result.output
+    assert "8000" in result.stderr
+
+
+# bad input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([""], 2, ["empty"]),
+        (["  \n"], 2, ["empty"]),
+        (["?!..."], 2, ["nothing to say"]),
+        (["Hi.", "-p", "ultra_fats"], 2, ["ultra_fats", "did you mean 'ultra_fast'"]),
+        (["Hi.", "--sampler", "dpm"], 2, ["dpm", "dpm++2m"]),
+        (["Hi.", "--top-p", 2], 2, ["top_p", "1"]),
+        (["Hi.", "--temperature", "nan"], 2, ["temperature"]),
+        (["Hi.", "--temperature", "hot"], 2, ["--temperature", "hot"]),
+        (["Hi.", "--num-autoregressive-samples", 0], 2, ["num_autoregressive_samples", "0"]),
+        (["Hi.", "--max-mel-tokens", 100000], 2, ["max_mel_tokens", "60"]),
+        (["Hi.", "--candidates", 0], 2, ["--candidates", "0"]),
+        (["Hi.", "--seed", 1.5], 2, ["--seed", "1.5"]),
+        (["Hi.", "--candidates", 3], 2, ["3", "2"]),
+        (["Hi.", "--candidates", 2, "--streaming"], 2, ["--candidates"]),
+        (["Hi.", "-v", "ana"], 2, ["ana", "did you mean 'anna'"]),
+        (["Hi.", "-v", "none/such.wav"], 2, ["none/such.wav"]),
+        (["Hi.", "--device", "abacus"], 2, ["abacus"]),
+        (["Hi.", "--vocoder", "flute"], 2, ["flute", "univnet"]),
+        (["Hi.", "--autoregressive-batch-size", 0], 2, ["autoregressive_batch_size"]),
+        (["Hi.", "-o", "x.txt"], 2, [".txt", ".wav"]),
+        (["Hi.", "-o", "none/x.wav"], 1, ["none", "create"]),
+        (["Hi.", "-o", "-", "--json"], 2, ["--json"]),
+        (["Hi.", "--loudness", 3], 2, ["--loudness"]),
+        (["Hi.", "--cvvp-amount", 0.5], 2, ["cvvp"]),
+        (["[Hi.]"], 2, []),
+    ],
+)
+def test_bad_usage(shell: Shell, arguments: list[object], code: int, words: list[str]) -> None:
+    result = shell("generate", *arguments)
+    if "Usage:" in result.stderr:  # the parser's own message
+        assert result.exit_code == code == 2 and all(str(word) in result.stderr for word in words)
+    else:
+        one_line(result, code, *words)
+    assert shell.files() == []
+
+
+def test_bad_output_is_known_before_any_work(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TextToSpeech, "__init__", lambda *_, **__: pytest.fail("the engine was started"))
+    one_line(shell("generate", "Hi.", "-o", "none/x.wav"), 1, "none")
+    one_line(shell("generate", "", "-o", "x.wav"), 2, "empty")
+
+
+def test_missing_model(shell: Shell) -> None:
+    one_line(Shell(shell.folder, Path("no/model"))("generate", "Hi."), 1, "no/model", "bundled")
+    result = Shell(shell.folder, Path("tortoise-v2"))("generate", "Hi.", "--models-dir", shell.folder)
+    one_line(result, 1, "HF_HUB_OFFLINE", str(shell.folder))
+
+
+@pytest.mark.parametrize(
+    "text", ["Zwölf Ⓑoxkämpfer 東京!", "an [unpaired bracket", "paired] wrongly [here", "a\0b\x07c", "x" * 350]
+)
+def test_odd_text_is_spoken(shell: Shell, text: str) -> None:
+    result = shell("generate", stdin=text)
+    assert result.exit_code == 0, result.output
+    assert soundfile.info("output.wav").frames > 0
+
+
+def test_bad_clips(shell: Shell) -> None:
+    clips = {
+        "missing.wav": ("no sound files",),
+        "nothing.wav": ("nothing.wav",),
+        "text.wav": ("text.wav", "audio"),
+        "empty.wav": ("empty.wav", "empty"),
+        "silent.wav": ("silent.wav", "silent"),
+        "short.wav": ("short.wav", "0.20", "0.5"),
+    }
+    (shell.folder / "nothing.wav").touch()
+    (shell.folder / "text.wav").write_text("not a sound")
+    write_clip(shell.folder / "empty.wav", seconds=0)
+    write_clip(shell.folder / "silent.wav", level=0)
+    write_clip(shell.folder / "short.wav", seconds=0.2)
+    for name, words in clips.items():
+        one_line(shell("clone", "--name", "eve", "--samples", name, "--text", "Hi."), 1, *words)
+    assert "output.wav" not in shell.files()
+    assert json.loads(shell("voices", "list", "--model", shell.model, "--json").stdout)[0]["name"] == "anna"
+    one_line(shell("voices", "show", "eve"), 2, "eve")
+
+
+def interrupted(*_: object, **__: object) -> Iterator[torch.Tensor]:
+    yield torch.zeros(2400)
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("method", ["tts_with_preset", "tts_stream"])
+def test_ctrl_c_leaves_nothing(shell: Shell, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    stop = interrupted if method == "tts_stream" else lambda *_, **__: list(interrupted())
+    monkeypatch.setattr(TextToSpeech, method, stop)
+    streaming = ["--streaming"] if method == "tts_stream" else []
+    one_line(shell("generate", "Hi.", *streaming), 130, "interrupted")
+    assert shell.files() == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("streaming", [[], ["--streaming"]])
+def test_a_full_disk(shell: Shell, streaming: list[str]) -> None:
+    Path("full.wav").symlink_to("/dev/full")
+    one_line(shell("generate", "Hi.", "-o", "full.wav", *streaming), 1, "full.wav", "disk")
+    assert Path("full.wav").is_symlink()
+
+
+def test_a_closed_pipe(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(TextToSpeech, "tts_with_preset", closed)
+    monkeypatch.setattr("tutortoietts.cli.common._hush_stdout", lambda: None)
+    one_line(shell("generate", "Hi.", "-o", "-"), 1, "went away")
+
+
+# clone and voices
+
+
+def test_a_voice_from_clips_to_removal(shell: Shell, own_folders: Path) -> None:
+    write_clip(shell.folder / "one.wav")
+    write_clip(shell.folder / "two.flac", seconds=1.5)
+    made = shell("clone", "-n", "eve", "-s", "*.wav", "-s", "two.flac", "-t", "Hello.", "-o", "eve.wav", "--seed", 1)
+    assert made.exit_code == 0, made.output
+    assert Path("eve.wav").exists() and "2 clips" in made.stderr
+    again = shell("clone", "-n", "eve", "-s", "one.wav", "-s", "two.flac", "--json")
+    assert again.exit_code == 0 and json.loads(again.stdout)["name"] == "eve", again.output
+    assert shell("generate", "Hello.", "-v", "eve", "--seed", 1).exit_code == 0
+    assert Path("eve.wav").read_bytes() == Path("output.wav").read_bytes()
+
+    one_line(shell("clone", "-n", "eve", "-s", "one.wav"), 2, "already", "eve")
+    assert shell("clone", "-n", "eve", "-s", "one.wav", "--replace").exit_code == 0
+    rows = json.loads(shell("voices", "list", "-m", shell.model, "--json").stdout)
+    assert [(row["name"], row["owner"]) for row in rows] == [("anna", "model"), ("ben", "model"), ("eve", "you")]
+    assert rows[2]["models"] == ["tiny"] and len(rows[2]["clips"]) == 1
+    assert "eve" in shell("voices", "list").stdout
+    shown = shell("voices", "show", "eve")
+    assert shown.exit_code == 0 and "tiny" in shown.stdout and "(1.0 s)" in shown.stdout
+
+    one_line(shell("voices", "remove", "eve"), 2, "--yes")
+    assert shell("voices", "remove", "eve", "--yes").exit_code == 0
+    one_line(shell("voices", "remove", "eve", "--yes"), 2, "eve")
+    assert not (own_folders / "voices" / "eve").exists()
+
+
+def test_clone_needs_its_options(shell: Shell) -> None:
+    assert "--samples" in shell("clone", "--name", "eve").stderr
+    assert shell("clone", "--name", "eve").exit_code == 2
+    write_clip(shell.folder / "one.wav")
+    one_line(shell("clone", "--name", "a/b", "--samples", "one.wav"), 2, "a/b")
+
+
+# models, doctor, train
+
+
+def test_models_offline(shell: Shell) -> None:
+    rows = json.loads(shell("models", "list", "--json").stdout)
+    assert {"autoregressive", "diffusion", "clvp", "tokenizer"} <= {row["name"] for row in rows}
+    assert "not here" in shell("models", "list").stdout
+    one_line(shell("models", "fetch", "tokenizer"), 1, "tokenizer.json", "HF_HUB_OFFLINE")
+    one_line(shell("models", "fetch", "tokeniser"), 2, "did you mean 'tokenizer'")
+    one_line(shell("models", "verify", "tokenizer"), 1, "tokenizer")
+    assert shell("models", "verify").exit_code == 0
+
+
+def test_models_in_a_folder(shell: Shell) -> None:
+    (shell.folder / "tokenizer.json").write_text("{}")
+    (shell.folder / "vocoder.pth").write_bytes(b"PK\x03\x04 truncated")
+    rows = json.loads(shell("models", "list", "--json", "--models-dir", shell.folder).stdout)
+    assert {row["name"] for row in rows if row["path"]} == {"tokenizer", "univnet"}
+    result = shell("models", "verify", "--json", "--models-dir", shell.folder)
+    problems = {row["name"]: row["problem"] for row in json.loads(result.stdout)}
+    assert "sha256" in problems["tokenizer"] and "vocoder.pth" in problems["univnet"]
+    one_line(result, 1, "2 of 2", "tokenizer", "univnet")
+
+
+def test_convert(shell: Shell, tiny_model: Path) -> None:
+    sizes = json.loads((tiny_model / "model.json").read_text())["vocoder"]
+    del sizes["kind"]
+    Path("sizes.json").write_text(json.dumps(sizes))
+    source = tiny_model / "vocoder.safetensors"
+    command = ["models", "convert", source, "-o", "out.safetensors", "--kind", "vocos", "--config", "sizes.json"]
+    result = shell(*command, "--half")
+    assert result.exit_code == 0, result.output
+    assert Path("out.safetensors").stat().st_size == source.stat().st_size
+    one_line(shell(*command[:-2]), 1, "vocoder.safetensors")
+    one_line(shell("models", "convert", source, "-o", "out.safetensors"), 2, "--kind", "vocos")
+    one_line(shell("models", "convert", "univnet", "-o", "out.pth"), 2, ".safetensors")
+
+
+def test_doctor(shell: Shell) -> None:
+    result = shell("doctor", "--json")
+    findings = json.loads(result.stdout)
+    assert result.exit_code == 0, result.output
+    assert {"version", "packages", "processor", "gpu", "sound", "cache", "model"} <= {f["subject"] for f in findings}
+    assert Shell(shell.folder, Path("no/model"))("doctor").exit_code == 1
+
+
+def test_train_is_handed_on(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    training, seen = typer.Typer(), []
+
+    @training.command()
+    def stage(hours: int) -> None:
+        seen.append(hours)
+
+    monkeypatch.setattr("importlib.import_module", lambda name: SimpleNamespace(app=training))
+    assert shell("train", "7").exit_code == 0
+    assert seen == [7]

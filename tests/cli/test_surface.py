@@ -1,0 +1,66 @@
+"""What the package shows: names, options, help, and how little it imports for that."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import tutortoietts
+from tutortoietts.cli.main import app
+from tutortoietts.cli.options import EngineOptions, TuningOptions
+from tutortoietts.cli.reference import render
+from tutortoietts.core.presets import known_names
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "numpy", "soundfile", "soxr", "tokenizers", "huggingface_hub", "inflect", "rich.progress")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["generate", "--help"], ["models", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys, atexit\n"
+        f"atexit.register(lambda: print('HEAVY', [m for m in {HEAVY!r} if m in sys.modules]))\n"
+        f"sys.argv[1:] = {arguments!r}\n"
+        "from tutortoietts.__main__ import main; main()"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "HEAVY []"
+
+
+@pytest.mark.parametrize("module", ["tutortoietts", "tutortoietts.cli.generate", "tutortoietts.cli.clone"])
+def test_modules_run(module: str) -> None:
+    result = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True)
+    assert "Usage:" in result.stdout and result.stderr == ""
+
+
+def test_public_names() -> None:
+    for name in tutortoietts.__all__:
+        assert getattr(tutortoietts, name) is not None
+    assert set(tutortoietts.__all__) <= set(dir(tutortoietts))
+    with pytest.raises(AttributeError, match="TextToSpech"):
+        tutortoietts.TextToSpech  # noqa: B018
+
+
+def test_every_option_of_the_api_is_on_the_command_line() -> None:
+    assert {field.name for field in fields(TuningOptions)} == set(known_names())
+    arguments = set(inspect.signature(tutortoietts.TextToSpeech).parameters)
+    assert {field.name for field in fields(EngineOptions)} == arguments
+    defaults = {name: p.default for name, p in inspect.signature(tutortoietts.TextToSpeech).parameters.items()}
+    assert {field.name: field.default for field in fields(EngineOptions)} == defaults
+
+
+def test_no_arguments_show_the_help() -> None:
+    for arguments in ([], ["voices"], ["models"]):
+        result = CliRunner().invoke(app, arguments)
+        assert "Usage:" in result.output and "Traceback" not in result.output
+
+
+def test_the_page_of_commands_is_up_to_date() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert page == render(), "run: python -m tutortoietts.cli.reference > docs/cli.md"
