@@ -157,6 +157,7 @@ _COLUMNS = {
     "RMS dB": ("rms_dbfs", "{:.1f}"),
     "peak dB": ("peak_max_dbfs", "{:.1f}"),
     "RTF": ("real_time_factor", "{:.2f}"),
+    "CPU": ("cpu_factor", "{:.2f}"),
     "moved": ("moved", "{:.0%}"),
     "distance": ("distance", "{:.1f}"),
     "nearest other": ("nearest_other", "{}"),
@@ -178,13 +179,13 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
 
 
 def rounded(value: Any) -> Any:
-    """The same with floats to five digits, for JSON that a person reads."""
+    """The same with floats to five digits and None for NaN, for JSON that a person reads."""
     if isinstance(value, dict):
         return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list):
         return [rounded(item) for item in value]
     if isinstance(value, (float, np.floating)):
-        return float(f"{value:.5g}")
+        return float(f"{value:.5g}") if np.isfinite(value) else None
     return value
 
 

@@ -31,6 +31,7 @@ RATE = 24000
 REFERENCE_DBFS = -21.0  # of the speech, as in training
 LEAD_SECONDS, TAIL_SECONDS = 0.06, 0.20
 SEED = 1000
+Seconds = tuple[float, float]  # by the clock on the wall, and of all CPU cores together
 
 
 class Voicer:
@@ -53,18 +54,18 @@ class Voicer:
             return []
         return sorted(path.stem for path in (self._voice_folder / "voices").glob("*.safetensors"))
 
-    def say(self, text: str, voice: str | list[str], seed: int) -> tuple[np.ndarray, float]:
-        """-> samples (N,) float32 at 24 kHz, seconds of work. The first call loads the models, so it is made twice."""
+    def say(self, text: str, voice: str | list[str], seed: int) -> tuple[np.ndarray, Seconds]:
+        """-> samples (N,) float32 at 24 kHz, and what it took. The first call loads the models, so it is made twice."""
         if self.first_seconds is None:
-            self.first_seconds = self._timed(text, voice, seed)[1]
+            self.first_seconds = self._timed(text, voice, seed)[1][0]
         return self._timed(text, voice, seed)
 
-    def _timed(self, text: str, voice: str | list[str], seed: int) -> tuple[np.ndarray, float]:
-        began = time.perf_counter()
+    def _timed(self, text: str, voice: str | list[str], seed: int) -> tuple[np.ndarray, Seconds]:
+        began, spent = time.perf_counter(), time.process_time()
         wave = self.tts.tts_with_preset(
             text, preset=self.preset, voice_samples=voice, use_deterministic_seed=seed, verbose=False
         )
-        return wave.reshape(-1).numpy(), time.perf_counter() - began
+        return wave.reshape(-1).numpy(), (time.perf_counter() - began, time.process_time() - spent)
 
     def about(self) -> dict[str, Any]:
         first = None if self.first_seconds is None else self.load_seconds + self.first_seconds
@@ -78,12 +79,12 @@ class Voicer:
 
 def _speak_all(
     voicer: Voicer, jobs: dict[str, str | list[str]], sentences: Sequence[str], folder: Path
-) -> tuple[list[Spoken], dict[str, float]]:
-    """Each sentence in each voice (name -> what `say` takes), kept in ``folder``; and each voice's real-time factor."""
+) -> tuple[list[Spoken], dict[str, dict[str, float]]]:
+    """Each sentence in each voice (name -> what `say` takes), kept in ``folder``; each voice's real-time factors."""
     folder.mkdir(parents=True, exist_ok=True)
-    clips, factors = list[Spoken](), dict[str, float]()
+    clips, factors = list[Spoken](), dict[str, dict[str, float]]()
     times = folder / "seconds.json"
-    known: dict[str, float] = json.loads(times.read_text()) if times.exists() else {}
+    known: dict[str, Seconds] = json.loads(times.read_text()) if times.exists() else {}
     for name, voice in jobs.items():
         for i, text in enumerate(sentences):
             path = folder / f"{name}_{i}.wav"
@@ -94,8 +95,9 @@ def _speak_all(
             clips.append(Spoken.read(path, name, i))
         own = [clip for clip in clips if clip.voice == name and f"{name}_{clip.index}" in known]
         if own:
-            spent = sum(known[f"{name}_{clip.index}"] for clip in own)
-            factors[name] = spent / sum(len(clip.samples) / clip.rate for clip in own)
+            wall, cpu = np.sum([known[f"{name}_{clip.index}"] for clip in own], 0)
+            spoken = sum(len(clip.samples) / clip.rate for clip in own)
+            factors[name] = {"real_time_factor": wall / spoken, "cpu_factor": cpu / spoken}
     return clips, factors
 
 
@@ -111,13 +113,13 @@ def model(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
     report = evaluate(clips, sentences, quick=options.quick)
     rows: dict[str, dict[str, Any]] = {}
     for name in names:
-        rows[name] = {**report["voices"][name], "real_time_factor": factors.get(name)}
+        rows[name] = report["voices"][name] | factors.get(name, {})
         if sources.is_source(name) and not options.quick:
             heard = sources.figures(name, sentences)["clips"][: options.limit]
             said = [Spoken.read(p, name, i) for i, p in enumerate(sources.spoken(name, sentences[: options.limit]))]
             rows[f"{name} source"] = evaluate(said, sentences, heard=heard)["all"]
-    mean_factor = float(np.mean(list(factors.values()))) if factors else None
-    rows["all"] = {**report["all"], "real_time_factor": mean_factor}
+    means = {key: float(np.mean([f[key] for f in factors.values()])) for f in factors.values() for key in f}
+    rows["all"] = report["all"] | means
     return {"about": voicer.about(), "rows": rows, "clips": report["clips"], "spoken": clips}
 
 
@@ -164,6 +166,7 @@ def copy(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
     if codes_of:
         ways |= {"codes, first mel": [], f"codes, {voicer.preset}": []}
     for voice in options.voices or [v for v in voicer.voices() if sources.is_source(v)]:
+        speaker, conditioning = tts.get_conditioning_latents(_named_or_cloned(voicer, voice, sentences))
         for i, path in enumerate(sources.spoken(voice, sentences[: options.limit])):
             clip = Spoken.read(path, voice, i)
             generator = torch.Generator().manual_seed(SEED + i)
@@ -171,7 +174,6 @@ def copy(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
             ways["vocoder"].append(_vocoded(tts, Mel(values=mel), generator, clip))
             if codes_of is None:
                 continue
-            speaker, conditioning = tts.get_conditioning_latents(voice)
             latents = _latents(tts, sentences[i], speaker, codes_of(clip))
             for name, how in (("codes, first mel", first_mel), (f"codes, {voicer.preset}", told)):
                 made = denoise(tts.diffusion, latents, conditioning, how, generator)
@@ -183,6 +185,17 @@ def copy(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
         if options.out:
             _keep(options.out, name, clips)
     return {"about": voicer.about(), "rows": dict(sorted(rows.items())), "spoken": ways["vocoder"]}
+
+
+def _named_or_cloned(voicer: Voicer, voice: str, sentences: Sequence[str]) -> str | list[str]:
+    """The model's own voice of that name, or clips of the source."""
+    return voice if voice in voicer.voices() else references(voice, sentences, 4)
+
+
+def references(voice: str, sentences: Sequence[str], count: int) -> list[str]:
+    """The last sentences of the other set, spoken by the source: of no training, and not what is to be said."""
+    others = recognise.load_sentences(SETS[enrolment_set(sentences)])[-count:]
+    return [str(path) for path in sources.spoken(voice, others)]
 
 
 @torch.inference_mode()
@@ -207,7 +220,7 @@ def _keep(folder: Path, name: str, clips: Sequence[Spoken]) -> None:
 def _means(clips: Sequence[Spoken], names: Sequence[str]) -> dict[str, np.ndarray]:
     """The mean timbre of each voice's clips."""
     vectors = {n: [timbre(c.at_16k(), recognise.RATE) for c in clips if c.voice == n] for n in names}
-    return {n: np.nanmean(v, 0) for n, v in vectors.items()}
+    return {n: np.mean([x for x in v if np.isfinite(x).all()] or v, 0) for n, v in vectors.items()}
 
 
 def clone(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
@@ -220,8 +233,7 @@ def clone(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
     voicer = Voicer(options)
     folder, asked = _folder(options), sentences[: options.limit or 20]
     known, unknown = ([v for v in names.split(",") if v] for names in (options.known, options.unknown))
-    others = recognise.load_sentences(SETS[enrolment_set(sentences)])[-options.references :]
-    cloned: dict[str, str | list[str]] = {v: [str(p) for p in sources.spoken(v, others)] for v in known + unknown}
+    cloned: dict[str, str | list[str]] = {v: references(v, sentences, options.references) for v in known + unknown}
     own, _ = _speak_all(voicer, {v: v for v in voicer.voices()}, asked, folder / "own")
     clips, factors = _speak_all(voicer, cloned, asked, folder / "cloned")
     faces = gallery(tuple(dict.fromkeys([*sources.FLITE, *cloned])), enrolment_set(sentences))
@@ -239,7 +251,7 @@ def clone(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
         rows[f"{voice} ({'known' if voice in known else 'unknown'})"] = {
             **report["voices"][voice],
             "right_voice": heard.count(voice) / len(heard),
-            "real_time_factor": factors.get(voice),
+            **factors.get(voice, {}),
             "moved": float(way @ gone / (way @ way)),
             "distance": float(np.sqrt(np.mean((gone - way) ** 2))),
             "own_voice": away.get(voice),
