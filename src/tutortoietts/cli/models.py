@@ -97,7 +97,7 @@ def convert_model(
     if source in REGISTRY:
         file = REGISTRY[source]
         _convert(file.kind, fetch(file, models_dir), file.config(), output, half)
-    elif kind not in CONFIGS:
+    elif kind is None or kind not in CONFIGS:
         raise OptionError(f"--kind is {kind!r} for a file, must be one of {', '.join(CONFIGS)}")
     else:
         _convert(kind, Path(source), CONFIGS[kind].from_dict(_sizes(config)), output, half)

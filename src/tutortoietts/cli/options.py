@@ -160,7 +160,7 @@ def flatten(command: Callable[..., R]) -> Callable[..., R]:
     signature = inspect.Signature(parameters, return_annotation=hints.get("return"))
     run.__signature__ = signature  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    del run.__wrapped__  # type: ignore[attr-defined]
+    del run.__wrapped__
     return run
 
 

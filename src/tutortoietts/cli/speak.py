@@ -70,7 +70,11 @@ def load(options: EngineOptions) -> tuple[TextToSpeech, float]:
 def speak(tts: TextToSpeech, job: Job, start_seconds: float) -> None:
     """Do the job, report it and play it."""
     started = time.perf_counter()
-    first = _stream(tts, job) if job.streaming else _whole(tts, job)
+    first = None
+    if job.streaming:
+        first = _stream(tts, job)
+    else:
+        _whole(tts, job)
     _report(tts, job, start_seconds, time.perf_counter() - started, first)
     for path in job.paths if job.player else ():
         play(job.player, path)
