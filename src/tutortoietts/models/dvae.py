@@ -80,7 +80,7 @@ class Dvae(nn.Module):
         self.cfg = cfg
         self.encoder = _encoder(cfg)
         self.decoder = _decoder(cfg)
-        self.register_buffer("codebook", torch.randn(cfg.num_tokens, cfg.codebook_dim))
+        self.register_buffer("codebook", nn.init.normal_(torch.empty(cfg.num_tokens, cfg.codebook_dim)))
 
     def encode(self, mel: Tensor) -> Tensor:
         """mel (B, channels, T) -> codes (B, T/4) int64."""
