@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from os import PathLike
 from string import Formatter
 
@@ -146,6 +147,8 @@ def _normed(gain: Tensor, direction: Tensor, key: str, file: str | PathLike[str]
     over = [d for d in range(1, gain.ndim) if gain.shape[d] != 1]
     if over or gain.shape[0] != direction.shape[0]:
         raise ModelError(f"{_label(file)}: {key} is not one gain for each first index", file=file, key=key)
+    if direction.is_meta:
+        return torch.empty_like(direction)
     # The very function that both of torch's weight norms call: some vocoders amplify a different rounding of their
     # weights ten-thousandfold (UnivNet: 1e-7 in the weights, 1e-3 in the waveform).
     folded: Tensor = torch._weight_norm(direction.float(), gain.float(), 0)
@@ -179,6 +182,7 @@ def _sort_into_rules(
     return parts, unknown
 
 
+@cache
 def _compiled(template: str) -> re.Pattern[str]:
     out = []
     for literal, field, _, _ in Formatter().parse(template):
@@ -191,11 +195,12 @@ def _compiled(template: str) -> re.Pattern[str]:
 def _joined(pieces: list[Tensor], names: list[str], file: str | PathLike[str] | None) -> Tensor:
     if len(pieces) == 1:
         return pieces[0]
-    for piece, name in zip(pieces, names, strict=True):
-        if piece.shape[1:] != pieces[0].shape[1:] or piece.ndim == 0:
+    ends = [piece.shape[1:] if piece.ndim else None for piece in pieces]
+    usual = max(ends, key=ends.count)
+    for piece, name, end in zip(pieces, names, ends, strict=True):
+        if end is None or end != usual:
             raise ModelError(
-                f"{_label(file)}: {name} has shape {tuple(piece.shape)} but {names[0]} beside it has "
-                f"{tuple(pieces[0].shape)}",
+                f"{_label(file)}: {name} has shape {tuple(piece.shape)}, which does not fit what lies beside it",
                 file=file,
                 key=name,
             )
@@ -228,12 +233,11 @@ def _check_expected(
         raise ModelError(f"{_label(file)}: {kind} checkpoint lacks {_listed(absent)}", file=file, key=absent[0])
     for ours, shape in expected.items():
         if result[ours].shape != shape:
-            key = origins[ours][0]
             raise ModelError(
-                f"{_label(file)}: {key} has shape {tuple(result[ours].shape)} (as we keep it), "
+                f"{_label(file)}: {_listed(origins[ours])} has shape {tuple(result[ours].shape)} as we keep it, "
                 f"but this {kind} model needs {tuple(shape)}: the file belongs to another configuration",
                 file=file,
-                key=key,
+                key=origins[ours][0],
             )
 
 

@@ -7,6 +7,7 @@
     load_state, load_tensor: see ``weights.read``
     build(module_factory, state, device, dtype, *, file=None) -> module from a state with our keys
     save_state(path, state, *, kind=None, dtype=None) -> safetensors with our keys, written atomically
+    shapes(module_factory) -> {key: shape} that such a module needs
     model_class(kind) -> the class; its one argument is its config
 
 Kinds: autoregressive, bigvgan, classifier, clvp, cvvp, diffusion, dvae, hifigan, random_latent, univnet, vocos.
@@ -30,13 +31,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from tutortoietts.core.errors import ModelError
 from tutortoietts.weights.convert import convert
 from tutortoietts.weights.read import is_ours, load_state, load_tensor, stored_elements
 from tutortoietts.weights.tables import TABLES
 
-__all__ = ["build", "cache_dir", "load_model", "load_state", "load_tensor", "model_class", "save_state"]
+__all__ = ["build", "cache_dir", "load_model", "load_state", "load_tensor", "model_class", "save_state", "shapes"]
 
 _log = logging.getLogger(__name__)
 _CONVERSION = 1  # raise it when a table changes: older files in the cache are then not used
@@ -54,6 +56,7 @@ _CLASSES = {
     "univnet": "UnivNet",
     "vocos": "Vocos",
 }
+_DRAWS = (Tensor.normal_, Tensor.uniform_)
 _FILE_IN_DIRECTORY = {"bigvgan": "vocoder", "univnet": "vocoder", "vocos": "vocoder", "hifigan": "stream_decoder"}
 
 
@@ -88,7 +91,7 @@ def load_model(
     if path.is_dir():
         path = path / f"{name or _FILE_IN_DIRECTORY.get(kind, kind)}.safetensors"
         return build(lambda: make(config), load_state(path), device, dtype, file=path)
-    expected = _expected(lambda: make(config))
+    expected = shapes(lambda: make(config))
     state = _our_state(kind, path, expected, cache)
     return build(lambda: make(config), state, device, dtype, file=path)
 
@@ -105,8 +108,7 @@ def build(
 
     Raises ModelError (naming ``file``) for an unknown, missing or wrongly shaped key.
     """
-    with torch.device("meta"):
-        module = module_factory()
+    module = _without_memory(module_factory)
     _check_strict(module.state_dict(), state, file)
     placed = {key: _placed(tensor, torch.device(device), dtype) for key, tensor in state.items()}
     module.load_state_dict(placed, strict=True, assign=True)
@@ -114,6 +116,11 @@ def build(
         if constant.is_meta and key not in placed:
             raise ModelError(f"constant {key} of {type(module).__name__} was made without a device", file=file, key=key)
     return module.to(device).eval().requires_grad_(False)
+
+
+def shapes(module_factory: Callable[[], nn.Module]) -> dict[str, torch.Size]:
+    """The keys and shapes that a module needs, found without allocating it."""
+    return _shapes(_without_memory(module_factory).state_dict())
 
 
 def save_state(
@@ -167,9 +174,23 @@ def _our_state(kind: str, path: Path, expected: Mapping[str, torch.Size], cache:
     return state
 
 
-def _expected(factory: Callable[[], nn.Module]) -> dict[str, torch.Size]:
-    with torch.device("meta"):
-        return _shapes(factory().state_dict())
+class _NoInitialisation(TorchFunctionMode):
+    """Random initial values of tensors without memory are not drawn: torch would import its compiler for them."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _DRAWS or getattr(func, "__module__", None) == nn.init.__name__:
+            target = args[0] if args else kwargs.get("tensor")
+            if isinstance(target, Tensor) and target.is_meta:
+                return target
+        return func(*args, **kwargs)
+
+
+def _without_memory(factory: Callable[[], nn.Module]) -> nn.Module:
+    with torch.device("meta"), _NoInitialisation():
+        return factory()
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
