@@ -17,7 +17,7 @@ from tutortoietts.core.types import Voice
 from tutortoietts.engine.condition import CLIP_RATE, voice_latents
 from tutortoietts.engine.parts import Parts
 from tutortoietts.sampling.rows import mix_seed
-from tutortoietts.voices.names import RANDOM
+from tutortoietts.voices.names import RANDOM, is_path
 from tutortoietts.voices.store import VoiceStore
 
 __all__ = ["Casting", "Latents", "VoiceSamples"]
@@ -126,6 +126,10 @@ def _clips(samples: VoiceSamples) -> tuple[str | None, list[Tensor]]:
         raise OptionError("voice_samples is empty: give a voice's name, or at least one clip")
     if len(given) == 1 and isinstance(given[0], str) and not Path(given[0]).expanduser().is_file():
         return given[0], []
+    if all(isinstance(sample, str) and not is_path(sample) and not Path(sample).suffix for sample in given):
+        raise OptionError(
+            f"voice_samples {given} are no files; a mix of voices is written {'+'.join(map(str, given))!r}"
+        )
     return None, [_clip(sample, number) for number, sample in enumerate(given, start=1)]
 
 

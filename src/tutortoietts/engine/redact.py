@@ -9,6 +9,7 @@ number of tokens. No second model is needed; cuts are good to about a tenth of a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +17,9 @@ from torch import Tensor
 
 from tutortoietts.audio.stitch import remove_spans
 from tutortoietts.models.autoregressive import Autoregressive
+from tutortoietts.nn.gpt import GptBlock
 
-__all__ = ["cut_spans", "redact", "text_path"]
+__all__ = ["cut_spans", "follow", "gazes", "redact", "text_path"]
 
 _STEADY = 0.8  # correlation of a head's gaze with time, from which on it counts as following the text
 _HEADS = 6  # at most so many are averaged
@@ -30,37 +32,43 @@ _CODE_SECONDS = 1024 / 22050
 def text_path(model: Autoregressive, speaker: Tensor, text: Tensor, codes: Tensor) -> Tensor | None:
     """Which token each code speaks: speaker (1, D), text (1, T) ending in its 0, codes (1, S) without stop codes ->
     (S,) int64, never falling, 0..T-1; None where no head follows the text."""
-    gpt = getattr(model, "gpt", None)
-    if gpt is None or codes.shape[1] < 2:
+    if getattr(model, "gpt", None) is None or codes.shape[1] < 2:
         return None
+    return follow(gazes(model, speaker, text, codes))
+
+
+def gazes(model: Autoregressive, speaker: Tensor, text: Tensor, codes: Tensor) -> Tensor:
+    """How each head's attention to the text is spread over it when a code is drawn: (layers * heads, S, T), rows of
+    sum 1. Arguments as `text_path`."""
     start = codes.new_full((1, 1), model.cfg.start_mel_token)
     inputs = model.embed_codes(torch.cat([start, codes[:, :-1]], dim=1))
     x = torch.cat([model.prefix(speaker, text), inputs], dim=1)
     first, tokens = x.shape[1] - codes.shape[1], text.shape[1]
-    gazes = []
-    for layer, block in enumerate(gpt.blocks):
+    spread = []
+    for layer, module in enumerate(model.gpt.blocks):
+        block = cast(GptBlock, module)
         q, k, _ = block.qkv(block.ln_1(x)).float().unflatten(-1, (3, block.heads, -1)).permute(2, 0, 3, 1, 4)[:, 0]
         scores = q[:, first:] @ k[:, 2 : 2 + tokens].transpose(1, 2) / q.shape[-1] ** 0.5  # after speaker and start
-        gazes.append(scores.softmax(dim=-1))
+        spread.append(scores.softmax(dim=-1))
         x = block(x, layer, None, 0, None)
-    return follow(torch.cat(gazes))
+    return torch.cat(spread)
 
 
-def follow(gazes: Tensor) -> Tensor | None:
-    """gazes (heads, S, T), rows of sum 1 -> the most likely path (S,) through the steadiest heads, or None."""
-    steps, tokens = gazes.shape[1:]
-    place = torch.arange(tokens, device=gazes.device, dtype=gazes.dtype)
-    time = torch.arange(steps, device=gazes.device, dtype=gazes.dtype)
-    where = gazes @ place
+def follow(spread: Tensor) -> Tensor | None:
+    """spread (heads, S, T), rows of sum 1 -> the most likely path (S,) through the steadiest heads, or None."""
+    steps, tokens = spread.shape[1:]
+    place = torch.arange(tokens, device=spread.device, dtype=spread.dtype)
+    time = torch.arange(steps, device=spread.device, dtype=spread.dtype)
+    where = spread @ place
     where, time = where - where.mean(dim=1, keepdim=True), time - time.mean()
     steady = (where @ time) / (where.norm(dim=1) * time.norm()).clamp(min=1e-6)
     span = where.amax(dim=1) - where.amin(dim=1)
-    worth = torch.where((steady > _STEADY) & (span > tokens / 2), steady * gazes.amax(dim=2).mean(dim=1), 0.0)
+    worth = torch.where((steady > _STEADY) & (span > tokens / 2), steady * spread.amax(dim=2).mean(dim=1), 0.0)
     chosen = worth.topk(min(_HEADS, len(worth))).indices
     chosen = chosen[worth[chosen] > 0]
     if len(chosen) == 0:
         return None
-    return _monotonic(gazes[chosen].mean(dim=0))
+    return _monotonic(spread[chosen].mean(dim=0))
 
 
 def _monotonic(likely: Tensor) -> Tensor:

@@ -1,0 +1,115 @@
+"""Latents to mel: guidance in one batch equals two forwards, the regressed start, seeds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from tutortoietts.audio.mel import MEL_MAX, MEL_MIN, denormalize_mel
+from tutortoietts.core.config import DiffusionConfig
+from tutortoietts.core.errors import ModelError
+from tutortoietts.core.presets import SpeechOptions
+from tutortoietts.core.types import Mel
+from tutortoietts.engine.denoise import denoise, mel_frames
+from tutortoietts.engine.vocode import vocode
+from tutortoietts.models.diffusion import Diffusion
+
+LATENTS = torch.randn(1, 9, 32, generator=torch.Generator().manual_seed(1))
+SPEAKER = 0.1 * torch.randn(1, 64, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.fixture(scope="module")
+def model() -> Diffusion:
+    cfg = DiffusionConfig(
+        model_channels=32,
+        num_layers=1,
+        in_latent_channels=32,
+        in_tokens=9,
+        num_heads=2,
+        latent_conditioner_blocks=1,
+        contextual_embedder_blocks=1,
+        code_converter_blocks=1,
+        integrator_layers=1,
+        head_residual_blocks=1,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = Diffusion(cfg).eval().requires_grad_(False)
+        for parameter in made.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    return made
+
+
+def run(model: Diffusion, seed: int = 0, *, batched: bool = True, on_step=None, **options) -> Tensor:
+    chosen = SpeechOptions(**{"diffusion_iterations": 4, "sampler": "dpm++2m", **options})
+    generator = torch.Generator().manual_seed(seed)
+    return denoise(model, LATENTS, SPEAKER, chosen, generator, batched=batched, on_step=on_step).values
+
+
+def test_frames() -> None:
+    assert [mel_frames(codes) for codes in (1, 17, 118)] == [4, 74, 513]
+    assert mel_frames(9) == 9 * 4 * 24000 // 22050
+
+
+@pytest.mark.parametrize("sampler", ["ancestral", "ddim", "dpm++2m", "unipc"])
+def test_guidance_in_one_batch_equals_two_forwards(model: Diffusion, sampler: str) -> None:
+    fast, slow = (run(model, sampler=sampler, batched=batched) for batched in (True, False))
+    assert fast.shape == (1, 100, mel_frames(9))
+    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-3)
+    assert not torch.allclose(fast, run(model, sampler=sampler, cond_free=False), atol=1e-2)
+
+
+def test_mels_are_in_the_range_that_vocoders_know(model: Diffusion) -> None:
+    mel = run(model, cond_free_k=20.0)
+    assert MEL_MIN - 1e-4 <= mel.min() and mel.max() <= MEL_MAX + 1e-4
+
+
+def test_seeds_and_the_noise_scale(model: Diffusion) -> None:
+    assert torch.equal(run(model, 3), run(model, 3))
+    assert not torch.allclose(run(model, 3), run(model, 4))
+    still = run(model, 3, diffusion_temperature=0.0)
+    assert torch.equal(still, run(model, 4, diffusion_temperature=0.0))
+
+
+def test_regression_alone_and_as_a_start(model: Diffusion) -> None:
+    with torch.inference_mode():
+        aligned = model.align(LATENTS, SPEAKER, mel_frames(9))
+        first = denormalize_mel(model.regress(aligned).clamp(-1, 1))
+    assert torch.equal(run(model, diffusion_start="regressed", diffusion_iterations=0), first)
+    near, far = (run(model, diffusion_start="regressed", diffusion_start_step=step) for step in (20, 3000))
+    assert (near - first).abs().mean() < (far - first).abs().mean()
+    assert not torch.allclose(near, first)
+
+
+def test_steps_are_reported(model: Diffusion) -> None:
+    seen: list[tuple[int, int]] = []
+    run(model, on_step=lambda done, of: seen.append((done, of)))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_bfloat16_is_near(model: Diffusion) -> None:
+    half = Diffusion(model.cfg).eval().requires_grad_(False)
+    half.load_state_dict(model.state_dict())
+    exact, rough = run(model, cond_free=False), run(half.bfloat16(), cond_free=False)
+    assert rough.dtype == torch.float32
+    assert (exact - rough).norm() / exact.norm() < 0.1
+
+
+class Hum(torch.nn.Module):
+    """A vocoder in so many words."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, mel: Tensor) -> Tensor:
+        return mel.mean(dim=1, keepdim=True).repeat_interleave(256, dim=2).expand(-1, self.channels, -1)
+
+
+def test_any_module_of_the_right_shapes_is_a_vocoder() -> None:
+    mel = Mel(values=torch.full((1, 100, 7), 3.0))
+    audio = vocode(Hum(1), mel, torch.Generator())
+    assert audio.samples.shape == (1, 1, 7 * 256) and audio.samples.max() == 1.0
+    with pytest.raises(ModelError, match="vocoder gives shape \\(1, 2, 1792\\)"):
+        vocode(Hum(2), mel, torch.Generator())

@@ -1,0 +1,132 @@
+"""Where models come from: directories, the public checkpoints, overrides; loading once, replacing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from tutortoietts.core.errors import FetchError, ModelError, OptionError
+from tutortoietts.engine.parts import Parts, Source, open_source
+
+CPU = torch.device("cpu")
+
+
+def parts_of(folder: Path, **options) -> Parts:
+    return Parts(open_source(folder, **options), device=CPU, dtype=torch.float32)
+
+
+@pytest.fixture
+def copied(tiny_model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_model, tmp_path / "copy"))
+
+
+def test_parts_are_loaded_once_and_may_be_replaced(tiny_model: Path) -> None:
+    parts = parts_of(tiny_model)
+    found: list[torch.nn.Module] = []
+    threads = [threading.Thread(target=lambda: found.append(parts.get("diffusion"))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4 and len({id(module) for module in found}) == 1
+    other = torch.nn.Identity()
+    parts.replace("diffusion", other)
+    with parts.use("diffusion") as module:
+        assert module is other
+
+
+def test_half_is_for_all_but_the_vocoder(tiny_model: Path) -> None:
+    parts = Parts(open_source(tiny_model), device=CPU, dtype=torch.bfloat16, offload=True)
+    assert not parts.offload  # there is nowhere to go
+    assert next(parts.get("autoregressive").parameters()).dtype == torch.bfloat16
+    assert next(parts.get("vocoder").parameters()).dtype == torch.float32
+
+
+def test_offload_moves_a_part_for_the_length_of_its_work(tiny_model: Path) -> None:
+    parts = parts_of(tiny_model)
+    parts.device, parts.offload = torch.device("meta"), True
+    with pytest.raises(KeyboardInterrupt), parts.use("vocoder") as module:
+        assert next(module.parameters()).is_meta
+        module.to_empty(device="cpu")  # from meta nothing comes back; from a GPU it would
+        raise KeyboardInterrupt
+    assert next(parts.get("vocoder").parameters()).device == CPU
+
+
+def test_tokenizer_limit_and_norms(tiny_model: Path) -> None:
+    parts = parts_of(tiny_model)
+    assert parts.tokenizer is parts.tokenizer
+    assert parts.tokenizer.limit == 400
+    assert parts.mel_norms.shape == (80,)
+    basic = parts_of(tiny_model, tokenizer_basic=True)
+    assert basic.tokenizer.clean("Dr. No") == "dr. no" and parts.tokenizer.clean("Dr. No") == "doctor no"
+
+
+def test_other_weights_make_other_voices(tiny_model: Path, copied: Path) -> None:
+    usual = open_source(tiny_model)
+    other = open_source(tiny_model, overrides={"autoregressive": copied / "autoregressive.safetensors"})
+    ranked = open_source(tiny_model, overrides={"clvp": copied / "clvp.safetensors", "diffusion": None})
+    assert usual.model_id == "tiny" == ranked.model_id
+    assert other.model_id.startswith("tiny-") and other.model_id != usual.model_id
+
+
+def test_public_files_that_cannot_be_had(tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match=r"tokenizer\.json"):
+        open_source("tortoise-v2", models_dir=tmp_path)
+
+
+@pytest.mark.parametrize("part", ["autoregressive", "diffusion", "clvp", "vocoder", "mel_norms"])
+def test_a_missing_file_is_named_before_anything_is_loaded(copied: Path, part: str) -> None:
+    (copied / f"{part}.safetensors").unlink()
+    with pytest.raises(ModelError, match=rf"{part}\.safetensors: there is no such file") as error:
+        open_source(copied)
+    assert error.value.file == copied / f"{part}.safetensors"
+
+
+def test_bad_directories(tmp_path: Path, copied: Path) -> None:
+    with pytest.raises(ModelError, match='give "bundled", "tortoise-v2" or a directory'):
+        open_source(tmp_path)
+    for text, message in (("{", "not JSON"), ("[]", "holds a list"), ('{"format": 9}', "format")):
+        (copied / "model.json").write_text(text)
+        with pytest.raises(ModelError, match=message) as error:
+            open_source(copied)
+        assert error.value.file == copied / "model.json"
+
+
+def test_what_a_model_does_not_have(copied: Path) -> None:
+    values = json.loads((copied / "model.json").read_text())
+    (copied / "model.json").write_text(json.dumps({**values, "clvp": None}))
+    (copied / "clvp.safetensors").unlink()
+    parts = parts_of(copied)
+    assert not parts.has("clvp") and parts.has("vocoder")
+    for part in ("clvp", "cvvp", "stream_decoder"):
+        with pytest.raises(OptionError, match=f"has no {part}"):
+            parts.get(part)
+
+
+def test_options_are_checked(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="vocoder is 'hifi', must be one of bigvgan_base"):
+        open_source(tiny_model, vocoder="hifi")
+    with pytest.raises(ModelError, match=r"none\.pth: there is no such file"):
+        open_source(tiny_model, overrides={"clvp": tmp_path / "none.pth"})
+    with pytest.raises(ModelError, match=r"none\.json: there is no such file"):
+        open_source(tiny_model, tokenizer_file=tmp_path / "none.json")
+    with pytest.raises(FetchError, match="univnet"):
+        open_source(tiny_model, vocoder="univnet", models_dir=tmp_path)
+
+
+def test_sources_name_the_public_vocoder() -> None:
+    source = Source(spec=open_source_spec(), vocoder="univnet")
+    assert type(source.config("vocoder")).__name__ == "UnivNetConfig"
+
+
+def open_source_spec():
+    from tutortoietts.engine.parts import _public_spec
+
+    spec = _public_spec()
+    assert (spec.calm_token, spec.reference_mel, spec.default_preset) == (83, "nats", "fast")
+    return spec

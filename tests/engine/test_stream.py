@@ -1,0 +1,141 @@
+"""The whole pipeline on a tiny model: parts from the seed, the stream joined is the whole, closing, progress."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tutortoietts.core.errors import AudioError, OptionError, VoiceError
+from tutortoietts.core.presets import SpeechOptions
+from tutortoietts.core.types import Voice
+from tutortoietts.engine import stream as stream_room
+from tutortoietts.engine.parts import Parts, open_source
+from tutortoietts.engine.pipeline import Request, speak_all
+from tutortoietts.engine.stream import stream, whole
+from tutortoietts.engine.watch import Watch
+from tutortoietts.text.brackets import Passage
+
+OPTIONS = SpeechOptions(
+    num_autoregressive_samples=3, max_mel_tokens=10, diffusion_iterations=2, sampler="dpm++2m", cond_free=False
+)
+
+
+@pytest.fixture(scope="module")
+def parts(tiny_model: Path) -> Parts:
+    return Parts(open_source(tiny_model), device=torch.device("cpu"), dtype=torch.float32)
+
+
+def request(parts: Parts, *texts: str, **changes) -> Request:
+    generator = torch.Generator().manual_seed(0)
+    voice = Voice(
+        name="test",
+        model="tiny",
+        speaker=torch.randn(1, 64, generator=generator),
+        diffusion=0.1 * torch.randn(1, 128, generator=generator),
+    )
+    passages = tuple(Passage(text=text) for text in texts or ("one two", "three", "four five six"))
+    return Request(**{"passages": passages, "voice": voice, "options": OPTIONS, "seed": 7, **changes})
+
+
+def test_the_joined_stream_is_the_whole(parts: Parts) -> None:
+    chunks = list(stream(parts, request(parts), Watch()))
+    (wave,) = whole(parts, request(parts), Watch())
+    assert len(chunks) == 3 and all(chunk.ndim == 1 and chunk.dtype == torch.float32 for chunk in chunks)
+    torch.testing.assert_close(torch.cat(chunks), wave.flatten(), rtol=0, atol=1e-6)
+    (chunk,) = stream(parts, request(parts, "alone"), Watch())
+    assert torch.equal(chunk, whole(parts, request(parts, "alone"), Watch())[0].flatten())
+
+
+def test_each_part_follows_from_the_seed_and_its_place(parts: Parts) -> None:
+    (first,), (second,) = speak_all(parts, request(parts, "same", "same"), Watch())
+    (again,), *_ = speak_all(parts, request(parts, "same", "other", "more"), Watch())
+    assert torch.equal(first, again)
+    assert first.shape != second.shape or not torch.equal(first, second)
+    (other,) = whole(parts, request(parts, "same", seed=8), Watch())
+    assert other.shape != first.shape or not torch.equal(other, first)
+
+
+def test_readings_do_not_depend_on_k_or_the_batch(parts: Parts) -> None:
+    three = whole(parts, request(parts, "one two", k=3), Watch())
+    assert len(three) == 3
+    for k, size in ((1, 1), (2, 2)):
+        fewer = whole(parts, request(parts, "one two", k=k, batch_size=size), Watch())
+        for ours, theirs in zip(fewer, three, strict=False):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
+
+
+def test_no_cache_is_only_slower(parts: Parts) -> None:
+    fast, slow = (whole(parts, request(parts, "one two", kv_cache=cached), Watch())[0] for cached in (True, False))
+    torch.testing.assert_close(fast, slow, rtol=0, atol=1e-4)
+
+
+def test_closing_ends_the_work(parts: Parts) -> None:
+    watch = Watch()
+    chunks = stream(parts, request(parts), watch)
+    next(chunks)
+    spent = dict(watch.stages)
+    chunks.close()
+    assert watch.stages == spent
+    assert list(stream(parts, request(parts), Watch()))  # and leaves nothing behind
+
+
+def test_an_interruption_leaves_the_models_usable(parts: Parts) -> None:
+    def stop(stage: str, done: int, of: int) -> None:
+        if stage.endswith("diffusion") and done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        whole(parts, request(parts), Watch(show=stop))
+    before = whole(parts, request(parts, "one"), Watch())[0]
+    assert torch.equal(before, whole(parts, request(parts, "one"), Watch())[0])
+
+
+def test_stages_are_timed_and_shown(parts: Parts) -> None:
+    shown: list[tuple[str, int, int]] = []
+    watch = Watch(show=lambda *step: shown.append(step))
+    whole(parts, request(parts, "one", "two"), watch)
+    assert {"load", "codes", "ranking", "latents", "diffusion", "vocoder"} == set(watch.stages)
+    assert ("1/2 diffusion", 2, 2) in shown and ("2/2 diffusion", 2, 2) in shown
+
+
+def test_hidden_text_is_cut(parts: Parts) -> None:
+    passage = Passage(text="so sad now, feed me", hidden=((0, 11),))
+    (cut,) = whole(parts, request(parts, passages=(passage,)), Watch())
+    (plain,) = whole(parts, request(parts, passages=(Passage(text=passage.text),)), Watch())
+    assert 0 < cut.shape[-1] < plain.shape[-1]
+
+
+def test_nothing_left_to_hear(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(*_) -> list[list[torch.Tensor]]:
+        return [[torch.zeros(1, 1, 0)]]
+
+    monkeypatch.setattr(stream_room, "speak_all", silent)
+    with pytest.raises(AudioError, match="nothing is left to hear"):
+        whole(parts, request(parts, "one"), Watch())
+    with pytest.raises(AudioError, match="nothing is left to hear"):
+        list(stream(parts, request(parts, "one", "two"), Watch()))
+
+
+def test_voices_of_other_sizes_are_refused(parts: Parts) -> None:
+    small = Voice(name="small", model="tiny", speaker=torch.zeros(1, 32), diffusion=torch.zeros(1, 128))
+    with pytest.raises(VoiceError, match="'small' has latents of 32 and 128 numbers, but the model 'tiny' needs 64"):
+        whole(parts, request(parts, "one", voice=small), Watch())
+    streaming = Voice(name="thin", model="tiny", speaker=torch.zeros(1, 64))
+    with pytest.raises(VoiceError, match="'thin' has no diffusion latent"):
+        whole(parts, request(parts, "one", voice=streaming), Watch())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"k": 0}, r"k is 0, outside 1\.\.3"),
+        ({"k": 4}, r"k is 4, outside 1\.\.3: draw at least"),
+        ({"batch_size": 0}, "autoregressive_batch_size is 0"),
+        ({"options": SpeechOptions(cvvp_amount=0.5)}, "cvvp_amount is 0.5, but CVVP compares"),
+    ],
+)
+def test_bad_requests(parts: Parts, changes: dict, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        request(parts, "one", **changes)
