@@ -6,7 +6,6 @@ import inspect
 import subprocess
 import sys
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -14,10 +13,8 @@ from typer.testing import CliRunner
 import tutortoietts
 from tutortoietts.cli.main import app
 from tutortoietts.cli.options import EngineOptions, TuningOptions
-from tutortoietts.cli.reference import render
 from tutortoietts.core.presets import known_names
 
-ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "numpy", "soundfile", "soxr", "tokenizers", "huggingface_hub", "inflect", "rich.progress")
 
 
@@ -59,8 +56,3 @@ def test_no_arguments_show_the_help() -> None:
     for arguments in ([], ["voices"], ["models"]):
         result = CliRunner().invoke(app, arguments)
         assert "Usage:" in result.output and "Traceback" not in result.output
-
-
-def test_the_page_of_commands_is_up_to_date() -> None:
-    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    assert page == render(), "run: python -m tutortoietts.cli.reference > docs/cli.md"

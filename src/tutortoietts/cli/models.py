@@ -19,6 +19,8 @@ ModelsDir = Annotated[
 ]
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Names that `models list` shows.")]
 
+NEEDED = ("autoregressive", "diffusion", "clvp", "bigvgan_base", "tokenizer", "mel_norms")
+
 app = new_app("The public checkpoints: list, fetch, verify, convert.")
 
 
@@ -40,10 +42,10 @@ def list_models(models_dir: ModelsDir = None, as_json: Json = False, debug: Debu
 @app.command("fetch")
 @guarded
 def fetch_models(names: Names = None, models_dir: ModelsDir = None, debug: Debug = False) -> None:
-    """Download checkpoints (all when none is named) and print where they lie."""
+    """Download checkpoints and print where they lie: those named, "all", or what --model tortoise-v2 needs."""
     from tutortoietts.weights.fetch import fetch
 
-    for file in _chosen(names):
+    for file in _chosen(None if names == ["all"] else names or list(NEEDED)):
         say(f"fetching {file.name} ({file.megabytes:g} MB) ...")
         print(fetch(file, models_dir))
 

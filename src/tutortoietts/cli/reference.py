@@ -1,6 +1,6 @@
 """The page docs/cli.md, made from the commands themselves: `python -m tutortoietts.cli.reference > docs/cli.md`.
 
-A test compares the page with what this prints, so the two cannot differ.
+Also the tables of presets and of public files that other pages hold. Tests compare, so pages and code cannot differ.
 """
 
 from __future__ import annotations
@@ -42,6 +42,55 @@ def render() -> str:
 
     root = typer.main.get_command(app)
     return "\n".join([PROLOGUE, *_pages(root, "tutortoietts")])
+
+
+def preset_table() -> str:
+    """The rows of docs/presets.md."""
+    from tutortoietts.core.presets import PRESETS, preset_options
+
+    rows = []
+    for name in PRESETS:
+        o = preset_options(name)
+        cells = (
+            f"`{name}`",
+            o.num_autoregressive_samples,
+            o.diffusion_iterations,
+            f"`{o.sampler}`",
+            "off" if o.guidance is None else f"{o.guidance:g}",
+            o.temperature,
+            o.top_p,
+            f"{o.repetition_penalty:g}",
+            f"{o.diffusion_temperature:g}",
+        )
+        rows.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(rows)
+
+
+PURPOSES = {
+    "autoregressive": "speaking",
+    "diffusion": "speaking",
+    "clvp": "ranking the candidates",
+    "bigvgan_base": "speaking (the default vocoder)",
+    "tokenizer": "speaking",
+    "mel_norms": "voices from clips",
+    "cvvp": "`--cvvp-amount` above 0",
+    "univnet": "`--vocoder univnet`, the original one",
+    "bigvgan": "`--vocoder bigvgan`",
+    "bigvgan_large": '`tortoise.models.vocoder.BigVGAN("bigvgan_large")`',
+    "random_latent_auto": "`--voice random`",
+    "random_latent_diffusion": "`--voice random`",
+}
+
+
+def checkpoint_table() -> str:
+    """The rows of docs/checkpoints.md."""
+    from tutortoietts.weights.registry import REGISTRY
+
+    rows = []
+    for name, file in REGISTRY.items():
+        purpose = PURPOSES.get(name, "loads; no command uses it yet")
+        rows.append(f"| {name} | `{file.local_names[0]}` | {file.megabytes:g} | {purpose} |")
+    return "\n".join(rows)
 
 
 def _pages(command: Any, name: str) -> Iterator[str]:
