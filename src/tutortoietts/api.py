@@ -25,7 +25,7 @@ from tutortoietts.core.presets import PRESETS, SpeechOptions, known_names, prese
 from tutortoietts.engine.casting import Casting, Latents, VoiceSamples
 from tutortoietts.engine.condition import reference_mels
 from tutortoietts.engine.parts import Parts, open_source
-from tutortoietts.engine.pipeline import Request
+from tutortoietts.engine.pipeline import Request, check_options, check_voice
 from tutortoietts.engine.progress import shown
 from tutortoietts.engine.stream import stream, whole
 from tutortoietts.engine.watch import Report, Watch
@@ -257,9 +257,11 @@ class TextToSpeech:
         k: int,
         characters: int,
     ) -> Request:
+        check_options(self._parts, options, k)
         pieces = self._passages(text, characters)
         wanted, mode = options.cvvp_amount > 0, options.latent_averaging_mode
         voice, clips = self._casting.voice(voice_samples, latents, mode=mode, seed=seed, want_clips=wanted)
+        check_voice(self._parts, voice)
         return Request(
             passages=pieces,
             voice=voice,

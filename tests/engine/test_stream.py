@@ -132,10 +132,11 @@ def test_voices_of_other_sizes_are_refused(parts: Parts) -> None:
     [
         ({"k": 0}, r"k is 0, outside 1\.\.3"),
         ({"k": 4}, r"k is 4, outside 1\.\.3: draw at least"),
+        ({"options": SpeechOptions(max_mel_tokens=61)}, r"max_mel_tokens is 61, outside 1\.\.60"),
         ({"batch_size": 0}, "autoregressive_batch_size is 0"),
         ({"options": SpeechOptions(cvvp_amount=0.5)}, "cvvp_amount is 0.5, but CVVP compares"),
     ],
 )
 def test_bad_requests(parts: Parts, changes: dict, message: str) -> None:
     with pytest.raises(OptionError, match=message):
-        request(parts, "one", **changes)
+        next(speak_all(parts, request(parts, "one", **changes), Watch()))

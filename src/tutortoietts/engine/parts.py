@@ -231,6 +231,7 @@ class Parts:
                     self.source.file("tokenizer"),
                     cleaner_name="basic" if basic else self.spec.tokenizer.cleaner,
                     limit=min(_TOKEN_LIMIT, self.spec.autoregressive.max_text_tokens + 1),
+                    unknown="keep" if self.spec.name == PUBLIC else "drop",  # ours have never seen [UNK]
                 )
             return self._tokenizer
 

@@ -32,7 +32,7 @@ from tutortoietts.sampling.rows import mix_seed, row_generators
 from tutortoietts.sampling.tokens import TokenOptions
 from tutortoietts.text.brackets import Passage
 
-__all__ = ["SAMPLE_RATE", "Request", "speak", "speak_all"]
+__all__ = ["SAMPLE_RATE", "Request", "check_options", "check_voice", "speak", "speak_all"]
 
 SAMPLE_RATE = 24000
 _DECODE, _DENOISE, _VOCODE = range(3)  # what a seed is used for
@@ -58,12 +58,6 @@ class Request:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        candidates = self.options.num_autoregressive_samples
-        if not 1 <= self.k <= candidates:
-            raise OptionError(
-                f"k is {self.k}, outside 1..{candidates}: draw at least as many candidates "
-                f"(num_autoregressive_samples) as you want results"
-            )
         if self.batch_size is not None and self.batch_size < 1:
             raise OptionError(f"autoregressive_batch_size is {self.batch_size}, must be at least 1")
         if self.options.cvvp_amount > 0 and self.mels is None:
@@ -85,10 +79,8 @@ def speak_all(parts: Parts, request: Request, watch: Watch) -> Iterator[list[Ten
 
     The models are loaded first, so what cannot be had is known before any work.
     """
-    cfg = parts.spec.autoregressive
-    if request.options.max_mel_tokens > cfg.max_mel_tokens:
-        raise OptionError(f"max_mel_tokens is {request.options.max_mel_tokens}, outside 1..{cfg.max_mel_tokens}")
-    _check_voice(parts, request.voice)
+    check_options(parts, request.options, request.k)
+    check_voice(parts, request.voice)
     with watch.stage("load"):
         for part in ("autoregressive", "diffusion", "vocoder", *ranking_parts(parts, request.options)):
             parts.get(part)
@@ -98,7 +90,22 @@ def speak_all(parts: Parts, request: Request, watch: Watch) -> Iterator[list[Ten
         yield speak(parts, request, passage, mix_seed(request.seed, number), watch)
 
 
-def _check_voice(parts: Parts, voice: Voice) -> None:
+def check_options(parts: Parts, options: SpeechOptions, k: int) -> None:
+    """Raises OptionError unless this model can do what is asked."""
+    candidates, longest = options.num_autoregressive_samples, parts.spec.autoregressive.max_mel_tokens
+    if not 1 <= k <= candidates:
+        raise OptionError(
+            f"k is {k}, outside 1..{candidates}: draw at least as many candidates "
+            "(num_autoregressive_samples) as you want results"
+        )
+    if options.max_mel_tokens > longest:
+        raise OptionError(f"max_mel_tokens is {options.max_mel_tokens}, outside 1..{longest} for this model")
+    if options.cvvp_amount > 0:
+        parts.source.config("cvvp")
+
+
+def check_voice(parts: Parts, voice: Voice) -> None:
+    """Raises VoiceError unless the voice's latents have this model's sizes."""
     width, channels = parts.spec.autoregressive.model_dim, 2 * parts.spec.diffusion.model_channels
     if voice.diffusion is None:
         raise VoiceError(f"voice {voice.name!r} has no diffusion latent: clone it again from clips")

@@ -31,7 +31,7 @@ def plan(solver: str, steps: int, spacing: str | None = None, start_step: float 
         raise OptionError(f"unknown diffusion solver {solver!r}{hint}; choose one of {', '.join(SOLVERS)}")
     schedule = trained_schedule()
     if solver in _RESPACED and spacing in (None, "uniform"):
-        return [float(s) for s in schedule.respace(steps, None if start_step is None else int(start_step))]
+        return list(schedule.respace(steps, None if start_step is None else int(start_step)))
     return schedule.place(spacing or "sinh", steps, start_step)
 
 
