@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from tutortoietts.api import TextToSpeech
 from tutortoietts.cli.main import app
+from tutortoietts.text.brackets import Passage
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,23 @@ def test_odd_text_is_spoken(shell: Shell, text: str) -> None:
     result = shell("generate", stdin=text)
     assert result.exit_code == 0, result.output
     assert soundfile.info("output.wav").frames > 0
+
+
+def test_a_very_long_text_is_split_and_joined(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoken: list[str] = []
+
+    def speak(parts: object, request: object, passage: Passage, *_: object) -> list[torch.Tensor]:
+        spoken.append(passage.text)
+        return [0.1 * torch.ones(1, 1, 2400)]
+
+    monkeypatch.setattr("tutortoietts.engine.pipeline.speak", speak)
+    text = "The quick brown fox jumps over the lazy dog. " * 2223
+    assert len(text) > 100_000
+    result = shell("generate", "-o", "long.wav", "--json", "-q", stdin=text)
+    assert result.exit_code == 0, result.output
+    assert " ".join(spoken) == text.strip()
+    assert json.loads(result.stdout)["parts"] == len(spoken) > 500
+    assert soundfile.info("long.wav").duration >= 0.1 * len(spoken)
 
 
 def test_bad_clips(shell: Shell) -> None:
