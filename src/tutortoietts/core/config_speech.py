@@ -124,7 +124,10 @@ class CvvpConfig(Config):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiffusionConfig(Config):
-    """Latents to mel. The counts after ``num_heads`` are constants of the original, here for small models."""
+    """Latents to mel. The counts after ``num_heads`` are constants of the original, here for small models.
+
+    ``latent_upsample``: into how many positions each latent is spread before it is repeated over its mel frames.
+    """
 
     IGNORED: ClassVar[frozenset[str]] = frozenset({"dropout", "use_fp16", "layer_drop", "unconditioned_percentage"})
     FIXED: ClassVar[Mapping[str, Any]] = {"freeze_everything_except_autoregressive_inputs": False}
@@ -141,6 +144,7 @@ class DiffusionConfig(Config):
     code_converter_blocks: int = 3
     integrator_layers: int = 3
     head_residual_blocks: int = 3
+    latent_upsample: int = 1
 
     def __post_init__(self) -> None:
         blocks = ("latent_conditioner_blocks", "contextual_embedder_blocks", "code_converter_blocks")

@@ -75,6 +75,11 @@ class Diffusion(nn.Module):
         self.code_embedding = nn.Embedding(cfg.in_tokens, width)
         self.code_converter = nn.Sequential(*_attention(cfg.code_converter_blocks, width, heads))
         self.code_norm = TimeGroupNorm(width)
+        # not in the original, whose frames of one code differ only by what the layers after make of their neighbours
+        self.spread = nn.Linear(width, cfg.latent_upsample * width) if cfg.latent_upsample > 1 else None
+        if self.spread is not None:
+            nn.init.zeros_(self.spread.weight)
+            nn.init.zeros_(self.spread.bias)
         self.unconditioned_embedding = nn.Parameter(nn.init.normal_(torch.empty(1, width, 1)))
         self.mel_head = TimeConv(width, mels, 3)
 
@@ -109,6 +114,9 @@ class Diffusion(nn.Module):
     def _aligned(self, x: Tensor, conditioning: Tensor, frames: int) -> Tensor:
         scale, shift = conditioning.to(x.dtype).unsqueeze(1).chunk(2, dim=-1)
         x = torch.addcmul(shift, self.code_norm(x), 1 + scale)
+        if self.spread is not None:
+            parts = self.spread(F.silu(x)).unflatten(-1, (self.cfg.latent_upsample, -1))
+            x = (x.unsqueeze(2) + parts).flatten(1, 2)
         index = torch.arange(x.shape[1], device=x.device, dtype=torch.float32)
         index = F.interpolate(index[None, None], size=frames, mode="nearest")[0, 0].long()
         return x.index_select(1, index).transpose(1, 2)

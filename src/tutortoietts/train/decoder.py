@@ -28,7 +28,7 @@ from tutortoietts.train.optim import Trainer
 # 17 codes last 74.01 mel frames: crops start at multiples of 17, so that codes and frames stay aligned.
 UNIT_CODES, UNIT_FRAMES = 17, 74
 CROPS = ((2, 24), (4, 12), (7, 7))  # units of 17 codes, rows a batch
-SHALLOW = 1200  # trained steps below this get most of the training
+SHALLOW = 700  # trained steps below this get most of the training
 REFERENCE_FRAMES = 400  # 102 400 samples at 24 kHz
 
 
@@ -144,7 +144,7 @@ def train(pairs: Pairs, config: DiffusionConfig, path: Path, minutes: float, log
     rng = random.Random(trainer.steps)
     while trainer.progress < 1:
         parts = losses(model, pairs.batch(rng), generator)
-        norm = trainer.step(2 * parts["regress"] + parts["noise"] + 2 * parts["clean"])
+        norm = trainer.step(4 * parts["regress"] + parts["noise"] + 2 * parts["clean"])
         if not math.isfinite(norm):
             raise FloatingPointError(f"the gradient is {norm} at step {trainer.steps}: lower the learning rate")
         if trainer.steps % 50 == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from tutortoietts.models.clvp import Clvp
 from tutortoietts.models.diffusion import Diffusion
 from tutortoietts.models.dvae import Dvae
 from tutortoietts.text.tokenizer import Tokenizer
-from tutortoietts.train import clvp, codes, data, decoder, dvae, gpt, vocoder
+from tutortoietts.train import clvp, codes, corpus, data, decoder, dvae, gpt, vocoder
 from tutortoietts.train.codes import CHARACTERS
 from tutortoietts.train.export import averaged, export, make_voice
 from tutortoietts.train.features import measure_norms, shards
@@ -52,9 +53,10 @@ DIFFUSION = DiffusionConfig(
     in_tokens=1,
     latent_conditioner_blocks=2,
     contextual_embedder_blocks=1,
-    code_converter_blocks=1,
+    code_converter_blocks=0,
     integrator_layers=2,
     head_residual_blocks=2,
+    latent_upsample=4,
 )
 CLVP = ClvpConfig(
     dim_text=128,
@@ -67,6 +69,8 @@ CLVP = ClvpConfig(
     speech_enc_depth=2,
     speech_heads=2,
 )
+# Training texts have up to 120 characters and clips up to 240 codes: positions beyond are untrained and not shipped.
+SHIPPED = dataclasses.replace(AUTOREGRESSIVE, max_text_tokens=corpus.MAX_CHARS + 1, max_mel_tokens=240)
 VOICES = ("slt", "rms", "kal16")
 HELD_OUT = 48  # clips of every voice that training never sees
 
@@ -157,8 +161,11 @@ class Recipe:
     @torch.inference_mode()
     def export(self, folder: Path, name: str, excluded: list[str]) -> int:
         """The model directory, float16; returns its size in bytes."""
+        speaking = averaged(self.work / "gpt.ckpt")
+        for key, rows in (("text_pos_embedding", SHIPPED.text_positions), ("mel_pos_embedding", SHIPPED.mel_positions)):
+            speaking[f"{key}.weight"] = speaking[f"{key}.weight"][:rows]
         parts = {
-            "autoregressive": averaged(self.work / "gpt.ckpt"),
+            "autoregressive": speaking,
             "diffusion": averaged(self.work / "decoder.ckpt"),
             "clvp": averaged(self.work / "clvp.ckpt"),
             "vocoder": load_file(self.work / "vocoder.safetensors"),
@@ -170,7 +177,7 @@ class Recipe:
         voices = [make_voice(voice, name, model, diffusion, references, pairs) for voice in VOICES]
         spec = ModelSpec(
             name=name,
-            autoregressive=AUTOREGRESSIVE,
+            autoregressive=SHIPPED,
             diffusion=DIFFUSION,
             clvp=CLVP,
             vocoder=vocoder.CONFIG,
