@@ -122,3 +122,17 @@ def test_half_a_weight_norm_is_refused(state: dict[str, Tensor], key: str) -> No
     with pytest.raises(ModelError) as caught:
         fold_weight_norm(state, file=FILE)
     assert key in str(caught.value) and FILE in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "shape"),
+    [
+        ("classifier", "enc.attn.0.qkv.weight", (6, 2)),
+        ("autoregressive", "gpt.h.0.mlp.c_fc.weight", (4,)),
+        ("clvp", "text_transformer.transformer.attn_layers.rotary_pos_emb.inv_freq", ()),
+    ],
+)
+def test_a_weight_of_too_few_dimensions_is_named(kind: str, key: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ModelError, match=FILE) as caught:
+        convert(kind, {key: torch.zeros(shape)}, file=FILE)
+    assert caught.value.key == key

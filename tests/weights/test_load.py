@@ -316,3 +316,22 @@ def test_nothing_is_allocated_before_the_keys_are_right(kind: str, config: Confi
     with pytest.raises(ModelError, match="missing key"):
         build(factory, {})
     assert all(parameter.is_meta for parameter in made[0].parameters())
+
+
+def test_whole_numbers_are_no_weights(checkpoint: Path, original: dict[str, Tensor]) -> None:
+    original["layers.5.weight"] = torch.zeros(8, 8, dtype=torch.int64)
+    torch.save(original, checkpoint)
+    with pytest.raises(ModelError, match=r"rlg_auto\.pth: out\.weight holds torch\.int64") as caught:
+        load_model("random_latent", checkpoint, CONFIG, cache=False)
+    assert caught.value.key == "out.weight"
+
+
+@pytest.mark.parametrize("shape", [(), (8,), (2, 2, 2, 2)])
+def test_too_few_dimensions_name_file_and_key(
+    checkpoint: Path, original: dict[str, Tensor], shape: tuple[int, ...]
+) -> None:
+    original["layers.1.weight"] = torch.zeros(shape)
+    torch.save(original, checkpoint)
+    with pytest.raises(ModelError, match=r"rlg_auto\.pth: layers\.1\.weight has shape") as caught:
+        load_model("random_latent", checkpoint, CONFIG, cache=False)
+    assert caught.value.key == "layers.1.weight"

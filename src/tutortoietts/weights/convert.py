@@ -27,7 +27,7 @@ from torch import Tensor
 
 from tutortoietts.core.errors import ModelError
 
-__all__ = ["Drop", "Rule", "Table", "convert", "drop_trailing_one", "fold_weight_norm", "swap_last_two"]
+__all__ = ["Drop", "Rule", "Table", "convert", "fold_weight_norm", "swap_last_two"]
 
 _NUMBER, _NAME = r"\d+", r"[^.]+"
 _PLACEHOLDERS = {"i": _NUMBER, "j": _NUMBER, "k": _NUMBER, "p": "weight|bias", "a": _NAME, "b": _NAME, "rest": ".+"}
@@ -39,11 +39,6 @@ _CONSTANT_TOLERANCE = 1e-4
 def swap_last_two(tensor: Tensor) -> Tensor:
     """(..., A, B) -> (..., B, A): GPT-2's Conv1D keeps (in, out), nn.Linear (out, in)."""
     return tensor.transpose(-1, -2)
-
-
-def drop_trailing_one(tensor: Tensor) -> Tensor:
-    """(..., 1) -> (...): the weight of a 1x1 convolution as that of a Linear."""
-    return tensor.squeeze(-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +100,7 @@ def convert(
         absent = [name for name in names if name not in folded]
         if absent:
             raise ModelError(f"{_label(file)}: {kind} checkpoint lacks {_listed(absent)}", file=file, key=absent[0])
-        pieces = [rule.op(folded[name]) if rule.op else folded[name] for name in names]
+        pieces = [_applied(rule, folded[name], name, file) for name in names]
         result[ours] = _joined(pieces, names, file)
     if expected is not None:
         _check_expected(kind, table, result, {ours: names for ours, (_, names) in parts.items()}, expected, file)
@@ -182,6 +177,17 @@ def _sort_into_rules(
     return parts, unknown
 
 
+def _applied(rule: Rule, tensor: Tensor, key: str, file: str | PathLike[str] | None) -> Tensor:
+    if rule.op is None:
+        return tensor
+    try:
+        return rule.op(tensor)
+    except (IndexError, RuntimeError) as error:  # too many or too few dimensions
+        raise ModelError(
+            f"{_label(file)}: {key} has shape {tuple(tensor.shape)}, which no such weight has", file=file, key=key
+        ) from error
+
+
 @cache
 def _compiled(template: str) -> re.Pattern[str]:
     out = []
@@ -210,7 +216,7 @@ def _joined(pieces: list[Tensor], names: list[str], file: str | PathLike[str] | 
 def _check_constant(drop: Drop, key: str, tensor: Tensor, file: str | PathLike[str] | None) -> None:
     if drop.constant is None or tensor.is_meta:
         return
-    want = drop.constant(tensor.shape)
+    want = drop.constant(tensor.shape) if tensor.ndim else tensor.new_empty(0)  # a constant has dimensions
     if want.shape != tensor.shape or not torch.allclose(tensor.float(), want, rtol=0.0, atol=_CONSTANT_TOLERANCE):
         raise ModelError(
             f"{_label(file)}: {key} should hold a fixed constant of this architecture and does not", file=file, key=key

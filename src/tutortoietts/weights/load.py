@@ -256,3 +256,5 @@ def _check_strict(own: Mapping[str, Tensor], state: Mapping[str, Tensor], file: 
                 file=file,
                 key=key,
             )
+        if state[key].is_floating_point() != tensor.is_floating_point():
+            raise ModelError(f"{label}: {key} holds {state[key].dtype}, needed are {tensor.dtype}", file=file, key=key)
