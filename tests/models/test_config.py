@@ -106,6 +106,13 @@ def test_model_spec() -> None:
         ({"vocodr": {}}, "did you mean 'vocoder'"),
         ({"vocoder": {"kind": "wavenet"}}, "kind is 'wavenet'"),
         ({"autoregressive": {"layrs": 1}}, "did you mean 'layers'"),
+        ({"autoregressive": 5}, "AutoregressiveConfig is 5: must be an object"),
+        ({"vocoder": "vocos"}, "vocoder is 'vocos': must be an object"),
+        ({"vocoder": {"kind": "clvp"}}, "kind is 'clvp', must be one of bigvgan"),
+        ({"calm_token": "83"}, "calm_token is '83': must be null or a whole number below 8194"),
+        ({"calm_token": 9000}, "calm_token is 9000"),
+        ({"default_preset": 3}, "default_preset is 3: must be text"),
+        ({"presets": {"quick": 1}}, "must be an object of objects"),
     ],
 )
 def test_model_spec_mistakes(change: dict[str, Any], message: str) -> None:

@@ -94,10 +94,21 @@ class ModelSpec:
     def __post_init__(self) -> None:
         seen = ("normalized", "nats")
         require(self.reference_mel in seen, type(self), "reference_mel", self.reference_mel, f"must be one of {seen}")
+        for key in ("name", "default_preset"):
+            value = getattr(self, key)
+            require(isinstance(value, str) and bool(value), type(self), key, value, "must be text")
+        calm, codes = self.calm_token, self.autoregressive.number_mel_codes
+        fits = calm is None or (type(calm) is int and 0 <= calm < codes)
+        require(fits, type(self), "calm_token", calm, f"must be null or a whole number below {codes}")
+        presets = self.presets
+        named = isinstance(presets, Mapping) and all(isinstance(options, Mapping) for options in presets.values())
+        require(named, type(self), "presets", presets, "must be an object of objects")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelSpec:
         """Reads format 1. Raises ModelError for another format, an unknown or missing key, or a bad value."""
+        if not isinstance(values, Mapping):
+            raise ModelError(f"{cls.__name__} is {values!r}: must be an object with keys and values")
         rest = dict(values)
         written = rest.pop("format", 1)
         require(written == 1, cls, "format", written, "this version reads format 1; update tutortoietts")
@@ -138,6 +149,9 @@ _PARTS: Mapping[str, type[Config]] = {
 }
 
 
+_SOUNDING = ("bigvgan", "hifigan", "univnet", "vocos")  # the kinds that make waveforms
+
+
 def kind_of(config: Config) -> str:
     """The kind of model a configuration belongs to, a key of CONFIGS."""
     return next(kind for kind, cls in CONFIGS.items() if cls is type(config))
@@ -145,7 +159,9 @@ def kind_of(config: Config) -> str:
 
 def _by_kind(part: str, values: Mapping[str, Any]) -> Config:
     """A configuration that names its own kind."""
+    if not isinstance(values, Mapping):
+        raise ModelError(f"{part} is {values!r}: must be an object that names its kind", key=part)
     kind = str(values.get("kind"))
-    if kind not in CONFIGS:
-        raise ModelError(f"{part}: kind is {kind!r}, must be one of {', '.join(CONFIGS)}", key="kind")
+    if kind not in _SOUNDING:
+        raise ModelError(f"{part}: kind is {kind!r}, must be one of {', '.join(_SOUNDING)}", key="kind")
     return CONFIGS[kind].from_dict({key: value for key, value in values.items() if key != "kind"})

@@ -24,6 +24,8 @@ class Config:
     @classmethod
     def from_dict(cls: type[_C], values: Mapping[str, Any]) -> _C:
         """Raises ModelError for an unknown key (naming the nearest known one) or a value out of its range."""
+        if not isinstance(values, Mapping):
+            raise ModelError(f"{cls.__name__} is {values!r}: must be an object with keys and values")
         names = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
         known: dict[str, Any] = {}
         for key, value in values.items():
@@ -49,12 +51,14 @@ def _thawed(value: Any) -> Any:
 
 
 def unknown_key(owner: str, key: str, names: set[str]) -> ModelError:
+    """The error for a key that `owner` does not have, with the nearest of `names` or all of them."""
     near = get_close_matches(key, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else f"; known keys are {', '.join(sorted(names))}"
     return ModelError(f"{owner}: unknown key {key!r}{hint}", key=key)
 
 
 def require(holds: bool, cls: type, key: str, value: object, limit: str) -> None:
+    """ModelError naming class, key, value and limit unless `holds`."""
     if not holds:
         raise ModelError(f"{cls.__name__}.{key} is {value!r}: {limit}", key=key)
 
@@ -85,5 +89,6 @@ def _positive(values: tuple[Any, ...]) -> bool:
 
 
 def check_multiple(config: Any, whole: str, by: str) -> None:
+    """The field `whole` is a multiple of the field `by`."""
     value, parts = getattr(config, whole), getattr(config, by)
     require(value % parts == 0, type(config), whole, value, f"must be a multiple of {by} ({parts})")
