@@ -183,6 +183,8 @@ def test_clip() -> None:
         ({"steps": 0}, "0 diffusion steps outside 1..4000"),
         ({"steps": 4001, "solver": "ddim"}, "4001 diffusion steps outside 1..4000"),
         ({"spacing": "cosine"}, "unknown diffusion spacing 'cosine'"),
+        ({"spacing": "cosine", "steps": 1}, "unknown diffusion spacing 'cosine'"),
+        ({"start_step": 0, "start": torch.zeros(1, 1, 4)}, "10 diffusion steps from start_step 0: .* take 1"),
         ({"start_step": 5000, "start": torch.zeros(1, 1, 4)}, "start_step 5000 outside 0..3999"),
         ({"start_step": 50}, "start and start_step belong together"),
         ({"start": torch.zeros(1, 1, 5), "start_step": 50}, "must be that of noise"),

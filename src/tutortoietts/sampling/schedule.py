@@ -31,6 +31,7 @@ class Schedule:
 
     @property
     def trained_steps(self) -> int:
+        """How many there are: 4000."""
         return len(self.log_alpha_bar)
 
     @property
@@ -39,14 +40,17 @@ class Schedule:
         return len(self.log_alpha_bar) - 1
 
     def log_abar(self, step: float) -> float:
+        """log(alpha^2) at a step, 0..`last`."""
         low = min(int(step), self.last - 1)
         a, b = self.log_alpha_bar[low], self.log_alpha_bar[low + 1]
         return a + (step - low) * (b - a)
 
     def alpha(self, step: float) -> float:
+        """The share of the clean value at a step."""
         return math.exp(0.5 * self.log_abar(step))
 
     def sigma(self, step: float) -> float:
+        """The share of the noise at a step."""
         return math.sqrt(-math.expm1(self.log_abar(step)))
 
     def lam(self, step: float) -> float:
@@ -71,7 +75,10 @@ class Schedule:
 
         uniform: evenly in trained steps. logsnr: evenly in lambda. karras: sigma/alpha to the power 1/7 even
         (arXiv 2206.00364). sinh: lambda = 2 + 2 sinh(u), u even: dense where a mel takes shape, sparse at the ends.
+        Raises OptionError for another spacing and numbers out of range.
         """
+        if spacing not in SPACINGS:
+            raise OptionError(f"unknown diffusion spacing {spacing!r}; choose one of {', '.join(SPACINGS)}")
         start = float(self.last) if start is None else float(start)
         if not 1 <= steps <= self.trained_steps:
             raise OptionError(f"{steps} diffusion steps outside 1..{self.trained_steps}")
@@ -79,6 +86,8 @@ class Schedule:
             raise OptionError(f"diffusion start_step {start:g} outside 0..{self.last}")
         if steps == 1:
             return [start]
+        if start == 0:
+            raise OptionError(f"{steps} diffusion steps from start_step 0: there is only that one; take 1")
         part = [index / (steps - 1) for index in range(steps)]
         if spacing == "uniform":
             return [start * (1.0 - p) for p in part]
@@ -88,11 +97,9 @@ class Schedule:
         elif spacing == "karras":
             a, b = math.exp(-top / _KARRAS_RHO), math.exp(-end / _KARRAS_RHO)
             lams = [-_KARRAS_RHO * math.log(a + p * (b - a)) for p in part]
-        elif spacing == "sinh":
+        else:
             a, b = (math.asinh((lam - _SINH_CENTRE) / _SINH_WIDTH) for lam in (top, end))
             lams = [_SINH_CENTRE + _SINH_WIDTH * math.sinh(a + p * (b - a)) for p in part]
-        else:
-            raise OptionError(f"unknown diffusion spacing {spacing!r}; choose one of {', '.join(SPACINGS)}")
         return [start, *(self.step_at(lam) for lam in lams[1:-1]), 0.0]
 
     def respace(self, steps: int, start: int | None = None) -> list[int]:
