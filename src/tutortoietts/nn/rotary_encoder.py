@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tutortoietts.nn.attention import attend
 
-__all__ = ["RotaryEncoder"]
+__all__ = ["RotaryEncoder", "real_positions"]
 
 _BASE = 10000.0
 _RMS_EPS = 1e-16  # the square of the original's least root mean square, 1e-8
