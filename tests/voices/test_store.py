@@ -279,3 +279,38 @@ def test_the_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: pyte
 
 def test_every_refusal_is_one_of_ours() -> None:
     assert issubclass(VoiceError, TutortoieError)
+
+
+def test_a_failed_replacement_keeps_the_old_voice(store: VoiceStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.save("anna", latents("anna", "m1", 1.0))
+    move = Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name.endswith(".part"):
+            raise OSError(28, "No space left on device")
+        return move(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OutputError, match=r"'anna' cannot be saved .*No space left"):
+        store.save("anna", latents("anna", "m1", 2.0), replace=True)
+    assert float(store.get("anna", "m1").speaker[0, 0]) == 1.0
+    assert [path.name for path in store.folder.iterdir()] == ["anna"]
+
+
+def test_damaged_latents_are_made_again_from_the_clips(store: VoiceStore, compute: Compute, tmp_path: Path) -> None:
+    store.add("anna", [clip(tmp_path / "a.wav", 1.0)])
+    store.get("anna", "m1", compute)
+    (file,) = store.find("anna").latents
+    file.write_bytes(file.read_bytes()[:40])
+    assert store.find("anna").models == ()
+    assert float(store.get("anna", "m1", compute).speaker[0, 0]) == 1.0
+    assert len(compute.calls) == 2 and store.find("anna").models == ("m1",)
+
+
+@pytest.mark.parametrize("name", ["", " ", "~nobody-here/x", "./" + "a" * 5000, "a" * 5000])
+def test_names_that_no_voice_can_have(store: VoiceStore, tmp_path: Path, name: str) -> None:
+    clip(store.folder / "loose.wav")
+    with pytest.raises(VoiceError):
+        store.find(name)
+    with pytest.raises(VoiceError, match="no folder of voices"):
+        VoiceStore(tmp_path, extra_folders=["a" * 5000])

@@ -34,13 +34,14 @@ def expand_samples(samples: str | os.PathLike[str] | Iterable[str | os.PathLike[
         samples = [samples]
     found: dict[Path, None] = {}
     for sample in samples:
-        path = Path(sample).expanduser()
-        if path.is_dir():
+        path = Path(os.path.expanduser(sample))
+        if os.path.isdir(path):
             files = clips_in(path)
-        elif path.exists():
+        elif os.path.exists(path):
             files = (path,)
         else:
-            files = tuple(file for file in map(Path, sorted(glob.glob(str(path), recursive=True))) if file.is_file())
+            matches = map(Path, sorted(glob.glob(str(path), recursive=True)))
+            files = tuple(file for file in matches if file.is_file())
         if not files:
             raise AudioError(f"no sound files at {sample}: give files, a folder or a pattern like 'clips/*.wav'")
         found.update(dict.fromkeys(files))

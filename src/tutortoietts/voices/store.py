@@ -10,6 +10,7 @@ made them and with the digest of the clips, so changed clips and other models ar
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import logging
 import os
@@ -55,14 +56,18 @@ class VoiceSource:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models it has latents for, whether or not they still fit the clips."""
-        return tuple(sorted({self.model_of(file) for file in self.latents}))
+        """The models it has latents for, whether or not they still fit the clips; damaged files are left out."""
+        found = set()
+        for file in self.latents:
+            with contextlib.suppress(VoiceError):
+                found.add(self.model_of(file))
+        return tuple(sorted(found))
 
 
 def default_folder() -> Path:
     """The user's voices: TUTORTOIETTS_VOICES, else ~/.local/share/tutortoietts/voices."""
     given = os.environ.get(FOLDER_VARIABLE)
-    return Path(given).expanduser() if given else Path.home() / ".local" / "share" / "tutortoietts" / "voices"
+    return Path(os.path.expanduser(given)) if given else Path.home() / ".local" / "share" / "tutortoietts" / "voices"
 
 
 def bundled_folders() -> tuple[Path, ...]:
@@ -88,10 +93,10 @@ class VoiceStore:
         paths: bool = True,
     ) -> None:
         self.paths = paths
-        self.folder = default_folder() if folder is None else Path(folder).expanduser()
-        extra = [Path(path).expanduser() for path in extra_folders]
+        self.folder = default_folder() if folder is None else Path(os.path.expanduser(folder))
+        extra = [Path(os.path.expanduser(path)) for path in extra_folders]
         for path in extra:
-            if not path.is_dir():
+            if not os.path.isdir(path):
                 raise VoiceError(f"no folder of voices at {path}: check the path")
         builtin = bundled_folders() if builtin_folders is None else [Path(path) for path in builtin_folders]
         self.folders = (*extra, self.folder, *builtin)
@@ -113,12 +118,14 @@ class VoiceStore:
 
     def find(self, name: str) -> VoiceSource:
         """One voice (no mix) by name or path. Raises VoiceError that suggests a near name."""
+        if not name.strip():
+            raise VoiceError("the voice's name is empty: give a name or a path")
         if name.strip().lower() == RANDOM:
             raise VoiceError(f"{name!r} is not a stored voice and cannot be mixed: use it alone")
         if is_path(name):
             if not self.paths:
                 raise VoiceError(f"{name!r} is a path, only names of voices are taken here")
-            return _source(Path(name).expanduser())
+            return _source(Path(os.path.expanduser(name)))
         for candidate in (folder / (name + end) for folder in self.folders for end in ("", SUFFIX, ".pth")):
             if os.path.exists(candidate):  # False, not an error, for names that no file can have
                 return _source(candidate, name)
@@ -159,9 +166,7 @@ class VoiceStore:
             for i, clip in enumerate(clips):
                 suffix = Path(clip).suffix.lower()
                 shutil.copyfile(clip, part / f"{i:03d}{suffix if suffix in CLIP_SUFFIXES else '.wav'}")
-            if replace:
-                self._delete(name)
-            part.rename(target)
+            self._put(part, name)
         except OSError as error:
             raise OutputError(f"voice {name!r} cannot be saved in {self.folder}: {error.strerror or error}") from error
         finally:
@@ -172,10 +177,18 @@ class VoiceStore:
         """Keeps latents without clips (a random voice, a mix) under a name -> the file. Raises as `add`."""
         name = check_name(name)
         target = self._free(name, replace=replace)
-        if replace:
-            self._delete(name)
         named = Voice(name=name, model=voice.model, speaker=voice.speaker, diffusion=voice.diffusion)
-        return write_voice(target / file_name(voice.model), named)
+        part = self.folder / f".{name}.{secrets.token_hex(4)}.part"
+        try:
+            file = write_voice(part / file_name(voice.model), named)
+            self._put(part, name)
+        except OutputError:
+            raise
+        except OSError as error:
+            raise OutputError(f"voice {name!r} cannot be saved in {self.folder}: {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return target / file.name
 
     def remove(self, name: str) -> Path:
         """Deletes a voice of the user's folder -> where it was. Other folders' voices are refused (VoiceError)."""
@@ -192,7 +205,7 @@ class VoiceStore:
 
     def terms(self, spec: str) -> list[tuple[str, float]]:
         """The voices of a mix and their weights; a path that exists is one voice, whatever characters it has."""
-        if is_path(spec) and os.path.exists(Path(spec).expanduser()):
+        if is_path(spec) and os.path.exists(os.path.expanduser(spec)):
             return [(spec, 1.0)]
         return parse_mix(spec)
 
@@ -203,9 +216,14 @@ class VoiceStore:
             if file.suffix != SUFFIX and source.model_of(file) == model:
                 return read_original(file, model)
             if file.suffix == SUFFIX and file.exists():
-                tags = read_tags(file)
-                if tags["model"] == model and (not source.clips or tags.get("clips", made_from) == made_from):
-                    return read_voice(file)
+                try:
+                    tags = read_tags(file)
+                    if tags["model"] == model and (not source.clips or tags.get("clips", made_from) == made_from):
+                        return read_voice(file)
+                except VoiceError as error:
+                    if not source.clips:
+                        raise
+                    _log.warning("latents of %r are made again: %s", source.name, error)
         if not source.clips:
             have = ", ".join(source.models) or "no model"
             raise VoiceError(f"voice {source.name!r} was made for {have}, not for {model}: clone it again from clips")
@@ -234,6 +252,21 @@ class VoiceStore:
         if taken is not None and not replace:
             raise VoiceError(f"there is already a voice {name!r} at {taken}: remove it or choose another name")
         return self.folder / name
+
+    def _put(self, part: Path, name: str) -> None:
+        """Moves a finished folder to where the voice belongs; what was there is deleted only after that."""
+        aside = part.with_suffix(".old")
+        aside.mkdir()
+        try:
+            while (path := self._own(name)) is not None:
+                path.rename(aside / path.name)
+            part.rename(self.folder / name)
+        except BaseException:
+            for path in aside.iterdir():
+                path.rename(self.folder / path.name)
+            aside.rmdir()
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
 
     def _delete(self, name: str) -> None:
         while (path := self._own(name)) is not None:
