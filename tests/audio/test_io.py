@@ -246,3 +246,13 @@ def test_resampling() -> None:
             io.resample(wav, bad[0], bad[1], kernel=bad[2])
     with pytest.raises(OptionError, match="kernel 'linear'"):
         io.resample(wav, 44100, 24000, kernel="linear")
+
+
+def test_a_name_that_no_file_can_have() -> None:
+    with pytest.raises(AudioError, match="no audio file at aaa"):
+        io.read_audio("a" * 5000 + ".wav")
+
+
+def test_a_rate_that_a_format_cannot_hold() -> None:
+    with pytest.raises(OutputError, match=r"\.flac cannot hold 1000000 samples a second"):
+        io.encode_audio(tone(24000), 1_000_000, ".flac")

@@ -67,7 +67,7 @@ def read_audio(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
     import soundfile
 
     path = Path(path)
-    if not path.exists():
+    if not os.path.exists(path):  # False, not an error, for names that no file can have
         raise AudioError(f"no audio file at {path}: check the path")
     if path.is_dir():
         raise AudioError(f"{path} is a folder, not an audio file: name a file in it")
@@ -205,7 +205,8 @@ def save_audio(path: str | os.PathLike[str], samples: Tensor, sample_rate: int =
 def encode_audio(samples: Tensor, sample_rate: int, suffix: str) -> bytes:
     """`samples` as the bytes of a sound file; `suffix` names the format: ".wav", ".flac", ".ogg", ".opus" or ".mp3".
 
-    Opus and mp3 know only some rates; others are resampled to 48 000. Raises as `save_audio`.
+    Opus and mp3 know only some rates; others are resampled to 48 000. Raises as `save_audio`, and OutputError for a
+    rate that the format cannot hold.
     """
     import soundfile
 
@@ -220,9 +221,12 @@ def encode_audio(samples: Tensor, sample_rate: int, suffix: str) -> bytes:
         wav, sample_rate = resample(wav, sample_rate, 48000), 48000
     data = _frames(wav)
     buffer = io.BytesIO()
-    with soundfile.SoundFile(buffer, "w", sample_rate, data.shape[1], subtype, format=container) as file:
-        for start in range(0, len(data), BLOCK):  # libsndfile's Ogg writer overflows its stack on huge single writes
-            file.write(data[start : start + BLOCK])
+    try:
+        with soundfile.SoundFile(buffer, "w", sample_rate, data.shape[1], subtype, format=container) as file:
+            for start in range(0, len(data), BLOCK):  # libsndfile's Ogg writer overflows its stack on huge writes
+                file.write(data[start : start + BLOCK])
+    except soundfile.LibsndfileError as error:
+        raise OutputError(f"{suffix} cannot hold {sample_rate} samples a second ({error}): use .wav") from error
     return buffer.getvalue()
 
 
