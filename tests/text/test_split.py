@@ -87,3 +87,15 @@ def test_a_character_over_the_limit() -> None:
 def test_nothing_to_say(text: str) -> None:
     with pytest.raises(TextError, match="nothing to say"):
         passages(Passage(text=text))
+
+
+def test_a_part_without_a_reading_is_left_out_and_the_others_spoken(caplog: pytest.LogCaptureFixture) -> None:
+    def count(text: str) -> int:
+        return 0 if text.startswith("\u0294") else len(text) + 1
+
+    text = "One sentence here. " + "\u0294" * 18 + ". Another one."
+    parts = passages(Passage(text=text), desired_length=10, max_length=20, count=count, limit=100)
+    assert [part.text for part in parts] == ["One sentence here.", "Another one."]
+    assert "none of its characters has a reading" in caplog.text
+    with pytest.raises(TextError, match="nothing to say"):
+        passages(Passage(text="\u0294"), count=count, limit=100)

@@ -136,3 +136,9 @@ def test_bad_options(path: Path) -> None:
         Tokenizer(path, limit=1)
     with pytest.raises(OptionError, match="cleaner"):
         Tokenizer(path, cleaner_name="latin")
+
+
+def test_letters_without_a_reading_count_nothing(path: Path) -> None:
+    tokenizer = Tokenizer(path)
+    assert tokenizer.count("\u0294\u0295.") == 0
+    assert tokenizer.count("a \u0294") > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from itertools import accumulate
@@ -11,6 +12,8 @@ from tutortoietts.text.brackets import Passage
 from tutortoietts.text.normalize import collapse_whitespace, is_sayable
 
 __all__ = ["passages", "split_and_recombine_text"]
+
+_log = logging.getLogger(__name__)
 
 DESIRED_LENGTH = 200
 MAX_LENGTH = 300
@@ -42,21 +45,24 @@ def passages(
     """The same parts as passages that keep track of what is hidden; none longer than the token limit.
 
     With `count` (`Tokenizer.count`) and `limit`, a part whose count is not under the limit (numbers grow when
-    spelled out) is split again, until all are. Raises TextError when nothing sayable is left, or when even a
-    single character is over the limit.
+    spelled out) is split again, until all are; one whose count is 0, of characters without a reading, is left out with
+    a logged warning. Raises TextError when nothing sayable is left, or when even a single character is over the limit.
     """
     whole = _single_spaced(passage)
     parts = [_cut(whole, *edges) for edges in _ranges(whole.text, desired_length, max_length)]
     parts = [part for part in parts if is_sayable(part.text)]
+    if parts and count is not None and limit is not None:
+        parts = [fitting for part in parts for fitting in _fit(part, count, limit)]
     if not parts:
         raise TextError(f"nothing to say in {passage.text[:60]!r}: give text with at least one letter or digit")
-    if count is None or limit is None:
-        return parts
-    return [fitting for part in parts for fitting in _fit(part, count, limit)]
+    return parts
 
 
 def _fit(part: Passage, count: Callable[[str], int], limit: int) -> list[Passage]:
     size = count(part.text)
+    if size == 0:
+        _log.warning("left out %r: none of its characters has a reading", part.text[:60])
+        return []
     if size < limit:
         return [part]
     length = len(part.text)

@@ -93,8 +93,14 @@ class Tokenizer:
         return ids if self.unknown == "keep" else [i for i in ids if i != self._unknown_id]
 
     def count(self, text: str) -> int:
-        """How many tokens `text` becomes, with the 0 that the models append; silent about unknown characters."""
-        encoding = self._encoder.encode(self._clean(text).replace(" ", SPACE), add_special_tokens=False)
+        """How many tokens `text` becomes, with the 0 that the models append; silent about unknown characters.
+
+        0 for letters of which cleaning leaves nothing to say: none has a reading.
+        """
+        cleaned = self._clean(text)
+        if is_sayable(text) and not is_sayable(cleaned):
+            return 0
+        encoding = self._encoder.encode(cleaned.replace(" ", SPACE), add_special_tokens=False)
         return len(encoding.ids) + 1
 
     def encode(self, text: str) -> Tokens:
