@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -129,3 +131,25 @@ def test_contradictions(casting: Casting) -> None:
         casting.voice("anna", (torch.ones(1, 64), torch.zeros(1, 128)))
     with pytest.raises(OptionError, match="latent_averaging_mode is 2, but voice 'anna' is kept without clips"):
         casting.voice("anna", None, mode=2)
+
+
+def test_a_model_names_its_default_voice(tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    names = [source.name for source in Casting(parts_of(folder)).own.voices()]  # type: ignore[union-attr]
+    assert Casting(parts_of(folder)).voice(None, None)[0].name == names[0]
+    spec = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(spec | {"default_voice": names[-1]}))
+    assert Casting(parts_of(folder)).voice(None, None)[0].name == names[-1] != names[0]
+
+
+def parts_of(folder: Path) -> Parts:
+    return Parts(open_source(folder), device=torch.device("cpu"), dtype=torch.float32)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "~nobody-at-all/voice"])
+def test_names_that_can_be_no_path_are_unknown_voices(casting: Casting, name: str) -> None:
+    with pytest.raises(VoiceError):
+        casting.voice(name, None)
+    with pytest.raises(VoiceError):
+        casting.voice([name], None)

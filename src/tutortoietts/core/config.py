@@ -75,6 +75,7 @@ class ModelSpec:
     """A model directory's ``model.json``: which models with which sizes, and the presets it brings.
 
     `clvp` None: candidates are not ranked. `calm_token`: the code of silence, None where the end repair does not apply.
+    `default_voice`: who speaks where no voice is given, None for the first by name.
     `presets`: name -> options that override the usual ones; checked where presets are made. `reference_mel`: how the
     diffusion model's encoder sees a reference clip's mel, "normalized" to -1..1, or in "nats" (the public checkpoint).
     """
@@ -87,6 +88,7 @@ class ModelSpec:
     stream_decoder: Config | None = None
     tokenizer: TokenizerSpec = field(default_factory=TokenizerSpec)
     default_preset: str = "fast"
+    default_voice: str | None = None
     calm_token: int | None = 83
     reference_mel: str = "normalized"
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -97,6 +99,9 @@ class ModelSpec:
         for key in ("name", "default_preset"):
             value = getattr(self, key)
             require(isinstance(value, str) and bool(value), type(self), key, value, "must be text")
+        voice = self.default_voice
+        fits = voice is None or (isinstance(voice, str) and bool(voice))
+        require(fits, type(self), "default_voice", voice, "must be null or text")
         calm, codes = self.calm_token, self.autoregressive.number_mel_codes
         fits = calm is None or (type(calm) is int and 0 <= calm < codes)
         require(fits, type(self), "calm_token", calm, f"must be null or a whole number below {codes}")

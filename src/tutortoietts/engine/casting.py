@@ -49,7 +49,7 @@ class Casting:
     ) -> tuple[Voice, list[Tensor]]:
         """The voice asked for, and, where these are wanted and known, the clips it was made from.
 
-        Neither samples nor latents: the model's first voice, or a random one (of `seed`) if it brings none.
+        Neither samples nor latents: the model's default voice, its first, or a random one (of `seed`) if it has none.
         mode: `latent_averaging_mode`. Raises OptionError, VoiceError, AudioError.
         """
         if samples is not None and latents is not None:
@@ -76,6 +76,8 @@ class Casting:
         return Voice(name=RANDOM, model=self.model, speaker=voice.speaker, diffusion=voice.diffusion)
 
     def _first(self) -> str:
+        if self.parts.spec.default_voice is not None:
+            return self.parts.spec.default_voice
         own = [] if self.own is None else self.own.voices()
         return own[0].name if own else RANDOM
 
@@ -114,17 +116,21 @@ class Casting:
         return latent
 
 
+def _is_file(path: str | os.PathLike[str]) -> bool:
+    """False too for what can be no path at all: a name that is too long, the home of nobody."""
+    return os.path.isfile(os.path.expanduser(path))
+
+
 def _clips(samples: VoiceSamples) -> tuple[str | None, list[Tensor]]:
     """(a voice's name, []) or (None, checked clips (1, N) at 22 050 Hz)."""
     if isinstance(samples, str | os.PathLike):
-        path = Path(samples).expanduser()
-        if not path.is_file() or path.suffix in (".safetensors", ".pth"):
+        if not _is_file(samples) or Path(samples).suffix in (".safetensors", ".pth"):
             return os.fspath(samples), []
         samples = [samples]
     given = [samples] if isinstance(samples, Tensor) else list(samples)
     if not given:
         raise OptionError("voice_samples is empty: give a voice's name, or at least one clip")
-    if len(given) == 1 and isinstance(given[0], str) and not Path(given[0]).expanduser().is_file():
+    if len(given) == 1 and isinstance(given[0], str) and not _is_file(given[0]):
         return given[0], []
     if all(isinstance(sample, str) and not is_path(sample) and not Path(sample).suffix for sample in given):
         raise OptionError(

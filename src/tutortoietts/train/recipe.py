@@ -183,6 +183,7 @@ class Recipe:
             vocoder=vocoder.CONFIG,
             tokenizer=TokenizerSpec(),
             default_preset="bundled",
+            default_voice="rms",
             calm_token=None,
             presets=PRESETS,
         )
