@@ -35,6 +35,7 @@ def write_part(state: dict[str, Tensor], path: Path) -> None:
         raise ValueError(f"{path.name}: {broken[0]} has values that float16 cannot hold")
     partial = path.with_suffix(".part")
     save_file(half, partial)
+    partial.chmod(0o644)
     partial.rename(path)
 
 

@@ -193,13 +193,14 @@ class Recipe:
 
 PRESETS = {
     "bundled": {
-        "num_autoregressive_samples": 6,
-        "temperature": 0.4,
+        "num_autoregressive_samples": 16,
+        "temperature": 0.5,
         "top_p": 0.8,
         "repetition_penalty": 1.0,
-        "diffusion_iterations": 6,
+        "diffusion_iterations": 2,
         "cond_free": False,
         "sampler": "dpm++2m",
         "diffusion_start": "regressed",
+        "diffusion_start_step": 300,
     },
 }
