@@ -163,7 +163,7 @@ class TextToSpeech:
         """`text` as sound: (1, 1, samples) float32 at 24 kHz on the CPU; for k > 1 a list of k readings, best first.
 
         voice_samples: a voice's name ("anna", "anna+ben", "random"), a file, a clip (1, N) at 22 050 Hz, or a list of
-        files and clips. conditioning_latents: what `get_conditioning_latents` gave. Neither: the model's first voice,
+        files and clips. conditioning_latents: what `get_conditioning_latents` gave. Neither: the model's own choice,
         or a random one. verbose: progress on stderr. use_deterministic_seed: the same seed gives the same sound.
         return_deterministic_state: (result, (seed, text, voice_samples, conditioning_latents)).
         options: those of `core.presets.SpeechOptions` (num_autoregressive_samples, temperature, top_p, sampler ...);

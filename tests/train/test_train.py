@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from tutortoietts.core.config import AutoregressiveConfig
+from tutortoietts.engine.denoise import mel_frames
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.sampling.schedule import trained_schedule
 from tutortoietts.text.tokenizer import Tokenizer
@@ -132,7 +133,7 @@ def test_the_decoders_schedule_is_the_samplers() -> None:
 
 def test_seventeen_codes_are_a_whole_number_of_frames() -> None:
     assert abs(decoder.UNIT_CODES * 4 * 24000 / 22050 - decoder.UNIT_FRAMES) < 0.02
-    assert decoder.frames_of(118) == 513
+    assert mel_frames(118) == 513
 
 
 def test_number_words() -> None:

@@ -21,7 +21,7 @@ PresetOption = Annotated[
 VoiceOption = Annotated[
     str | None,
     typer.Option(
-        "--voice", "-v", help='A name, a mix ("a+b"), "random", a clip or a folder [default: the model\'s first].'
+        "--voice", "-v", help='A name, a mix ("a+b"), "random", a clip or a folder [default: the model\'s own].'
     ),
 ]
 SeedOption = Annotated[int | None, typer.Option(parser=whole, help="The same seed gives the same audio.")]

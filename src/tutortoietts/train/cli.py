@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from tutortoietts.train.recipe import Recipe
 
 app = typer.Typer(no_args_is_help=True, help="Train the bundled voice model from scratch, one command a stage.")
 
@@ -17,7 +20,7 @@ Exclude = Annotated[
 _WORK = Path(".train")
 
 
-def _recipe(work: Path, threads: int = 1):  # type: ignore[no-untyped-def]
+def _recipe(work: Path, threads: int = 1) -> Recipe:
     import torch
 
     from tutortoietts.train.recipe import Recipe

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -81,20 +82,24 @@ def render_shard(path: Path, flite: Flite, corpus: Corpus, speaker: str, seed: i
     write_shard(path, clips)
 
 
-def write_shard(path: Path, clips: list[Clip]) -> None:
+def write_arrays(path: Path, meta: object, **arrays: npt.NDArray[Any]) -> None:
+    """Arrays and ``meta``, anything JSON can hold, as one ``.npz``: complete or not there at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.part")
     with partial.open("wb") as file:
-        np.savez(
-            file,
-            meta=np.frombuffer(
-                json.dumps([[c.speaker, c.text, len(c.samples), len(c.phones)] for c in clips]).encode(), np.uint8
-            ),
-            samples=np.concatenate([c.samples for c in clips]),
-            phones=np.concatenate([c.phones for c in clips]),
-            ends=np.concatenate([c.ends for c in clips]),
-        )
+        np.savez(file, allow_pickle=False, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
     partial.rename(path)
+
+
+def write_shard(path: Path, clips: list[Clip]) -> None:
+    """Rendered clips as one file."""
+    write_arrays(
+        path,
+        [[c.speaker, c.text, len(c.samples), len(c.phones)] for c in clips],
+        samples=np.concatenate([c.samples for c in clips]),
+        phones=np.concatenate([c.phones for c in clips]),
+        ends=np.concatenate([c.ends for c in clips]),
+    )
 
 
 def read_shard(path: Path) -> Iterator[Clip]:

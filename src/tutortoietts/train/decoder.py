@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from tutortoietts.audio.mel import diffusion_mel, normalize_mel
 from tutortoietts.core.config import DiffusionConfig
+from tutortoietts.engine.denoise import mel_frames
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.diffusion import Diffusion
 from tutortoietts.train.data import read_shard
@@ -41,11 +42,6 @@ class Pair:
     mel: Tensor
 
 
-def frames_of(codes: int) -> int:
-    """Mel frames of ``codes`` codes (specification, section 1)."""
-    return codes * 4 * 24000 // 22050
-
-
 @torch.no_grad()
 def make_pairs(
     speech: list[Path], clips: Clips, model: Autoregressive, references: References, seed: int = 0
@@ -61,7 +57,7 @@ def make_pairs(
         rows = torch.split(hidden(model, batch)[batch.code_at], [len(clips.items[n][0].codes) + 1 for n in chosen])
         for n, latents in zip(chosen, rows, strict=True):
             clip = clips.items[n][0]
-            frames = frames_of(len(clip.codes))
+            frames = mel_frames(len(clip.codes))
             wave = waves[clip.speaker, clip.text]
             mel = diffusion_mel(F.pad(wave, (0, max(0, frames * 256 - len(wave))))[None])[0, :, :frames]
             pairs.append(Pair(clip.speaker, latents[:-1].clone(), normalize_mel(mel).half()))

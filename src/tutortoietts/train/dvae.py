@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tutortoietts.core.config import DvaeConfig
@@ -22,6 +21,7 @@ from tutortoietts.train.data import read_shard
 from tutortoietts.train.features import code_mel, half_code_phones
 from tutortoietts.train.flite import PHONES
 from tutortoietts.train.log import Log
+from tutortoietts.weights.load import save_state
 
 CONFIG = DvaeConfig(
     channels=80, num_tokens=1024, codebook_dim=128, hidden_dim=128, num_resnet_blocks=2, kernel_size=3, num_layers=2
@@ -150,6 +150,6 @@ def train(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log,
                 dead=dead,
             )
         step += 1
-    state = {k: v.contiguous() for k, v in model.state_dict().items()}
-    state["codebook"] = book.entries.contiguous()
-    save_file(state | {"norms": norms}, out)
+    state = model.state_dict()
+    state["codebook"] = book.entries
+    save_state(out, state | {"norms": norms})

@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from tutortoietts.core.config import ModelSpec
@@ -18,6 +17,7 @@ from tutortoietts.models.diffusion import Diffusion
 from tutortoietts.train.decoder import Pairs
 from tutortoietts.train.gpt import References
 from tutortoietts.voices.files import write_voice
+from tutortoietts.weights.load import save_state
 
 
 def averaged(checkpoint: Path, part: str = "model") -> dict[str, Tensor]:
@@ -29,14 +29,11 @@ def averaged(checkpoint: Path, part: str = "model") -> dict[str, Tensor]:
 
 def write_part(state: dict[str, Tensor], path: Path) -> None:
     """A state dict as float16 safetensors; raises ValueError for a value that float16 cannot hold."""
-    half = {k: v.half().contiguous() for k, v in state.items()}
+    half = {k: v.half() for k, v in state.items()}
     broken = [k for k, v in half.items() if not torch.isfinite(v).all()]
     if broken:
         raise ValueError(f"{path.name}: {broken[0]} has values that float16 cannot hold")
-    partial = path.with_suffix(".part")
-    save_file(half, partial)
-    partial.chmod(0o644)
-    partial.rename(path)
+    save_state(path, half)
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tutortoietts.audio.mel import conditioning_mel
-from tutortoietts.train.data import RATE, Clip, read_shard
+from tutortoietts.train.data import RATE, Clip, read_shard, write_arrays
 
 SAMPLES_PER_CODE = 1024  # at 22 050 Hz
 
@@ -76,17 +76,13 @@ class CodedClip:
 
 
 def write_coded(path: Path, clips: list[CodedClip]) -> None:
-    meta = json.dumps([[c.speaker, c.text, len(c.codes)] for c in clips]).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    with partial.open("wb") as file:
-        np.savez(
-            file,
-            meta=np.frombuffer(meta, np.uint8),
-            codes=np.concatenate([c.codes for c in clips]),
-            phones=np.concatenate([c.phones for c in clips]),
-        )
-    partial.rename(path)
+    """Coded clips as one file."""
+    write_arrays(
+        path,
+        [[c.speaker, c.text, len(c.codes)] for c in clips],
+        codes=np.concatenate([c.codes for c in clips]),
+        phones=np.concatenate([c.phones for c in clips]),
+    )
 
 
 def read_coded(path: Path) -> Iterator[CodedClip]:

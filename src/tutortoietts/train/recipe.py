@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from tutortoietts.core.config import (
@@ -27,6 +27,7 @@ from tutortoietts.train.codes import CHARACTERS
 from tutortoietts.train.export import averaged, export, make_voice
 from tutortoietts.train.features import measure_norms, shards
 from tutortoietts.train.log import Log
+from tutortoietts.weights.load import save_state
 
 __all__ = ["AUTOREGRESSIVE", "CLVP", "DIFFUSION", "VOICES", "Recipe"]
 
@@ -72,12 +73,25 @@ CLVP = ClvpConfig(
 # Training texts have up to 120 characters and clips up to 240 codes: positions beyond are untrained and not shipped.
 SHIPPED = dataclasses.replace(AUTOREGRESSIVE, max_text_tokens=corpus.MAX_CHARS + 1, max_mel_tokens=240)
 VOICES = ("slt", "rms", "kal16")
+PRESETS = {
+    "bundled": {
+        "num_autoregressive_samples": 16,
+        "temperature": 0.5,
+        "top_p": 0.8,
+        "repetition_penalty": 1.0,
+        "diffusion_iterations": 2,
+        "cond_free": False,
+        "sampler": "dpm++2m",
+        "diffusion_start": "regressed",
+        "diffusion_start_step": 300,
+    },
+}
 HELD_OUT = 48  # clips of every voice that training never sees
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The stages, over a working folder. Each can be interrupted and run again: it goes on where it was."""
+    """The stages, over a working folder. Each can be run again and goes on where it was; ``dvae`` starts over."""
 
     work: Path
 
@@ -87,8 +101,14 @@ class Recipe:
     def norms(self) -> Tensor:
         path = self.work / "mel_norms.safetensors"
         if not path.exists():
-            save_file({"mel_norms": measure_norms(shards(self.work / "speech", 1))}, path)
+            save_state(path, {"mel_norms": measure_norms(shards(self.work / "speech", 1))})
         return load_file(path)["mel_norms"]
+
+    def speech(self, per_voice: int, per_warp: int) -> list[Path]:
+        """At most so many shards of every voice, then of every resampled speaker."""
+        resampled = [name for name in data.speakers() if name not in VOICES]
+        folder = self.work / "speech"
+        return [*shards(folder, per_voice, list(VOICES)), *shards(folder, per_warp, resampled)]
 
     def render(self, hours: float, excluded: list[str], worker: int, workers: int) -> None:
         """``hours`` of each of slt and rms, 8 of kal16 and 2 of each of its resampled speakers."""
@@ -97,9 +117,7 @@ class Recipe:
 
     def dvae(self, minutes: float) -> None:
         """Three shards of every voice and one of every resampled speaker are enough."""
-        paths = shards(self.work / "speech", 3, list(VOICES))
-        paths += [p for p in shards(self.work / "speech", 1) if "x" in p.name]
-        dvae.train(paths, self.norms(), self.work / "dvae.safetensors", minutes, self.log("dvae"))
+        dvae.train(self.speech(3, 1), self.norms(), self.work / "dvae.safetensors", minutes, self.log("dvae"))
 
     def codes(self) -> None:
         """Whatever is rendered and not yet coded."""
@@ -137,9 +155,9 @@ class Recipe:
         clvp.train(clips, held, CLVP, self.work / "clvp.ckpt", minutes, self.log("clvp"))
 
     def vocoder(self, minutes: float, adversary_after: float) -> None:
-        paths = shards(self.work / "speech", 2, list(VOICES))
-        paths += [p for p in shards(self.work / "speech", 1) if "x" in p.name]
-        vocoder.train(paths, self.work / "vocoder.safetensors", minutes, self.log("vocoder"), adversary_after)
+        vocoder.train(
+            self.speech(2, 1), self.work / "vocoder.safetensors", minutes, self.log("vocoder"), adversary_after
+        )
 
     def _gpt(self) -> Autoregressive:
         model = Autoregressive(AUTOREGRESSIVE).eval()
@@ -149,8 +167,7 @@ class Recipe:
     def pairs(self, excluded: list[str], per_voice: int, per_warp: int) -> decoder.Pairs:
         """Latents of the current autoregressive model, with mels: so many shards of every voice and resampled one."""
         clips, _ = self.clips(excluded)
-        paths = shards(self.work / "speech", per_voice, list(VOICES))
-        paths += [p for p in shards(self.work / "speech", per_warp) if "x" in p.name and per_warp]
+        paths = self.speech(per_voice, per_warp)
         model = self._gpt().bfloat16()
         return decoder.Pairs(decoder.make_pairs(paths, clips, model, self.references()))
 
@@ -189,18 +206,3 @@ class Recipe:
         )
         norms = self.work / "mel_norms.safetensors"
         return export(folder, spec, parts, self.work / "tokenizer.json", norms, voices)
-
-
-PRESETS = {
-    "bundled": {
-        "num_autoregressive_samples": 16,
-        "temperature": 0.5,
-        "top_p": 0.8,
-        "repetition_penalty": 1.0,
-        "diffusion_iterations": 2,
-        "cond_free": False,
-        "sampler": "dpm++2m",
-        "diffusion_start": "regressed",
-        "diffusion_start_step": 300,
-    },
-}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tutortoietts.audio.mel import diffusion_mel
@@ -22,6 +22,7 @@ from tutortoietts.models.vocos import Vocos
 from tutortoietts.train.data import read_shard
 from tutortoietts.train.features import wav24
 from tutortoietts.train.log import Log
+from tutortoietts.weights.load import save_state
 
 CONFIG = VocosConfig(n_mels=100, dim=192, intermediate_dim=512, layers=6, n_fft=1024, hop=256)
 RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512), (256, 64))
@@ -137,6 +138,6 @@ def train(
             log(step=step, mel=float(mel_error), loss=float(loss), critic=float(critic_loss), norm=float(norm))
         step += 1
         if time.monotonic() - saved > 120 or done > 0.999:
-            save_file({k: v.contiguous() for k, v in model.state_dict().items()}, out)
+            save_state(out, model.state_dict())
             saved = time.monotonic()
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, out)
+    save_state(out, model.state_dict())
