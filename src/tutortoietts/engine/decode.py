@@ -8,8 +8,9 @@ codes; rows that are done leave the batch. `cached=False` is the slow oracle: th
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,7 @@ from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.nn.kv_cache import KVCache
 from tutortoietts.sampling.tokens import TokenOptions, draw, filtered, uniforms
 
-__all__ = ["DecodeRequest", "decode", "join_codes", "latents_of"]
+__all__ = ["DecodeRequest", "decode", "decode_live", "join_codes", "latents_of"]
 
 _log = logging.getLogger(__name__)
 _PLACEHOLDER = 1  # the id the originals' prefix has in the history that the repetition penalty sees
@@ -70,6 +71,24 @@ def decode(model: Autoregressive, request: DecodeRequest) -> Iterator[Codes]:
     """
     request.check(model)
     return _batches(model, request)
+
+
+def decode_live(model: Autoregressive, request: DecodeRequest) -> Iterator[Codes]:
+    """One candidate while it is drawn: at every check what there is so far, at last what `decode` would give.
+
+    What is yielded are views, good until the next. Closing the iterator ends the work and frees the cache.
+    Raises OptionError before any work if the request does not fit the model or has several generators.
+    """
+    request.check(model)
+    if len(request.generators) != 1:
+        raise OptionError(f"{len(request.generators)} candidates cannot be decoded live: draw one")
+    return _live(model, request)
+
+
+def _live(model: Autoregressive, request: DecodeRequest) -> Iterator[Codes]:
+    drawn = uniforms(request.generators, request.max_codes)
+    trunk = (_CachedTrunk if request.cached else _WholeTrunk)(model, request, 1)
+    yield from _Batch(model, request, drawn, trunk).live()
 
 
 def _batches(model: Autoregressive, request: DecodeRequest) -> Iterator[Codes]:
@@ -163,8 +182,12 @@ class _Batch:
         self.seen[:, [_PLACEHOLDER, self.start]] = True
         trunk.reset(rows)
 
-    @torch.inference_mode()
     def run(self) -> Codes:
+        return deque(self.live(), maxlen=1).pop()
+
+    @torch.inference_mode()
+    def live(self) -> Iterator[Codes]:
+        """What there is at every check, as views; the last is complete."""
         steps = self.request.max_codes
         inputs = torch.full((len(self.alive), 1), self.start, dtype=torch.int64, device=self.alive.device)
         done = 0
@@ -177,14 +200,18 @@ class _Batch:
                 lengths = self.lengths[self.alive].tolist()
                 if max(lengths) < done:
                     break
+                yield self._filled(done)
                 inputs = self._leave(inputs, lengths, done)
         filled = self._finish(inputs, done)
-        return Codes(
-            ids=self.codes[:, :filled].clone(),
-            lengths=self.lengths,
-            finished=self.lengths < steps,
-            hidden=self.hidden[:, :filled].clone() if filled < steps else self.hidden,
-        )
+        codes = self._filled(filled)
+        if filled < steps and codes.hidden is not None:
+            codes = replace(codes, ids=codes.ids.clone(), hidden=codes.hidden.clone())  # lets the buffers go
+        yield codes
+
+    def _filled(self, places: int) -> Codes:
+        finished = self.lengths < self.request.max_codes
+        hidden = self.hidden[:, :places]
+        return Codes(ids=self.codes[:, :places], lengths=self.lengths, finished=finished, hidden=hidden)
 
     def _step(self, inputs: Tensor, at: int) -> Tensor:
         """Feed one code a row, draw the next; returns what to feed after it."""
