@@ -180,6 +180,14 @@ def test_forced_length(model: Autoregressive) -> None:
     codes = run(model, request(3, min_codes=29, max_codes=30))
     assert codes.lengths.tolist() == [30, 30, 30] or set(codes.lengths.tolist()) <= {29, 30}
     assert codes.ids.shape[1] == 30
+    with torch.inference_mode():
+        bias = model.mel_head.bias.clone()
+        model.mel_head.bias[model.cfg.stop_mel_token] += 1e4  # nothing but the end is likely
+        try:
+            codes, free = run(model, request(3, min_codes=30, max_codes=30)), run(model, request(3, max_codes=30))
+        finally:
+            model.mel_head.bias.copy_(bias)
+    assert codes.lengths.tolist() == [30, 30, 30] and free.lengths.tolist() == [0, 0, 0]
 
 
 def test_steps_are_reported_and_can_stop_the_work(model: Autoregressive) -> None:
@@ -232,7 +240,7 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(
         ({"max_codes": 0}, "max_mel_tokens is 0"),
         ({"batch_size": 0}, "autoregressive_batch_size is 0"),
         ({"generators": []}, "num_autoregressive_samples is 0"),
-        ({"min_codes": 50}, "min_codes is 50, outside 0..49"),
+        ({"min_codes": 51}, "min_mel_tokens is 51, outside 0..50"),
     ],
 )
 def test_bad_requests_are_refused_before_work(model: Autoregressive, changes: dict, message: str) -> None:

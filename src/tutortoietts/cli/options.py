@@ -95,6 +95,9 @@ class TuningOptions:
         float | None, typer.Option(parser=number, help="Draw from the likeliest codes that hold this share.")
     ] = None
     top_k: Annotated[int | None, typer.Option(parser=whole, help="Draw from this many likeliest codes.")] = None
+    min_mel_tokens: Annotated[
+        int | None, typer.Option(parser=whole, help="Shortest utterance, in codes: no end before.")
+    ] = None
     max_mel_tokens: Annotated[
         int | None, typer.Option(parser=whole, help="Longest utterance, in codes of 1/21.5 s.")
     ] = None

@@ -23,6 +23,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "repetition_penalty": (0.1, 20.0),
     "top_p": (1e-6, 1.0),
     "top_k": (0, 1_000_000),
+    "min_mel_tokens": (0, 100_000),
     "max_mel_tokens": (1, 100_000),
     "cvvp_amount": (0.0, 1.0),
     "diffusion_iterations": (0, 4000),
@@ -44,8 +45,9 @@ class SpeechOptions:
     """The tuning arguments of `tts`. Defaults are the originals' common settings.
 
     Codes: `num_autoregressive_samples` candidates are drawn by `repetition_penalty`, `temperature`, `top_k` (0: off)
-    and `top_p`, of at most `max_mel_tokens` codes each (21.5 a second). `length_penalty` is accepted and does nothing:
-    only beam search would use it. `cvvp_amount` 0..1 is CVVP's share in the ranking.
+    and `top_p`, of at least `min_mel_tokens` and at most `max_mel_tokens` codes each (21.5 a second); where both are
+    equal, of exactly so many. `length_penalty` is accepted and does nothing: only beam search would use it.
+    `cvvp_amount` 0..1 is CVVP's share in the ranking.
     Mel: `diffusion_iterations` forwards of `sampler`; `cond_free` guides by `cond_free_k` (two forwards in one batch);
     `diffusion_temperature` scales the starting noise. `diffusion_start` "regressed" begins from the model's own first
     guess of the mel, noised to `diffusion_start_step` (0..3999); with 0 iterations that guess is the result.
@@ -60,6 +62,7 @@ class SpeechOptions:
     repetition_penalty: float = 2.0
     top_p: float = 0.8
     top_k: int = 50
+    min_mel_tokens: int = 0
     max_mel_tokens: int = 500
     cvvp_amount: float = 0.0
     diffusion_iterations: int = 100

@@ -34,7 +34,8 @@ _PLACEHOLDER = 1  # the id the originals' prefix has in the history that the rep
 class DecodeRequest:
     """What to decode: `speaker` (1, D), `text` (1, T) ending in its one 0, and how.
 
-    One candidate for each of `generators`. `max_codes` counts the stop code. `min_codes`: no stop before that many.
+    One candidate for each of `generators`. `max_codes` counts the stop code. `min_codes`: no stop before that
+    many; equal to `max_codes`, every row has exactly so many.
     `calm_token`: the code of silence, None for a model without one. `on_step(done, max_codes)` may raise to stop.
     """
 
@@ -55,8 +56,8 @@ class DecodeRequest:
         limit = model.cfg.max_mel_tokens
         if not 1 <= self.max_codes <= limit:
             raise OptionError(f"max_mel_tokens is {self.max_codes}, outside 1..{limit} for this model")
-        if not 0 <= self.min_codes < self.max_codes:
-            raise OptionError(f"min_codes is {self.min_codes}, outside 0..{self.max_codes - 1}")
+        if not 0 <= self.min_codes <= self.max_codes:
+            raise OptionError(f"min_mel_tokens is {self.min_codes}, outside 0..{self.max_codes} (max_mel_tokens)")
         if self.batch_size < 1:
             raise OptionError(f"autoregressive_batch_size is {self.batch_size}, must be at least 1")
         if not self.generators:

@@ -100,6 +100,10 @@ def check_options(parts: Parts, options: SpeechOptions, k: int) -> None:
         )
     if options.max_mel_tokens > longest:
         raise OptionError(f"max_mel_tokens is {options.max_mel_tokens}, outside 1..{longest} for this model")
+    if options.min_mel_tokens > options.max_mel_tokens:
+        raise OptionError(
+            f"min_mel_tokens is {options.min_mel_tokens}, outside 0..{options.max_mel_tokens} (max_mel_tokens)"
+        )
     if options.cvvp_amount > 0:
         parts.source.config("cvvp")
 
@@ -123,7 +127,7 @@ def speak(parts: Parts, request: Request, passage: Passage, seed: int, watch: Wa
     tokens, ends = parts.tokenizer.encode_parts([piece for piece, _ in pieces])
     work = _work(parts, request, F.pad(tokens.ids, (0, 1)).to(parts.device), seed, watch)
     chosen = _candidates(parts, request, work, watch)
-    if not chosen[0].finished:
+    if not chosen[0].finished and work.min_codes < work.max_codes:
         _log.warning(
             "no candidate of %r ended within %d codes, so its end may be cut off: draw more candidates "
             "(num_autoregressive_samples), raise max_mel_tokens or shorten the text",
@@ -146,6 +150,7 @@ def _work(parts: Parts, request: Request, text: Tensor, seed: int, watch: Watch)
         text=text,
         generators=row_generators(seed, rows, _DECODE),
         max_codes=options.max_mel_tokens,
+        min_codes=options.min_mel_tokens,
         options=TokenOptions(
             temperature=options.temperature,
             top_p=options.top_p,
