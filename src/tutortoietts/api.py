@@ -14,6 +14,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from tutortoietts.core.errors import OptionError, TextError, VoiceError
 from tutortoietts.core.presets import PRESETS, SpeechOptions, known_names, preset_options, refuse_unknown
 from tutortoietts.engine.casting import Casting, Latents, VoiceSamples
 from tutortoietts.engine.condition import reference_mels
-from tutortoietts.engine.parts import Parts, open_source
+from tutortoietts.engine.parts import Parts, Source, open_source
 from tutortoietts.engine.pipeline import Request, check_options, check_voice
 from tutortoietts.engine.progress import shown
 from tutortoietts.engine.stream import stream, whole
@@ -83,7 +84,7 @@ class TextToSpeech:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] = "bundled",
+        model: str | os.PathLike[str] | Source = "bundled",
         device: str | torch.device | None = None,
         half: bool = False,
         kv_cache: bool = True,
@@ -175,7 +176,7 @@ class TextToSpeech:
         request = self._request(
             text, voice_samples, conditioning_latents, self._options(None, options), seed, k, _CHARACTERS
         )
-        watch = Watch()
+        watch = self._watch()
         with shown(watch, verbose):
             waves = whole(self._parts, request, watch)
         self._note(watch, request, waves[0].shape[-1])
@@ -291,12 +292,15 @@ class TextToSpeech:
         return tuple(piece for piece in pieces if not all(hidden for _, hidden in piece.pieces()))
 
     def _chunks(self, request: Request, verbose: bool) -> Iterator[Tensor]:
-        watch, samples = Watch(), 0
+        watch, samples = self._watch(), 0
         with shown(watch, verbose):
             for chunk in stream(self._parts, request, watch):
                 samples += chunk.shape[-1]
                 yield chunk
         self._note(watch, request, samples)
+
+    def _watch(self) -> Watch:
+        return Watch(settle=partial(torch.cuda.synchronize, self.device) if self.device.type == "cuda" else None)
 
     def _note(self, watch: Watch, request: Request, samples: int) -> None:
         self.last_report = Report(

@@ -130,3 +130,16 @@ def open_source_spec():
     spec = _public_spec()
     assert (spec.calm_token, spec.reference_mel, spec.default_preset) == (83, "nats", "fast")
     return spec
+
+
+def test_a_source_made_elsewhere_is_taken_as_it_is(tiny_model: Path) -> None:
+    class Own(Source):
+        def load(self, part: str, device: torch.device, dtype: torch.dtype) -> torch.nn.Module:
+            return torch.nn.Linear(2, 2, device=device, dtype=dtype)
+
+    opened = open_source(tiny_model)
+    source = Own(spec=opened.spec, folder=opened.folder)
+    assert open_source(source, overrides={"clvp": None}, tokenizer_basic=False) is source
+    assert isinstance(Parts(source, device=CPU, dtype=torch.float32).get("clvp"), torch.nn.Linear)
+    with pytest.raises(OptionError, match="vocoder='univnet' cannot be given with a ready model source"):
+        open_source(source, vocoder="univnet")

@@ -98,6 +98,13 @@ class Source:
             raise OptionError(f"the model {self.spec.name!r} has no {part}")
         return config
 
+    def load(self, part: str, device: torch.device, dtype: torch.dtype) -> nn.Module:
+        """A part, ready to work. Raises ModelError, FetchError, OptionError."""
+        from tutortoietts.weights.load import load_model
+
+        config = self.config(part)
+        return load_model(kind_of(config), self.file(part), config, device, dtype)
+
     def check(self) -> None:
         """Finds every file, fetching public ones. Raises ModelError for one that is absent, FetchError."""
         wanted = ["tokenizer", "autoregressive", "diffusion", "clvp", "vocoder"]
@@ -109,24 +116,31 @@ class Source:
 
 
 def open_source(
-    model: str | os.PathLike[str],
+    model: str | os.PathLike[str] | Source,
     *,
     vocoder: str | None = None,
     overrides: Mapping[str, str | os.PathLike[str] | None] | None = None,
     **rest: Any,
 ) -> Source:
-    """What `model` names: "bundled", "tortoise-v2" or a directory with a model.json.
+    """What `model` names: "bundled", "tortoise-v2" or a directory with a model.json; or a Source made elsewhere.
 
     `rest`: the other fields of `Source`. Raises OptionError, ModelError.
     """
+    if isinstance(model, Source):
+        given = {"vocoder": vocoder, **(overrides or {}), **rest}
+        for name, value in given.items():
+            if value not in (None, False):
+                raise OptionError(f"{name}={value!r} cannot be given with a ready model source; set it there")
+        model.check()
+        return model
     if vocoder is not None and vocoder not in PUBLIC_VOCODERS:
         raise OptionError(f"vocoder is {vocoder!r}, must be one of {', '.join(PUBLIC_VOCODERS)}")
-    given = {part: Path(path).expanduser() for part, path in (overrides or {}).items() if path is not None}
+    files = {part: Path(path).expanduser() for part, path in (overrides or {}).items() if path is not None}
     if model == PUBLIC:
-        source = Source(spec=_public_spec(), vocoder=vocoder or "bigvgan_base", overrides=given, **rest)
+        source = Source(spec=_public_spec(), vocoder=vocoder or "bigvgan_base", overrides=files, **rest)
     else:
         folder = _BUNDLED if model == "bundled" else Path(model).expanduser()
-        source = Source(spec=read_spec(folder, str(model)), folder=folder, vocoder=vocoder, overrides=given, **rest)
+        source = Source(spec=read_spec(folder, str(model)), folder=folder, vocoder=vocoder, overrides=files, **rest)
     source.check()
     return source
 
@@ -196,15 +210,10 @@ class Parts:
             self._loaded[part] = module.to(home)
 
     def _load(self, part: str) -> nn.Module:
-        from tutortoietts.weights.load import load_model
-
-        config = self.source.config(part)
         float32 = part in ("vocoder", "stream_decoder") or part.startswith("random")
         home = torch.device("cpu") if self.offload else self.device
         _log.info("loading %s of %s", part, self.spec.name)
-        return load_model(
-            kind_of(config), self.source.file(part), config, home, torch.float32 if float32 else self.dtype
-        )
+        return self.source.load(part, home, torch.float32 if float32 else self.dtype)
 
     @contextmanager
     def use(self, part: str) -> Iterator[nn.Module]:

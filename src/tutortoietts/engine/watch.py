@@ -12,7 +12,7 @@ __all__ = ["Report", "Watch"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """How a request went: `stages` name -> seconds of work, `audio_seconds` made, by candidate 1."""
+    """How a request went: `stages` name -> seconds of work, `audio_seconds` made of the best candidate."""
 
     stages: dict[str, float]
     audio_seconds: float
@@ -33,11 +33,15 @@ class Report:
 
 @dataclass(slots=True)
 class Watch:
-    """Belongs to one request. `show(stage, done, total)` is called as stages go on and may raise to stop the work."""
+    """Belongs to one request. `show(stage, done, total)` is called as stages go on and may raise to stop the work.
+
+    `settle()` waits for a device that works on its own, at the end of a stage, so that each stage has its own time.
+    """
 
     show: Callable[[str, int, int], None] | None = None
     stages: dict[str, float] = field(default_factory=dict)
     prefix: str = ""
+    settle: Callable[[], None] | None = None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Callable[[int, int], None]]:
@@ -46,6 +50,8 @@ class Watch:
         self.step(name, 0, 1)
         try:
             yield lambda done, total: self.step(name, done, total)
+            if self.settle is not None:
+                self.settle()
         finally:
             self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - started
 
