@@ -46,6 +46,13 @@ def test_an_unpaired_bracket_hides_nothing_and_is_reported(
     assert "unpaired" in caplog.text
 
 
+def test_many_unpaired_brackets_are_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    passage = parse_brackets("a " + "[" * 500)
+    assert passage.text == "a "
+    (record,) = caplog.records
+    assert record.getMessage().startswith("unpaired '[' at character 2 (and 499 more) is left out")
+
+
 def test_everything_hidden() -> None:
     with pytest.raises(TextError, match="all of the text is in"):
         parse_brackets("[all of it]. !")

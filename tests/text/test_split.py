@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,26 @@ def test_a_hidden_span_that_is_split_stays_hidden_on_both_sides() -> None:
     assert len(parts) > 1
     shown = [piece.strip() for part in parts for piece, cut in part.pieces() if not cut and piece.strip()]
     assert shown == ["Say", "six."]
+
+
+def test_the_work_grows_as_the_text_does() -> None:
+    def calls(pairs: int) -> int:
+        """Function calls made by splitting a text of so many bracket pairs."""
+        passage, count = parse_brackets("one [two] " * pairs), 0
+
+        def note(frame: object, event: str, argument: object) -> None:
+            nonlocal count
+            count += event in ("call", "c_call")
+
+        sys.setprofile(note)
+        try:
+            parts = passages(passage)
+        finally:
+            sys.setprofile(None)
+        assert sum(len(part.hidden) for part in parts) == pairs
+        return count
+
+    assert calls(2000) < 2.3 * calls(1000)
 
 
 def test_parts_over_the_token_limit_are_split_again() -> None:

@@ -44,7 +44,7 @@ def parse_brackets(text: str) -> Passage:
     """Takes the brackets out of `text` and remembers what they held.
 
     Nested brackets count as the outermost pair. A bracket without its partner cannot be spoken either: it is left
-    out with a logged warning, and hides nothing, so no text is lost by a slip of the pen.
+    out with a logged warning (one for all of them), and hides nothing, so no text is lost by a slip of the pen.
     Raises TextError when everything sayable is bracketed, as nothing would be heard.
     """
     opened: list[int] = []
@@ -56,12 +56,13 @@ def parse_brackets(text: str) -> Passage:
             paired |= {opened.pop(), position}
     plain: list[str] = []
     hidden: list[tuple[int, int]] = []
+    unpaired: list[int] = []
     depth = start = 0
     for position, char in enumerate(text):
         if char not in "[]":
             plain.append(char)
         elif position not in paired:
-            _log.warning("unpaired %r at character %d is left out: pair it, to cut what it holds", char, position)
+            unpaired.append(position)
         elif char == "[":
             start = len(plain) if depth == 0 else start
             depth += 1
@@ -69,6 +70,10 @@ def parse_brackets(text: str) -> Passage:
             depth -= 1
             if depth == 0:
                 _append(hidden, start, len(plain))
+    if unpaired:
+        more = f" (and {len(unpaired) - 1} more)" if len(unpaired) > 1 else ""
+        message = "unpaired %r at character %d%s is left out: pair it, to cut what it holds"
+        _log.warning(message, text[unpaired[0]], unpaired[0], more)
     passage = Passage(text="".join(plain), hidden=tuple(hidden))
     if hidden and not any(is_sayable(piece) for piece, cut in passage.pieces() if not cut):
         raise TextError("all of the text is in [brackets], so nothing would be heard: leave some of it outside")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from itertools import accumulate
+from operator import itemgetter
 
 from tutortoietts.core.errors import OptionError, TextError
 from tutortoietts.text.brackets import Passage
@@ -82,8 +84,10 @@ def _single_spaced(passage: Passage) -> Passage:
 
 
 def _cut(passage: Passage, start: int, end: int) -> Passage:
-    clipped = ((max(a, start) - start, min(b, end) - start) for a, b in passage.hidden)
-    return Passage(text=passage.text[start:end], hidden=tuple((a, b) for a, b in clipped if a < b))
+    first = bisect_right(passage.hidden, start, key=itemgetter(1))
+    last = bisect_left(passage.hidden, end, key=itemgetter(0))
+    hidden = tuple((max(a, start) - start, min(b, end) - start) for a, b in passage.hidden[first:last])
+    return Passage(text=passage.text[start:end], hidden=hidden)
 
 
 def _ranges(text: str, desired_length: int, max_length: int) -> list[tuple[int, int]]:

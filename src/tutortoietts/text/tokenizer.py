@@ -1,7 +1,7 @@
 """Text to token ids and back, with a Hugging Face `tokenizers` file.
 
-    tokenizer = Tokenizer("tokenizer.json")
-    tokens = tokenizer.encode("Hello there.")        # Tokens(text="hello there.", ids=(1, T) int64)
+tokenizer = Tokenizer("tokenizer.json")
+tokens = tokenizer.encode("Hello there.")        # Tokens(text="hello there.", ids=(1, T) int64)
 """
 
 from __future__ import annotations
