@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ from torch.nn import functional as F
 
 from tutortoietts.core.config import HifiganConfig
 from tutortoietts.core.errors import OptionError
+from tutortoietts.nn.windows import Span, Stretch, seen, union
 
 __all__ = ["Hifigan"]
 
@@ -23,7 +26,10 @@ _LAST_SLOPE = 0.01
 
 
 class Hifigan(nn.Module):
-    """Latents (B, S, D) and speaker (B, D) -> waveform (B, 1, floor(4 S * 24000 / 22050) * product of factors)."""
+    """Latents (B, S, D) and speaker (B, D) -> waveform (B, 1, floor(4 S * 24000 / 22050) * product of factors).
+
+    `hop`, `reach`, `frame_count`, `settled`, `frames` and `synthesize` are what a streaming decoder has.
+    """
 
     def __init__(self, cfg: HifiganConfig) -> None:
         super().__init__()
@@ -43,18 +49,47 @@ class Hifigan(nn.Module):
         )
         self.conv_post = nn.Conv1d(widths[-1], cfg.out_channels, 7, padding=3)
 
+        ratios = [Fraction(cfg.code_stride, self.hop)]
+        if cfg.output_sample_rate != cfg.input_sample_rate:
+            ratios.append(Fraction(cfg.output_sample_rate, cfg.input_sample_rate))
+        self.stretch = Stretch(tuple(ratios))
+
+    @property
+    def hop(self) -> int:
+        """Samples a frame."""
+        return math.prod(self.cfg.upsample_factors)
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """How many frames before and after a frame its samples depend on."""
+        span = seen((0, self.hop - 1), self.conv_post)
+        branches = len(self.cfg.resblock_kernel_sizes)
+        for level in reversed(range(len(self.ups))):
+            blocks = self.resblocks[level * branches : (level + 1) * branches]
+            span = seen(union(cast(_ResidualBlock, block).seen(span) for block in blocks), self.ups[level])
+        first, last = seen(span, self.conv_pre)
+        return -first, last
+
     def forward(self, latents: Tensor, speaker: Tensor | None = None) -> Tensor:
         """latents (B, S, D), speaker (B, D), needed unless ``cond_channels`` is 0 -> (B, 1, L) in [-1, 1]."""
         return self.synthesize(self.frames(latents), speaker)
 
-    def frames(self, latents: Tensor) -> Tensor:
-        """(B, S, D) -> (B, D, F): stretched linearly to one column a hop, then to the output's sample rate."""
-        cfg = self.cfg
-        columns = cfg.code_stride / math.prod(cfg.upsample_factors)
-        x = F.interpolate(latents.transpose(1, 2), scale_factor=columns, mode="linear")
-        if cfg.output_sample_rate == cfg.input_sample_rate:
-            return x
-        return F.interpolate(x, scale_factor=cfg.output_sample_rate / cfg.input_sample_rate, mode="linear")
+    def frame_count(self, latents: int) -> int:
+        """Frames of so many latents."""
+        return self.stretch.counts(latents)[-1]
+
+    def settled(self, latents: int) -> int:
+        """Frames that no latent after these changes."""
+        return self.stretch.settled(latents)
+
+    def frames(self, latents: Tensor, first: int = 0, end: int | None = None) -> Tensor:
+        """(B, S, D) -> frames first..end-1 of all, (B, D, F): stretched linearly to one column a hop, then to the
+        output's sample rate."""
+        count = latents.shape[1]
+        end = self.frame_count(count) if end is None else end
+        low, high = self.stretch.needed(first, end - 1, count)
+        part = latents[:, low : high + 1].to(self.conv_pre.weight).transpose(1, 2)
+        return self.stretch(part, first, end, start=low, inputs=count)
 
     def synthesize(self, frames: Tensor, speaker: Tensor | None) -> Tensor:
         """frames (B, D, F), speaker (B, D) -> (B, 1, F * product of factors)."""
@@ -80,6 +115,13 @@ class _ResidualBlock(nn.Module):
             nn.Conv1d(width, width, size, padding=(size - 1) * d // 2, dilation=d) for d in dilations
         )
         self.plain = nn.ModuleList(nn.Conv1d(width, width, size, padding=size // 2) for _ in dilations)
+
+    def seen(self, span: Span) -> Span:
+        """The inputs that outputs first..last depend on."""
+        inner = span
+        for dilated, plain in zip(reversed(self.dilated), reversed(self.plain), strict=True):
+            inner = seen(inner, dilated, plain)
+        return union((span, inner))
 
     def forward(self, x: Tensor) -> Tensor:
         for dilated, plain in zip(self.dilated, self.plain, strict=True):
