@@ -286,7 +286,7 @@ def test_a_failed_replacement_keeps_the_old_voice(store: VoiceStore, monkeypatch
     move = Path.rename
 
     def fail(self: Path, target: Path) -> Path:
-        if self.name.endswith(".part"):
+        if self.parent.name.endswith(".part"):
             raise OSError(28, "No space left on device")
         return move(self, target)
 
@@ -295,6 +295,52 @@ def test_a_failed_replacement_keeps_the_old_voice(store: VoiceStore, monkeypatch
         store.save("anna", latents("anna", "m1", 2.0), replace=True)
     assert float(store.get("anna", "m1").speaker[0, 0]) == 1.0
     assert [path.name for path in store.folder.iterdir()] == ["anna"]
+
+
+def test_a_voice_being_added_is_kept_only_when_all_went_well(
+    store: VoiceStore, compute: Compute, tmp_path: Path
+) -> None:
+    store.add("anna", [clip(tmp_path / "a.wav", 1.0)])
+    with pytest.raises(KeyboardInterrupt), store.adding("anna", [clip(tmp_path / "b.wav", 2.0)], replace=True) as new:
+        assert float(store.get(str(new.path), "m1", compute).speaker[0, 0]) == 2.0
+        assert float(store.get("anna", "m1", compute).speaker[0, 0]) == 1.0
+        raise KeyboardInterrupt
+    assert float(store.get("anna", "m1", compute).speaker[0, 0]) == 1.0
+    assert [path.name for path in store.folder.iterdir()] == ["anna"]
+    with store.adding("anna", [tmp_path / "b.wav"], replace=True) as new:
+        store.get(str(new.path), "m1", compute)
+    made = len(compute.calls)
+    assert float(store.get("anna", "m1", compute).speaker[0, 0]) == 2.0 and len(compute.calls) == made
+    assert [path.name for path in store.folder.iterdir()] == ["anna"]
+
+
+def test_two_at_once_under_one_name(store: VoiceStore, compute: Compute, tmp_path: Path) -> None:
+    first, second = clip(tmp_path / "a.wav", 1.0), clip(tmp_path / "b.wav", 2.0)
+    with pytest.raises(VoiceError, match="already a voice 'anna'"), store.adding("anna", [first]):
+        store.add("anna", [second])
+    assert float(store.get("anna", "m1", compute).speaker[0, 0]) == 2.0
+    with store.adding("anna", [first], replace=True):
+        store.add("anna", [second, second], replace=True)
+    assert float(store.get("anna", "m1", compute).speaker[0, 0]) == 1.0
+    assert [path.name for path in store.folder.iterdir()] == ["anna"]
+
+
+def test_another_process_may_be_faster_at_the_last_moment(store: VoiceStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    move, rivals = Path.rename, [latents("anna", "m1", 1.0)]
+
+    def meanwhile(self: Path, target: Path) -> Path:
+        if target == store.folder / "anna" and rivals:
+            store.save("anna", rivals.pop(), replace=True)
+        return move(self, target)
+
+    monkeypatch.setattr(Path, "rename", meanwhile)
+    store.save("anna", latents("anna", "m1", 2.0), replace=True)
+    assert not rivals and float(store.get("anna", "m1").speaker[0, 0]) == 2.0
+    store.remove("anna")
+    rivals.append(latents("anna", "m1", 3.0))
+    with pytest.raises(VoiceError, match="already a voice 'anna'"):
+        store.save("anna", latents("anna", "m1", 4.0))
+    assert float(store.get("anna", "m1").speaker[0, 0]) == 3.0
 
 
 def test_damaged_latents_are_made_again_from_the_clips(store: VoiceStore, compute: Compute, tmp_path: Path) -> None:

@@ -92,9 +92,7 @@ def _plain(latent: Tensor) -> Tensor:
     return latent.detach().to("cpu", torch.float32).contiguous()
 
 
-def _checked(
-    path: str | os.PathLike[str], name: str, model: str, speaker: Tensor, diffusion: Tensor | None
-) -> Voice:
+def _checked(path: str | os.PathLike[str], name: str, model: str, speaker: Tensor, diffusion: Tensor | None) -> Voice:
     latents = [latent for latent in (speaker, diffusion) if latent is not None]
     if not all(bool(latent.isfinite().all()) for latent in latents):
         raise VoiceError(f"{path} holds latents that are not numbers: make the voice again from clips")

@@ -14,9 +14,8 @@ import contextlib
 import difflib
 import logging
 import os
-import secrets
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from torch import Tensor
 from tutortoietts.audio.io import CLIP_SUFFIXES
 from tutortoietts.core.errors import OutputError, VoiceError
 from tutortoietts.core.types import Voice
+from tutortoietts.voices import shelf
 from tutortoietts.voices.clips import clips_in, digest, load_clips
 from tutortoietts.voices.files import SUFFIX, file_name, read_original, read_tags, read_voice, write_voice
 from tutortoietts.voices.names import RANDOM, check_name, is_path, parse_mix
@@ -150,55 +150,49 @@ class VoiceStore:
         return [found[name] for name in sorted(found)]
 
     def add(self, name: str, clips: Sequence[str | os.PathLike[str]], *, replace: bool = False) -> VoiceSource:
-        """Copies clips into the user's folder as a new voice, wholly or not at all.
+        """Copies clips into the user's folder as a new voice, wholly or not at all. Raises as `adding`."""
+        with self.adding(name, clips, replace=replace):
+            pass
+        return _source(self.folder / check_name(name))
 
-        Every clip is checked first (AudioError). Raises VoiceError for a bad or taken name (`replace` takes it over)
-        or no clips, OutputError where the folder cannot be written.
+    @contextlib.contextmanager
+    def adding(
+        self, name: str, clips: Sequence[str | os.PathLike[str]], *, replace: bool = False
+    ) -> Iterator[VoiceSource]:
+        """A new voice of copies of clips, to be tried in a block: kept if the block ends well, else as if never made.
+
+        Until then another voice of that name stays what it was; the new one is reached by its `path`, and latents made
+        from it there are kept with it. Every clip is checked first (AudioError). Raises VoiceError for a bad or taken
+        name (`replace` takes it over) or no clips, OutputError where the folder cannot be written.
         """
         name = check_name(name)
         if not clips:
             raise VoiceError(f"voice {name!r} needs at least one clip, of 6 to 10 seconds best")
         load_clips(clips)
-        target = self._free(name, replace=replace)
-        part = self.folder / f".{name}.{secrets.token_hex(4)}.part"
-        try:
-            part.mkdir(parents=True)
+        with shelf.new_voice(self.folder, name, replace=replace) as part:
             for i, clip in enumerate(clips):
                 suffix = Path(clip).suffix.lower()
-                shutil.copyfile(clip, part / f"{i:03d}{suffix if suffix in CLIP_SUFFIXES else '.wav'}")
-            self._put(part, name)
-        except OSError as error:
-            raise OutputError(f"voice {name!r} cannot be saved in {self.folder}: {error.strerror or error}") from error
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-        return _source(target, name)
+                with shelf.saving(self.folder, name):
+                    shutil.copyfile(clip, part / f"{i:03d}{suffix if suffix in CLIP_SUFFIXES else '.wav'}")
+            yield _source(part)
 
     def save(self, name: str, voice: Voice, *, replace: bool = False) -> Path:
         """Keeps latents without clips (a random voice, a mix) under a name -> the file. Raises as `add`."""
         name = check_name(name)
-        target = self._free(name, replace=replace)
         named = Voice(name=name, model=voice.model, speaker=voice.speaker, diffusion=voice.diffusion)
-        part = self.folder / f".{name}.{secrets.token_hex(4)}.part"
-        try:
+        with shelf.new_voice(self.folder, name, replace=replace) as part:
             file = write_voice(part / file_name(voice.model), named)
-            self._put(part, name)
-        except OutputError:
-            raise
-        except OSError as error:
-            raise OutputError(f"voice {name!r} cannot be saved in {self.folder}: {error.strerror or error}") from error
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-        return target / file.name
+        return self.folder / name / file.name
 
     def remove(self, name: str) -> Path:
         """Deletes a voice of the user's folder -> where it was. Other folders' voices are refused (VoiceError)."""
         name = check_name(name)
-        path = self._own(name)
+        path = shelf.owned(self.folder, name)
         if path is None:
             source = self.find(name)
             raise VoiceError(f"voice {name!r} is not yours to remove: it lies in {source.path.parent}")
         try:
-            self._delete(name)
+            shelf.delete(self.folder, name)
         except OSError as error:
             raise OutputError(f"voice {name!r} cannot be removed from {path}: {error.strerror or error}") from error
         return path
@@ -239,41 +233,9 @@ class VoiceStore:
 
     def _home(self, source: VoiceSource, model: str, made_from: str) -> Path:
         """Where latents computed from clips are kept: with a voice of the user's folder, else in its cache."""
-        if source.path.is_dir() and source.path.parent == self.folder:
+        if source.path.is_dir() and self.folder in source.path.parents:
             return source.path / file_name(model)
         return self.folder / ".cache" / f"{made_from[:32]}-{file_name(model)}"
-
-    def _own(self, name: str) -> Path | None:
-        paths = (self.folder / (name + end) for end in ("", SUFFIX, ".pth"))
-        return next((path for path in paths if path.exists()), None)
-
-    def _free(self, name: str, *, replace: bool) -> Path:
-        taken = self._own(name)
-        if taken is not None and not replace:
-            raise VoiceError(f"there is already a voice {name!r} at {taken}: remove it or choose another name")
-        return self.folder / name
-
-    def _put(self, part: Path, name: str) -> None:
-        """Moves a finished folder to where the voice belongs; what was there is deleted only after that."""
-        aside = part.with_suffix(".old")
-        aside.mkdir()
-        try:
-            while (path := self._own(name)) is not None:
-                path.rename(aside / path.name)
-            part.rename(self.folder / name)
-        except BaseException:
-            for path in aside.iterdir():
-                path.rename(self.folder / path.name)
-            aside.rmdir()
-            raise
-        shutil.rmtree(aside, ignore_errors=True)
-
-    def _delete(self, name: str) -> None:
-        while (path := self._own(name)) is not None:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
 
 
 def _source(path: Path, name: str | None = None) -> VoiceSource:
