@@ -22,6 +22,7 @@ ORDER = (
     "engine",
     "cache",
     "api",
+    "bench",
     "cli",
     "server",
     "train",
@@ -33,6 +34,7 @@ KNOWS_NOTHING_OF = {
     "sampling": {"text", "audio", "nn", "models"},
     "weights": {"text", "audio", "nn", "sampling"},
     "voices": {"text", "nn", "models", "sampling"},
+    "bench": {"train"},
     "cli": {"train"},
     "server": {"cli", "train"},
 }

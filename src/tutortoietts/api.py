@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tutortoietts.core.config import ModelSpec
 from tutortoietts.core.errors import OptionError, TextError, VoiceError
 from tutortoietts.core.presets import PRESETS, SpeechOptions, known_names, preset_options, refuse_unknown
 from tutortoietts.engine.casting import Casting, Latents, VoiceSamples
@@ -129,6 +130,11 @@ class TextToSpeech:
     def model(self) -> str:
         """The id that voices made by this model carry."""
         return self._parts.source.model_id
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Which models it has, and their sizes."""
+        return self._parts.spec
 
     @property
     def default_preset(self) -> str:

@@ -125,9 +125,9 @@ def test_sources_name_the_public_vocoder() -> None:
 
 
 def open_source_spec():
-    from tutortoietts.engine.parts import _public_spec
+    from tutortoietts.engine.parts import public_spec
 
-    spec = _public_spec()
+    spec = public_spec()
     assert (spec.calm_token, spec.reference_mel, spec.default_preset) == (83, "nats", "fast")
     return spec
 

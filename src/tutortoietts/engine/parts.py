@@ -31,7 +31,7 @@ from tutortoietts.core.errors import ModelError, OptionError
 if TYPE_CHECKING:
     from tutortoietts.text.tokenizer import Tokenizer
 
-__all__ = ["PUBLIC", "PUBLIC_VOCODERS", "Parts", "Source", "open_source"]
+__all__ = ["PUBLIC", "PUBLIC_VOCODERS", "Parts", "Source", "open_source", "public_spec"]
 
 PUBLIC = "tortoise-v2"
 PUBLIC_VOCODERS = ("bigvgan_base", "bigvgan", "univnet")
@@ -137,7 +137,7 @@ def open_source(
         raise OptionError(f"vocoder is {vocoder!r}, must be one of {', '.join(PUBLIC_VOCODERS)}")
     files = {part: Path(path).expanduser() for part, path in (overrides or {}).items() if path is not None}
     if model == PUBLIC:
-        source = Source(spec=_public_spec(), vocoder=vocoder or "bigvgan_base", overrides=files, **rest)
+        source = Source(spec=public_spec(), vocoder=vocoder or "bigvgan_base", overrides=files, **rest)
     else:
         folder = _BUNDLED if model == "bundled" else Path(model).expanduser()
         source = Source(spec=read_spec(folder, str(model)), folder=folder, vocoder=vocoder, overrides=files, **rest)
@@ -163,7 +163,8 @@ def read_spec(folder: Path, name: str) -> ModelSpec:
         raise ModelError(f"{path}: {error}", file=path, key=error.key) from error
 
 
-def _public_spec() -> ModelSpec:
+def public_spec() -> ModelSpec:
+    """The sizes of the public checkpoints."""
     from tutortoietts.weights.registry import lookup
 
     return ModelSpec(

@@ -1,0 +1,231 @@
+"""What a stage must compute and read at the least, from the models' sizes: the time below which no machine gets.
+
+A multiply-add is two operations. Weights are read once a step, whatever the batch; keys and values once a candidate.
+Norms, activations and softmax are left out: they are small, and can be done while the weights come.
+The full-size model at 118 codes (483 mel frames): 377 M multiply-adds a code and candidate in the blocks and 8 M in the
+head; 123 kB of keys and values a position in half precision; 133 GFLOP a diffusion forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tutortoietts.bench.limits_vocoder import vocoder_macs
+from tutortoietts.core.config import AutoregressiveConfig, ClvpConfig, Config, DiffusionConfig
+
+__all__ = ["Formats", "Phase", "Shape", "Sizes", "stage_phases"]
+
+_CLIP_FRAMES, _DIFFUSION_CLIP_FRAMES = 517, 401  # 132 300 and 102 400 samples, 256 a frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """Work done `times` over: `operations` and `bytes` each time."""
+
+    name: str
+    operations: float
+    bytes: float
+    times: int = 1
+
+    def seconds(self, bandwidth: float, rate: float) -> float:
+        """The least time: bytes/s and operations/s are used at once, the slower one decides."""
+        return self.times * max(self.bytes / bandwidth, self.operations / rate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """The configurations of the models of a pipeline; `clvp` None where nothing is ranked."""
+
+    autoregressive: AutoregressiveConfig
+    diffusion: DiffusionConfig
+    vocoder: Config
+    clvp: ClvpConfig | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """One utterance: `text` tokens, `codes` of each of `candidates`, `forwards` of the diffusion, two rows if `guided`.
+
+    `parts`: so many such utterances one after the other.
+    """
+
+    text: int
+    codes: int
+    candidates: int
+    forwards: int
+    guided: bool
+    parts: int = 1
+
+    @property
+    def frames(self) -> int:
+        """Mel frames (24 kHz, hop 256) of the codes (22.05 kHz, hop 1024)."""
+        return self.codes * 4 * 24000 // 22050
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Formats:
+    """Bytes a number: of the weights of each model, and of keys and values."""
+
+    autoregressive: float = 4.0
+    cache: float = 4.0
+    clvp: float = 4.0
+    diffusion: float = 4.0
+    vocoder: float = 4.0
+
+
+def stage_phases(sizes: Sizes, shape: Shape, formats: Formats) -> Mapping[str, Sequence[Phase]]:
+    """Stage (a name of the request's report) -> its phases."""
+    phases = {
+        "condition": _condition(sizes, formats),
+        "codes": _codes(sizes.autoregressive, shape, formats),
+        "ranking": () if sizes.clvp is None else _ranking(sizes.clvp, shape, formats),
+        "diffusion": _diffusion(sizes.diffusion, shape, formats),
+        "vocoder": (Phase(name="waveform", operations=2 * vocoder_macs(sizes.vocoder, shape.frames), bytes=0.0),),
+    }
+    once = ("condition",)
+    return {
+        stage: some if stage in once else tuple(_repeated(phase, shape.parts) for phase in some)
+        for stage, some in phases.items()
+        if some
+    }
+
+
+def _repeated(phase: Phase, parts: int) -> Phase:
+    return Phase(name=phase.name, operations=phase.operations, bytes=phase.bytes, times=phase.times * parts)
+
+
+# the autoregressive model
+
+
+def block_weights(cfg: AutoregressiveConfig) -> int:
+    """Weights of the transformer's blocks: qkv 3, projection 1, feed-forward 8 times the width squared, a layer."""
+    return 12 * cfg.layers * cfg.model_dim**2
+
+
+def step_weights(cfg: AutoregressiveConfig) -> int:
+    """Weights that a step reads, and multiply-adds a code and candidate before attention: blocks and head."""
+    return block_weights(cfg) + cfg.model_dim * cfg.number_mel_codes
+
+
+def attention_macs(cfg: AutoregressiveConfig, positions: int) -> int:
+    """Multiply-adds of one new code's attention to `positions`: scores and weighted values."""
+    return 2 * cfg.layers * cfg.model_dim * positions
+
+
+def cached_numbers(cfg: AutoregressiveConfig) -> int:
+    """Keys and values of one position and candidate."""
+    return 2 * cfg.layers * cfg.model_dim
+
+
+def prefix_positions(text: int) -> int:
+    """Before the first code: the speaker, and the text between its start and the two stops."""
+    return text + 4
+
+
+def _codes(cfg: AutoregressiveConfig, shape: Shape, formats: Formats) -> tuple[Phase, ...]:
+    prefix = prefix_positions(shape.text)
+    seen = prefix + (shape.codes + 1) // 2  # positions that a step sees on average
+    weights = block_weights(cfg) * formats.autoregressive
+    prefill = prefix * block_weights(cfg) + prefix * attention_macs(cfg, prefix)
+    step = shape.candidates * (step_weights(cfg) + attention_macs(cfg, seen))
+    traffic = step_weights(cfg) * formats.autoregressive
+    traffic += shape.candidates * seen * cached_numbers(cfg) * formats.cache
+    return (
+        Phase(name="prefix", operations=2 * prefill, bytes=weights),
+        Phase(name="steps", operations=2 * step, bytes=traffic, times=shape.codes),
+    )
+
+
+# ranking
+
+
+def encoder_macs(dim: int, depth: int, inner: int, mult: int, length: int) -> int:
+    """One row of a rotary encoder: attention of `inner` channels in all heads, gated feed-forward of `mult` widths."""
+    return depth * length * (encoder_weights(dim, 1, inner, mult) + 2 * length * inner)
+
+
+def encoder_weights(dim: int, depth: int, inner: int, mult: int) -> int:
+    return depth * (4 * dim * inner + 3 * mult * dim**2)
+
+
+def _ranking(cfg: ClvpConfig, shape: Shape, formats: Formats) -> tuple[Phase, ...]:
+    if shape.candidates == 1:
+        return ()
+    text = (cfg.dim_text, cfg.text_enc_depth, cfg.text_heads * cfg.head_dim, cfg.feed_forward_mult)
+    speech = (cfg.dim_speech, cfg.speech_enc_depth, cfg.speech_heads * cfg.head_dim, cfg.feed_forward_mult)
+    of_text = encoder_macs(*text, shape.text + 1) + cfg.dim_text * cfg.dim_latent
+    of_row = encoder_macs(*speech, shape.codes) + cfg.dim_speech * cfg.dim_latent
+    return (
+        Phase(name="text", operations=2 * of_text, bytes=encoder_weights(*text) * formats.clvp),
+        Phase(name="rows", operations=2 * shape.candidates * of_row, bytes=encoder_weights(*speech) * formats.clvp),
+    )
+
+
+# diffusion
+
+
+def frame_weights(cfg: DiffusionConfig) -> int:
+    """Weights that every mel frame goes through in a forward, and multiply-adds a frame before attention.
+
+    A layer has 4 (residual block) and 4 (attention) times the width squared, the residual blocks at the end have 4.
+    """
+    width, layers = cfg.model_channels, cfg.integrator_layers + cfg.num_layers
+    ends = 3 * width * (cfg.in_channels + cfg.out_channels) + 2 * width**2
+    return (8 * layers + 4 * cfg.head_residual_blocks) * width**2 + ends
+
+
+def time_weights(cfg: DiffusionConfig) -> int:
+    """Weights that only the embedded step goes through, once a row."""
+    residual = cfg.integrator_layers + cfg.num_layers + cfg.head_residual_blocks
+    return (2 + 2 * residual) * cfg.model_channels**2
+
+
+def forward_macs(cfg: DiffusionConfig, frames: int) -> int:
+    """Multiply-adds of a forward of one row."""
+    attention = 2 * (cfg.integrator_layers + cfg.num_layers) * cfg.model_channels * frames
+    return frames * (frame_weights(cfg) + attention) + time_weights(cfg)
+
+
+def align_macs(cfg: DiffusionConfig, latents: int) -> int:
+    """Multiply-adds of aligning latents to frames, once an utterance."""
+    width = cfg.model_channels
+    spread = cfg.latent_upsample * width**2 if cfg.latent_upsample > 1 else 0
+    blocks = cfg.latent_conditioner_blocks * (4 * width**2 + 2 * width * latents)
+    return latents * (3 * cfg.in_latent_channels * width + blocks + spread)
+
+
+def _diffusion(cfg: DiffusionConfig, shape: Shape, formats: Formats) -> tuple[Phase, ...]:
+    rows = 2 if shape.guided else 1
+    read = (frame_weights(cfg) + time_weights(cfg)) * formats.diffusion
+    forward = 2 * rows * forward_macs(cfg, shape.frames)
+    return (
+        Phase(name="align", operations=2 * align_macs(cfg, shape.codes), bytes=0.0),
+        Phase(name="forwards", operations=forward, bytes=read, times=shape.forwards),
+    )
+
+
+# a voice from one clip
+
+
+def speaker_macs(cfg: AutoregressiveConfig, frames: int) -> int:
+    """The speaker latent of a clip's mel."""
+    blocks = cfg.conditioning_blocks * (4 * cfg.model_dim**2 + 2 * cfg.model_dim * frames)
+    return frames * (cfg.mel_channels * cfg.model_dim + blocks)
+
+
+def spectrum_macs(cfg: DiffusionConfig, frames: int) -> int:
+    """The diffusion latent of a clip's mel: two convolutions that halve its length, then attention."""
+    width, half = cfg.model_channels, -(-frames // 2)
+    length = -(-half // 2)
+    convolutions = 3 * cfg.in_channels * width * half + 6 * width**2 * length
+    return convolutions + cfg.contextual_embedder_blocks * length * (16 * width**2 + 4 * width * length)
+
+
+def _condition(sizes: Sizes, formats: Formats) -> tuple[Phase, ...]:
+    speaker = 2 * speaker_macs(sizes.autoregressive, _CLIP_FRAMES)
+    spectrum = 2 * spectrum_macs(sizes.diffusion, _DIFFUSION_CLIP_FRAMES)
+    return (
+        Phase(name="speaker", operations=speaker, bytes=0.0),
+        Phase(name="spectrum", operations=spectrum, bytes=0.0),
+    )

@@ -1,0 +1,97 @@
+"""What this machine can do now: bytes a second from memory, and operations a second of large matrix products."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Machine", "measure_machine", "settle"]
+
+_FORMATS: Mapping[str, torch.dtype] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "int8": torch.int8,
+}
+_CPU_BYTES, _GPU_BYTES = 512 << 20, 2 << 30  # far more than any cache
+_CPU_WIDTH, _GPU_WIDTH = 2048, 8192
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """`bandwidth` in bytes/s; `rates` in operations/s by format (fp32, bf16, fp16, int8), those that work here."""
+
+    device: str
+    threads: int | None
+    bandwidth: float
+    rates: Mapping[str, float]
+
+    def rate(self, name: str) -> float:
+        """Of this format, or of the fastest wider one."""
+        order = ("int8", "fp16", "bf16", "fp32")
+        wider = order[order.index(name) :]
+        return self.rates[name] if name in self.rates else max(self.rates.get(other, 0.0) for other in wider)
+
+
+def measure_machine(device: torch.device, *, size: int | None = None, width: int | None = None) -> Machine:
+    """The best of a few tries each, in about two seconds. size: bytes of the buffer, width: of the square matrices."""
+    gpu = device.type != "cpu"
+    size = size or (_GPU_BYTES if gpu else _CPU_BYTES)
+    width = width or (_GPU_WIDTH if gpu else _CPU_WIDTH)
+    rates = {}
+    for name, dtype in _FORMATS.items():
+        with suppress(RuntimeError, NotImplementedError):  # not every format works everywhere
+            rates[name] = _rate(device, dtype, width)
+    return Machine(
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        threads=torch.get_num_threads() if device.type == "cpu" else None,
+        bandwidth=_bandwidth(device, size),
+        rates=rates,
+    )
+
+
+def settle(device: torch.device) -> None:
+    """Waits until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+@torch.inference_mode()
+def _bandwidth(device: torch.device, size: int) -> float:
+    """The better of reading a buffer (as weights are) and of copying one, which reads and writes."""
+    source = torch.ones(size // 4, device=device)
+    target = torch.empty_like(source)
+    read = source.nbytes / _best(source.sum, device)
+    copied = 2 * source.nbytes / _best(lambda: target.copy_(source), device)
+    return max(read, copied)
+
+
+@torch.inference_mode()
+def _rate(device: torch.device, dtype: torch.dtype, width: int) -> float:
+    if dtype.is_floating_point:
+        left, right = (torch.ones(width, width, device=device, dtype=dtype) for _ in range(2))
+        seconds = _best(lambda: left @ right, device)
+    else:
+        a, b = (torch.ones(width, width, device=device, dtype=dtype) for _ in range(2))
+        seconds = _best(lambda: torch._int_mm(a, b.t()), device)
+    return 2 * width**3 / seconds
+
+
+def _best(work: Callable[[], Tensor], device: torch.device) -> float:
+    """Seconds of the fastest of a few tries, after one that does not count."""
+    taken = []
+    for _ in range(_TRIES + 1):
+        settle(device)
+        started = time.perf_counter()
+        work()
+        settle(device)
+        taken.append(time.perf_counter() - started)
+    return max(min(taken[1:]), 1e-9)

@@ -1,0 +1,69 @@
+"""The most memory that a stretch of work held: on a CUDA device what torch allocated, elsewhere what was resident."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+__all__ = ["PeakMemory", "peak_memory", "resident_bytes"]
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+@dataclass(slots=True)
+class PeakMemory:
+    """`bytes` once the block has ended. kind: "allocated" (CUDA), "resident" (the whole process, in the block), or
+    "resident since start" where the system cannot forget an older peak."""
+
+    kind: str
+    bytes: int = 0
+
+
+@contextmanager
+def peak_memory(device: torch.device) -> Iterator[PeakMemory]:
+    """Measures a block."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        peak = PeakMemory("allocated")
+    else:
+        peak = PeakMemory("resident" if _forget_peak() else "resident since start")
+    try:
+        yield peak
+    finally:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+            peak.bytes = torch.cuda.max_memory_allocated(device)
+        else:
+            peak.bytes = _status("VmHWM") or _peak_since_start()
+
+
+def resident_bytes() -> int:
+    """What this process holds in memory now; its peak where the system does not say."""
+    return _status("VmRSS") or _peak_since_start()
+
+
+def _forget_peak() -> bool:
+    with suppress(OSError):
+        _CLEAR.write_text("5", encoding="ascii")
+        return True
+    return False
+
+
+def _status(name: str) -> int:
+    with suppress(OSError):
+        for line in _STATUS.read_text(encoding="ascii").splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _peak_since_start() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,169 @@
+"""The arithmetic of the limits: against the figures of the full-size model, and against what torch counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from tutortoietts.bench import limits
+from tutortoietts.bench.limits import Formats, Phase, Shape, Sizes, stage_phases
+from tutortoietts.bench.limits_vocoder import vocoder_macs
+from tutortoietts.core.config import (
+    CONFIGS,
+    AutoregressiveConfig,
+    BigVGANConfig,
+    ClvpConfig,
+    CvvpConfig,
+    DiffusionConfig,
+)
+from tutortoietts.core.errors import OptionError
+from tutortoietts.weights.load import model_class
+
+FULL = Sizes(
+    autoregressive=AutoregressiveConfig(), diffusion=DiffusionConfig(), vocoder=BigVGANConfig(), clvp=ClvpConfig()
+)
+SENTENCE = Shape(text=70, codes=111, candidates=1, forwards=15, guided=False)
+AUTOREGRESSIVE = AutoregressiveConfig(
+    layers=2, model_dim=48, heads=3, number_mel_codes=34, start_mel_token=32, stop_mel_token=33, conditioning_blocks=2
+)
+DIFFUSION = DiffusionConfig(
+    model_channels=64,
+    num_layers=2,
+    in_latent_channels=48,
+    in_tokens=3,
+    num_heads=2,
+    latent_conditioner_blocks=2,
+    contextual_embedder_blocks=1,
+    integrator_layers=1,
+    head_residual_blocks=2,
+    latent_upsample=2,
+)
+CLVP = ClvpConfig(
+    dim_text=32,
+    dim_speech=48,
+    dim_latent=16,
+    text_enc_depth=1,
+    text_heads=3,
+    speech_enc_depth=2,
+    speech_heads=2,
+    head_dim=16,
+    rotary_dim=8,
+)
+VOCODERS: dict[str, dict[str, Any]] = {
+    "vocos": {"dim": 32, "intermediate_dim": 48, "layers": 2},
+    "univnet": {"noise_dim": 8, "channel_size": 8, "kpnet_hidden_channels": 16, "dilations": (1, 3)},
+    "bigvgan": {
+        "upsample_rates": (4, 2),
+        "upsample_kernel_sizes": (8, 4),
+        "upsample_initial_channel": 32,
+        "resblock_kernel_sizes": (3, 5),
+        "resblock_dilation_sizes": ((1, 3), (1, 3)),
+        "num_mels": 16,
+    },
+    "hifigan": {
+        "upsample_factors": (4, 2),
+        "upsample_kernel_sizes": (8, 4),
+        "upsample_initial_channel": 32,
+        "resblock_kernel_sizes": (3, 5),
+        "resblock_dilation_sizes": ((1, 3), (1, 3)),
+        "in_channels": 16,
+        "cond_channels": 12,
+    },
+}
+
+
+def counted(work: Callable[[], object]) -> int:
+    """Operations of the matrix products and convolutions, by torch's count."""
+    with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def test_the_figures_of_the_full_size_model() -> None:
+    cfg = FULL.autoregressive
+    assert limits.block_weights(cfg) == pytest.approx(377e6, rel=0.01)
+    assert 2 * limits.block_weights(cfg) == pytest.approx(0.75e9, rel=0.01)
+    assert 2 * limits.cached_numbers(cfg) == pytest.approx(123e3, rel=0.01)
+    assert 2 * limits.forward_macs(FULL.diffusion, 483) == pytest.approx(133e9, rel=0.01)
+    assert 2 * limits.frame_weights(FULL.diffusion) == pytest.approx(0.25e9, rel=0.02)
+    assert SENTENCE.frames == 483
+
+
+def test_a_code() -> None:
+    model = model_class("autoregressive")(AUTOREGRESSIVE).eval()
+    cache = model.allocate_cache(3, 20)
+    model.trunk(torch.randn(3, 9, 48), cache, position=0)
+    step = counted(lambda: model.mel_logits(model.trunk(torch.randn(3, 1, 48), cache, position=9)))
+    assert step == 2 * 3 * (limits.step_weights(AUTOREGRESSIVE) + limits.attention_macs(AUTOREGRESSIVE, 10))
+    heard = counted(lambda: model.conditioning(torch.randn(1, 1, 80, 30)))
+    assert heard == 2 * limits.speaker_macs(AUTOREGRESSIVE, 30)
+    text = torch.ones(1, 7, dtype=torch.int64)
+    assert model.prefix(torch.zeros(1, 48), torch.nn.functional.pad(text, (0, 1))).shape[1] == (
+        limits.prefix_positions(7)
+    )
+    assert cache.keys.numel() * 2 == 3 * 20 * limits.cached_numbers(AUTOREGRESSIVE)
+
+
+def test_a_diffusion_forward() -> None:
+    model = model_class("diffusion")(DIFFUSION).eval()
+    aligned, conditioning = torch.randn(1, 64, 23), torch.randn(1, 128)
+    forward = counted(lambda: model(torch.randn(1, 100, 23), torch.tensor([5]), aligned))
+    assert forward == 2 * limits.forward_macs(DIFFUSION, 23)
+    assert counted(lambda: model.align(torch.randn(1, 6, 48), conditioning, 23)) == 2 * limits.align_macs(DIFFUSION, 6)
+    assert counted(lambda: model.conditioning(torch.randn(1, 1, 100, 31))) == 2 * limits.spectrum_macs(DIFFUSION, 31)
+
+
+def test_ranking() -> None:
+    model = model_class("clvp")(CLVP).eval()
+    shape = Shape(text=8, codes=11, candidates=3, forwards=1, guided=False)
+    text, rows = limits._ranking(CLVP, shape, Formats())
+    ids = torch.ones(1, 9, dtype=torch.int64)
+    assert counted(lambda: model.encode_text(ids)) == text.operations
+    assert counted(lambda: model.encode_codes(torch.ones(3, 11, dtype=torch.int64))) == rows.operations
+
+
+@pytest.mark.parametrize("kind", VOCODERS)
+def test_vocoders(kind: str) -> None:
+    cfg = CONFIGS[kind](**VOCODERS[kind])
+    model = model_class(kind)(cfg).eval()
+    if kind == "hifigan":
+        channels, speaker = 16, torch.randn(1, 12)
+        total = counted(lambda: model.synthesize(torch.randn(1, channels, 13), speaker))
+    else:
+        channels = 16 if kind == "bigvgan" else 100
+        total = counted(lambda: model(torch.randn(1, channels, 13)))
+    edge = 0.05 if kind == "bigvgan" else 0.0  # the samples around a filter's ends
+    assert total == pytest.approx(2 * vocoder_macs(cfg, 13), rel=edge)
+
+
+def test_the_slower_of_memory_and_arithmetic_decides() -> None:
+    phase = Phase(name="steps", operations=100.0, bytes=30.0, times=2)
+    assert phase.seconds(bandwidth=10.0, rate=50.0) == 6.0
+    assert phase.seconds(bandwidth=10.0, rate=20.0) == 10.0
+
+
+def test_stages_grow_with_what_is_asked() -> None:
+    def seconds(shape: Shape, formats: Formats = Formats()) -> dict[str, float]:  # noqa: B008
+        phases = stage_phases(FULL, shape, formats)
+        return {stage: sum(phase.seconds(18e9, 86e9) for phase in some) for stage, some in phases.items()}
+
+    one = seconds(SENTENCE)
+    assert set(one) == {"condition", "codes", "diffusion", "vocoder"}
+    assert one["diffusion"] / 15 == pytest.approx(133e9 / 86e9, rel=0.05)
+    half = seconds(SENTENCE, Formats(autoregressive=2.0, cache=2.0))
+    prefix = 74 * 2 * 377e6 / 86e9  # the processor decides there, in every format
+    assert half["codes"] - prefix == pytest.approx(111 * 0.77e9 / 18e9, rel=0.05)
+    assert one["codes"] - prefix == pytest.approx(2 * (half["codes"] - prefix), rel=0.05)
+    many = seconds(Shape(text=70, codes=111, candidates=8, forwards=15, guided=True, parts=2))
+    assert many["diffusion"] == pytest.approx(4 * one["diffusion"], rel=0.01)
+    assert many["ranking"] > 0 and many["codes"] > 2 * one["codes"] and many["condition"] == one["condition"]
+
+
+def test_an_unknown_vocoder() -> None:
+    with pytest.raises(OptionError, match="CvvpConfig"):
+        vocoder_macs(CvvpConfig(), 5)
