@@ -22,7 +22,13 @@ from tutortoietts.core.config_speech import (
     DvaeConfig,
     RandomLatentConfig,
 )
-from tutortoietts.core.config_vocoder import BigVGANConfig, HifiganConfig, UnivNetConfig, VocosConfig
+from tutortoietts.core.config_vocoder import (
+    BigVGANConfig,
+    HifiganConfig,
+    StreamVocosConfig,
+    UnivNetConfig,
+    VocosConfig,
+)
 from tutortoietts.core.errors import ModelError
 
 __all__ = [
@@ -38,6 +44,7 @@ __all__ = [
     "HifiganConfig",
     "ModelSpec",
     "RandomLatentConfig",
+    "StreamVocosConfig",
     "TokenizerSpec",
     "UnivNetConfig",
     "VocosConfig",
@@ -54,6 +61,7 @@ CONFIGS: Mapping[str, type[Config]] = {
     "dvae": DvaeConfig,
     "hifigan": HifiganConfig,
     "random_latent": RandomLatentConfig,
+    "stream_vocos": StreamVocosConfig,
     "univnet": UnivNetConfig,
     "vocos": VocosConfig,
 }
@@ -154,7 +162,7 @@ _PARTS: Mapping[str, type[Config]] = {
 }
 
 
-_SOUNDING = ("bigvgan", "hifigan", "univnet", "vocos")  # the kinds that make waveforms
+_KINDS = {"vocoder": ("bigvgan", "univnet", "vocos"), "stream_decoder": ("hifigan", "stream_vocos")}
 
 
 def kind_of(config: Config) -> str:
@@ -167,6 +175,6 @@ def _by_kind(part: str, values: Mapping[str, Any]) -> Config:
     if not isinstance(values, Mapping):
         raise ModelError(f"{part} is {values!r}: must be an object that names its kind", key=part)
     kind = str(values.get("kind"))
-    if kind not in _SOUNDING:
-        raise ModelError(f"{part}: kind is {kind!r}, must be one of {', '.join(_SOUNDING)}", key="kind")
+    if kind not in _KINDS[part]:
+        raise ModelError(f"{part}: kind is {kind!r}, must be one of {', '.join(_KINDS[part])}", key="kind")
     return CONFIGS[kind].from_dict({key: value for key, value in values.items() if key != "kind"})

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from tutortoietts.core.config_base import Config, check, check_multiple, require
 
-__all__ = ["BigVGANConfig", "HifiganConfig", "UnivNetConfig", "VocosConfig"]
+__all__ = ["BigVGANConfig", "HifiganConfig", "StreamVocosConfig", "UnivNetConfig", "VocosConfig"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +105,28 @@ class HifiganConfig(Config):
     def __post_init__(self) -> None:
         check(self, zero=("cond_channels",))
         _check_upsampler(self, self.upsample_factors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamVocosConfig(Config):
+    """Latents and speaker latent to mel frames, for the model's own Vocos; defaults are the bundled model's."""
+
+    in_channels: int = 256
+    cond_channels: int = 256
+    dim: int = 112
+    intermediate_dim: int = 256
+    layers: int = 2
+    ahead: int = 1  # frames that a block looks ahead, of the 6 around the one it makes
+    upsample: int = 4  # columns a latent
+    n_mels: int = 100
+    hop: int = 256
+    code_stride: int = 1024  # samples a code at input_sample_rate
+    input_sample_rate: int = 22050
+    output_sample_rate: int = 24000
+
+    def __post_init__(self) -> None:
+        check(self, zero=("ahead",))
+        require(self.ahead <= 6, type(self), "ahead", self.ahead, "must be at most 6")
 
 
 def _check_upsampler(config: Any, rates: tuple[int, ...]) -> None:
