@@ -295,6 +295,27 @@ def test_a_voice_from_clips_to_removal(shell: Shell, own_folders: Path) -> None:
     assert not (own_folders / "voices" / "eve").exists()
 
 
+def test_a_voice_is_kept_only_when_it_has_spoken(
+    shell: Shell, own_folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clip(shell.folder / "one.wav")
+    write_clip(shell.folder / "two.wav", seconds=1.5)
+    assert shell("clone", "-n", "eve", "-s", "one.wav", "-q").exit_code == 0
+    kept = sorted(own_folders.glob("voices/eve/*"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TextToSpeech, "tts_with_preset", lambda *_, **__: list(interrupted()))
+        command = ("-s", "two.wav", "-t", "Hi.", "--replace")
+        one_line(shell("clone", "-n", "eve", *command), 130, "interrupted")
+        one_line(shell("clone", "-n", "ben", *command), 130, "interrupted")
+    assert sorted(own_folders.glob("voices/eve/*")) == kept and len(kept) == 2
+    assert [path.name for path in (own_folders / "voices").iterdir()] == ["eve"]
+
+    result = shell("clone", "-n", "eve", *command, "--json", "-q")
+    assert result.exit_code == 0 and json.loads(result.stdout)["voice"] == "eve", result.output
+    assert json.loads(shell("voices", "show", "eve", "--json").stdout)["seconds"] == [1.5]
+
+
 def test_clone_needs_its_options(shell: Shell) -> None:
     assert "--samples" in shell("clone", "--name", "eve").stderr
     assert shell("clone", "--name", "eve").exit_code == 2

@@ -76,6 +76,26 @@ class EngineOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpeakOptions:
+    """What every speaking command asks: where the sound goes, how good it is to be, what is said about it."""
+
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="WAV, FLAC, OGG, Opus or MP3 by its ending; - is WAV on stdout.")
+    ] = Path("output.wav")
+    preset: Annotated[
+        str | None, typer.Option("--preset", "-p", help="Quality against time [default: the model's own].")
+    ] = None
+    seed: Annotated[int | None, typer.Option(parser=whole, help="The same seed gives the same audio.")] = None
+    play: Annotated[bool, typer.Option("--play", help="Play the result, if a player is installed.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no report.")] = False
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False
+
+    def given(self) -> dict[str, Any]:
+        """All of them, as the fields of `cli.speak.Job` that they are."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TuningOptions:
     """How one text is spoken: the tuning arguments of `TextToSpeech.tts`; None leaves the preset's value."""
 

@@ -26,7 +26,10 @@ SAMPLE_RATE = 24000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What to speak and where to; made, and so checked, before any model is loaded."""
+    """What to speak and where to; made, and so checked, before any model is loaded.
+
+    voice_at: where the voice lies, when its name does not reach it yet.
+    """
 
     text: str
     output: Path
@@ -39,6 +42,7 @@ class Job:
     quiet: bool = False
     as_json: bool = False
     tuning: dict[str, Any] = field(default_factory=dict)
+    voice_at: str | None = None
     paths: Sequence[Path] = field(init=False)
     player: Sequence[str] = field(init=False)
 
@@ -86,7 +90,7 @@ def _whole(tts: TextToSpeech, job: Job) -> None:
     result = tts.tts_with_preset(
         job.text,
         preset=job.preset or tts.default_preset,
-        voice_samples=job.voice,
+        voice_samples=job.voice_at or job.voice,
         k=job.candidates,
         verbose=job.progress,
         use_deterministic_seed=job.seed,
@@ -105,7 +109,7 @@ def _stream(tts: TextToSpeech, job: Job) -> float:
     started, first = time.perf_counter(), 0.0
     chunks = tts.tts_stream(
         job.text,
-        voice_samples=job.voice,
+        voice_samples=job.voice_at or job.voice,
         verbose=job.progress,
         use_deterministic_seed=job.seed,
         preset=job.preset,
