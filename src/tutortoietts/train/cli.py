@@ -93,7 +93,20 @@ def decoder(
 
 
 @app.command()
+def stream(
+    work: Work = _WORK,
+    minutes: Minutes = 5.0,
+    threads: int = 1,
+    per_voice: Annotated[int, typer.Option(help="Shards (15 minutes each) of every voice.")] = 4,
+    per_warp: Annotated[int, typer.Option(help="Shards of every resampled speaker.")] = 1,
+    exclude: Exclude = None,
+) -> None:
+    """Stage 8: latents to mel for streaming; like stage 7, from the final autoregressive model."""
+    _recipe(work, threads).stream(minutes, _sentences(exclude), per_voice, per_warp)
+
+
+@app.command()
 def export(folder: Path, work: Work = _WORK, name: str = "bundled-en", exclude: Exclude = None) -> None:
-    """Stage 8: the model directory."""
+    """Stage 9: the model directory."""
     size = _recipe(work).export(folder, name, _sentences(exclude))
     typer.echo(f"{folder}: {size / 1e6:.2f} MB")

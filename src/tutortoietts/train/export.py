@@ -1,4 +1,4 @@
-"""Stage 7: checkpoints to a model directory that ``TextToSpeech(model=DIR)`` loads."""
+"""Stage 9: checkpoints to a model directory that ``TextToSpeech(model=DIR)`` loads."""
 
 from __future__ import annotations
 

@@ -21,8 +21,9 @@ from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.clvp import Clvp
 from tutortoietts.models.diffusion import Diffusion
 from tutortoietts.models.dvae import Dvae
+from tutortoietts.models.stream_vocos import StreamFront
 from tutortoietts.text.tokenizer import Tokenizer
-from tutortoietts.train import clvp, codes, corpus, data, decoder, dvae, gpt, vocoder
+from tutortoietts.train import clvp, codes, corpus, data, decoder, dvae, gpt, streamer, vocoder
 from tutortoietts.train.codes import CHARACTERS
 from tutortoietts.train.export import averaged, export, make_voice
 from tutortoietts.train.features import measure_norms, shards
@@ -175,6 +176,11 @@ class Recipe:
         pairs = self.pairs(excluded, per_voice, per_warp)
         decoder.train(pairs, DIFFUSION, self.work / "decoder.ckpt", minutes, self.log("decoder"))
 
+    def stream(self, minutes: float, excluded: list[str], per_voice: int, per_warp: int) -> None:
+        pairs = self.pairs(excluded, per_voice, per_warp).pairs
+        speakers = streamer.speaker_latents(self._gpt(), self.references(), {pair.speaker for pair in pairs})
+        streamer.train(pairs, speakers, self.work / "stream.ckpt", minutes, self.log("stream"))
+
     @torch.inference_mode()
     def export(self, folder: Path, name: str, excluded: list[str]) -> int:
         """The model directory, float16; returns its size in bytes."""
@@ -187,6 +193,10 @@ class Recipe:
             "clvp": averaged(self.work / "clvp.ckpt"),
             "vocoder": load_file(self.work / "vocoder.safetensors"),
         }
+        streams = (self.work / "stream.ckpt").exists()
+        if streams:
+            parts["stream_decoder"] = averaged(self.work / "stream.ckpt")
+            StreamFront(streamer.CONFIG).load_state_dict(parts["stream_decoder"])
         model, diffusion = self._gpt(), Diffusion(DIFFUSION).eval()
         diffusion.load_state_dict(parts["diffusion"])
         Clvp(CLVP).load_state_dict(parts["clvp"])
@@ -198,6 +208,7 @@ class Recipe:
             diffusion=DIFFUSION,
             clvp=CLVP,
             vocoder=vocoder.CONFIG,
+            stream_decoder=streamer.CONFIG if streams else None,
             tokenizer=TokenizerSpec(),
             default_preset="bundled",
             default_voice="rms",
