@@ -251,6 +251,11 @@ def test_bad_options_are_refused(tts: TextToSpeech, options: dict, error: type[E
         ({"vocoder": "hifi"}, OptionError, "vocoder is 'hifi'"),
         ({"ar_checkpoint": "gone.pth"}, ModelError, r"gone\.pth: there is no such file"),
         ({"tokenizer_vocab_file": "gone.json"}, ModelError, r"gone\.json: there is no such file"),
+        ({"models_dir": "gone"}, OptionError, "models_dir 'gone' is no folder"),
+        ({"model": "~nobody-here"}, OptionError, "home folder '~nobody-here' is not known"),
+        ({"models_dir": "~nobody-here/x"}, OptionError, "home folder '~nobody-here' is not known"),
+        ({"clvp_checkpoint": "~nobody-here/x.pth"}, OptionError, "home folder '~nobody-here' is not known"),
+        ({"tokenizer_vocab_file": "~nobody-here/x"}, OptionError, "home folder '~nobody-here' is not known"),
     ],
 )
 def test_bad_arguments_are_refused(tiny_model: Path, options: dict, error: type[Exception], message: str) -> None:

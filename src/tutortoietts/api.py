@@ -15,7 +15,6 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 
 from tutortoietts.core.config import ModelSpec
 from tutortoietts.core.errors import OptionError, TextError, VoiceError
+from tutortoietts.core.paths import existing_folder, expanded
 from tutortoietts.core.presets import PRESETS, SpeechOptions, known_names, preset_options, refuse_unknown
 from tutortoietts.engine.casting import Casting, Latents, VoiceSamples
 from tutortoietts.engine.condition import reference_mels
@@ -117,8 +117,8 @@ class TextToSpeech:
             model,
             vocoder=vocoder,
             overrides=overrides,
-            models_dir=None if models_dir is None else Path(models_dir).expanduser(),
-            tokenizer_file=None if tokenizer_vocab_file is None else Path(tokenizer_vocab_file).expanduser(),
+            models_dir=None if models_dir is None else existing_folder(models_dir, "models_dir"),
+            tokenizer_file=None if tokenizer_vocab_file is None else expanded(tokenizer_vocab_file),
             tokenizer_basic=tokenizer_basic,
         )
         self._parts = Parts(source, device=self.device, dtype=_dtype(self.device, half), offload=self.cpu_offload)

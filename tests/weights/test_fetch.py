@@ -12,7 +12,7 @@ from typing import Any
 import huggingface_hub
 import pytest
 
-from tutortoietts.core.errors import FetchError, ModelError
+from tutortoietts.core.errors import FetchError, ModelError, OptionError
 from tutortoietts.weights import fetch as fetching
 from tutortoietts.weights.fetch import download, fetch, file_sha256, find, verify
 from tutortoietts.weights.registry import REGISTRY, HubFile, PublicFile, WebFile, lookup
@@ -122,9 +122,26 @@ def test_folders_come_first_and_in_order(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("TORTOISE_MODELS_DIR", str(variable))
     for folder in (original, variable, named):
         folder.mkdir(parents=True)
+    for folder in (original, variable, named):
         (folder / "clvp2.pth").write_bytes(b"x")
         assert fetch("clvp", named) == folder / "clvp2.pth"
     assert fetch("clvp") == variable / "clvp2.pth"
+
+
+def test_a_named_folder_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OptionError, match=r"--models-dir '.*gone' is no folder"):
+        find("clvp", tmp_path / "gone")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TORTOISE_MODELS_DIR", str(tmp_path / "file"))
+    with pytest.raises(OptionError, match=r"TORTOISE_MODELS_DIR '.*file' is a file"):
+        fetch("clvp")
+    monkeypatch.setenv("TORTOISE_MODELS_DIR", "~nobody-here/models")
+    with pytest.raises(OptionError, match="'~nobody-here' is not known"):
+        fetch("clvp")
+    monkeypatch.setenv("TUTORTOIETTS_CACHE", "~nobody-here/cache")
+    monkeypatch.delenv("TORTOISE_MODELS_DIR")
+    with pytest.raises(OptionError, match="'~nobody-here' is not known"):
+        fetch("tokenizer")
 
 
 def test_bigvgan_files_of_the_same_name_are_told_apart(tmp_path: Path) -> None:

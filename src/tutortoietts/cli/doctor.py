@@ -10,7 +10,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -145,13 +144,15 @@ def _network() -> Iterator[Finding]:
 
 
 def _checkpoints() -> Iterator[Finding]:
+    from tutortoietts.core.errors import OptionError
     from tutortoietts.weights.fetch import find
     from tutortoietts.weights.registry import REGISTRY
 
-    here = [name for name, file in REGISTRY.items() if find(file)]
-    where = os.environ.get("TORTOISE_MODELS_DIR")
-    if where and not Path(where).expanduser().is_dir():
-        yield bad("checkpoints", f"TORTOISE_MODELS_DIR={where} is no folder: create it or unset the variable")
+    try:
+        here = [name for name, file in REGISTRY.items() if find(file)]
+    except OptionError as error:  # TORTOISE_MODELS_DIR
+        yield bad("checkpoints", str(error))
+        return
     detail = f"{len(here)} of {len(REGISTRY)} public files here" + (f": {', '.join(here)}" if here else "")
     yield good("checkpoints", detail + " (the bundled model needs none)")
 

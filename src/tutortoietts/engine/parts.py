@@ -27,6 +27,7 @@ from tutortoietts.core.config import (
     kind_of,
 )
 from tutortoietts.core.errors import ModelError, OptionError
+from tutortoietts.core.paths import expanded
 
 if TYPE_CHECKING:
     from tutortoietts.text.tokenizer import Tokenizer
@@ -135,11 +136,11 @@ def open_source(
         return model
     if vocoder is not None and vocoder not in PUBLIC_VOCODERS:
         raise OptionError(f"vocoder is {vocoder!r}, must be one of {', '.join(PUBLIC_VOCODERS)}")
-    files = {part: Path(path).expanduser() for part, path in (overrides or {}).items() if path is not None}
+    files = {part: expanded(path) for part, path in (overrides or {}).items() if path is not None}
     if model == PUBLIC:
         source = Source(spec=public_spec(), vocoder=vocoder or "bigvgan_base", overrides=files, **rest)
     else:
-        folder = _BUNDLED if model == "bundled" else Path(model).expanduser()
+        folder = _BUNDLED if model == "bundled" else expanded(model)
         source = Source(spec=read_spec(folder, str(model)), folder=folder, vocoder=vocoder, overrides=files, **rest)
     source.check()
     return source

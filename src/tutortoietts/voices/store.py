@@ -24,6 +24,7 @@ from torch import Tensor
 
 from tutortoietts.audio.io import CLIP_SUFFIXES
 from tutortoietts.core.errors import OutputError, VoiceError
+from tutortoietts.core.paths import expanded
 from tutortoietts.core.types import Voice
 from tutortoietts.voices import shelf
 from tutortoietts.voices.clips import clips_in, digest, load_clips
@@ -67,7 +68,7 @@ class VoiceSource:
 def default_folder() -> Path:
     """The user's voices: TUTORTOIETTS_VOICES, else ~/.local/share/tutortoietts/voices."""
     given = os.environ.get(FOLDER_VARIABLE)
-    return Path(os.path.expanduser(given)) if given else Path.home() / ".local" / "share" / "tutortoietts" / "voices"
+    return expanded(given or "~/.local/share/tutortoietts/voices")
 
 
 def bundled_folders() -> tuple[Path, ...]:
@@ -93,7 +94,7 @@ class VoiceStore:
         paths: bool = True,
     ) -> None:
         self.paths = paths
-        self.folder = default_folder() if folder is None else Path(os.path.expanduser(folder))
+        self.folder = default_folder() if folder is None else expanded(folder)
         extra = [Path(os.path.expanduser(path)) for path in extra_folders]
         for path in extra:
             if not os.path.isdir(path):

@@ -5,6 +5,7 @@
     verify(file, path)                                          raises FetchError unless path has the known sha256
 
 Folders looked into, in this order: ``models_dir``, TORTOISE_MODELS_DIR, the folder of the original program, the caches.
+A folder that is named and not there is an OptionError.
 HF_HUB_OFFLINE=1 (or ``offline=True``) keeps everything off the network.
 """
 
@@ -21,7 +22,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from tutortoietts.core.errors import FetchError
+from tutortoietts.core.errors import FetchError, OptionError
+from tutortoietts.core.paths import existing_folder, expanded
 from tutortoietts.weights.load import cache_dir
 from tutortoietts.weights.registry import HubFile, PublicFile, WebFile, lookup
 
@@ -29,6 +31,7 @@ __all__ = ["download", "fetch", "file_sha256", "find", "is_offline", "verify"]
 
 _CHUNK = 1 << 20
 _TIMEOUT_SECONDS = 20.0
+_VARIABLE = "TORTOISE_MODELS_DIR"
 _ORIGINAL_FOLDER = "~/.cache/tortoise/models"
 
 
@@ -170,14 +173,15 @@ def _in_hub_cache(source: HubFile) -> Path | None:
 
 
 def _folders(models_dir: str | os.PathLike[str] | None) -> Iterator[Path]:
-    for folder in (models_dir, os.environ.get("TORTOISE_MODELS_DIR"), _ORIGINAL_FOLDER):
+    for folder, option in ((models_dir, "--models-dir"), (os.environ.get(_VARIABLE), _VARIABLE)):
         if folder:
-            with contextlib.suppress(RuntimeError):  # a user without a home folder
-                yield Path(folder).expanduser()
+            yield existing_folder(folder, option)
+    with contextlib.suppress(OptionError):  # a user without a home folder
+        yield expanded(_ORIGINAL_FOLDER)
 
 
 def _not_had(file: PublicFile, models_dir: str | os.PathLike[str] | None, reasons: list[str]) -> FetchError:
-    folder = models_dir or os.environ.get("TORTOISE_MODELS_DIR")
+    folder = models_dir or os.environ.get(_VARIABLE)
     place = folder or "a folder that --models-dir or TORTOISE_MODELS_DIR names"
     name = file.local_names[0]
     why = "; ".join(dict.fromkeys(reasons))

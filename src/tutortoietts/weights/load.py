@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from tutortoietts.core.errors import ModelError
+from tutortoietts.core.paths import expanded
 from tutortoietts.weights.convert import convert
 from tutortoietts.weights.read import is_ours, load_state, load_tensor, stored_elements
 from tutortoietts.weights.tables import TABLES
@@ -157,9 +158,9 @@ def save_state(
 def cache_dir() -> Path:
     """TUTORTOIETTS_CACHE, or ``tutortoietts`` in XDG_CACHE_HOME (``~/.cache``)."""
     if own := os.environ.get("TUTORTOIETTS_CACHE"):
-        return Path(own).expanduser()
+        return expanded(own)
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "tutortoietts"
+    return expanded(base) / "tutortoietts"
 
 
 def _our_state(kind: str, path: Path, expected: Mapping[str, torch.Size], cache: bool) -> dict[str, Tensor]:
