@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tutortoietts.cli import clone, doctor, generate, models, voices
+from tutortoietts.cli import bench, clone, doctor, generate, models, voices
 from tutortoietts.cli.common import new_app
 from tutortoietts.version import __version__
 
@@ -16,6 +16,7 @@ app.command("generate", short_help="Speak a text.")(generate.generate)
 app.command("clone", short_help="Learn a voice from clips.")(clone.clone)
 app.add_typer(voices.app, name="voices", short_help="List, show, remove voices.")
 app.add_typer(models.app, name="models", short_help="The public checkpoints.")
+app.command("bench", short_help="How fast it is here.")(bench.bench)
 app.command("doctor", short_help="What is active, slow or wrong.")(doctor.doctor)
 
 

@@ -1,0 +1,241 @@
+"""A workload's figures: time by stage against the limit of the machine, first sound, peak memory."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+import torch
+from torch import nn
+
+from tutortoietts.bench.limits import Formats, Phase, Shape, Sizes, block_weights, stage_phases
+from tutortoietts.bench.machine import Machine
+from tutortoietts.bench.memory import PeakMemory, peak_memory
+from tutortoietts.bench.workload import Sample, StreamSample, Workload
+from tutortoietts.core.errors import OptionError
+from tutortoietts.version import __version__
+
+__all__ = ["Figures", "Result", "Stage", "measure", "threads_set", "where_and_when"]
+
+_ORDER = ("condition", "tokenize", "codes", "ranking", "latents", "diffusion", "vocoder")
+_MODEL_OF = {"codes": "autoregressive", "ranking": "clvp", "diffusion": "diffusion", "vocoder": "vocoder"}
+_ASIDE = ("condition",)  # done once for a voice, not for each text
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """Seconds of several runs."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Figures:
+        return cls(median=median(values), least=min(values), most=max(values))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """`limit_seconds`: the least that this machine could take, `ratio`: how many times that it took; None: unknown."""
+
+    name: str
+    seconds: Figures
+    real_time_factor: float
+    limit_seconds: float | None
+    ratio: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One measured workload. The total is without "condition", which a voice needs once."""
+
+    settings: Mapping[str, Any]
+    stages: Sequence[Stage]
+    total: Stage
+    audio_seconds: float
+    first_audio_seconds: Figures | None
+    stream_real_time_factor: float | None
+    peak_memory_bytes: int
+    peak_memory_kind: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@contextmanager
+def threads_set(threads: int | None) -> Iterator[None]:
+    """torch uses so many threads in the block; None leaves them. Raises OptionError."""
+    if threads is None:
+        yield
+        return
+    if threads < 1:
+        raise OptionError(f"threads is {threads}, must be at least 1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def where_and_when(machine: Machine) -> dict[str, Any]:
+    """What a table of figures must say beside them."""
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "version": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": asdict(machine),
+    }
+
+
+def measure(workload: Workload, machine: Machine, tell: Tell, *, stream: bool = True) -> Result:
+    """Warm up, then measure. tell: called with a line at every run."""
+    plan, aside = workload.plan, Aside()
+    for number in range(plan.warmup):
+        tell(f"warm-up {number + 1} of {plan.warmup}")
+        workload.run()
+    samples: list[Sample] = []
+    with peak_memory(workload.tts.device) as peak:
+        for number in range(plan.runs):
+            samples.append(workload.run())
+            tell(f"run {number + 1} of {plan.runs}: {samples[-1].seconds:.3f} s")
+    aside.take(workload, tell, stream)
+    return _result(workload, machine, samples, aside, peak)
+
+
+class Aside:
+    """What is measured beside the runs: making a voice, tokenizing, streaming."""
+
+    def __init__(self) -> None:
+        self.condition: list[float] = []
+        self.tokenize: list[float] = []
+        self.streams: list[StreamSample] = []
+        self.tokens = 0
+
+    def take(self, workload: Workload, tell: Tell, stream: bool) -> None:
+        """As often as the runs, each after one that does not count, unless nothing is to warm up."""
+        skip, total = min(workload.plan.warmup, 1), workload.plan.runs
+        tell("a voice from a clip")
+        self.condition = [workload.condition() for _ in range(skip + total)][skip:]
+        pairs = [workload.tokenize() for _ in range(skip + total)][skip:]
+        self.tokenize, self.tokens = [seconds for seconds, _ in pairs], pairs[0][1]
+        for number in range(skip + total if stream else 0):
+            sample = workload.stream()
+            tell(f"stream: first sound after {sample.first_seconds:.3f} s")
+            self.streams += [sample] if number >= skip else []
+
+
+def _result(workload: Workload, machine: Machine, samples: Sequence[Sample], aside: Aside, peak: PeakMemory) -> Result:
+    audio = median([sample.audio_seconds for sample in samples])
+    shape = _shape(workload, samples[0].parts, audio, aside.tokens)
+    limits = _limits(workload, shape, machine)
+    taken = {"condition": aside.condition, "tokenize": aside.tokenize}
+    for name in samples[0].stages:
+        taken[name] = [sample.stages.get(name, 0.0) for sample in samples]
+    order = sorted(taken, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
+    least = sum(seconds for name, seconds in limits.items() if name not in _ASIDE)
+    streamed = [stream.seconds / stream.audio_seconds for stream in aside.streams if stream.audio_seconds]
+    return Result(
+        settings=_settings(workload, shape),
+        stages=[_stage(name, taken[name], audio, limits.get(name)) for name in order],
+        total=_stage("total", [sample.seconds for sample in samples], audio, least),
+        audio_seconds=audio,
+        first_audio_seconds=Figures.of([s.first_seconds for s in aside.streams]) if aside.streams else None,
+        stream_real_time_factor=median(streamed) if streamed else None,
+        peak_memory_bytes=peak.bytes,
+        peak_memory_kind=peak.kind,
+    )
+
+
+def _stage(name: str, seconds: Sequence[float], audio: float, limit: float | None) -> Stage:
+    figures = Figures.of(seconds)
+    return Stage(
+        name=name,
+        seconds=figures,
+        real_time_factor=figures.median / audio if audio else float("inf"),
+        limit_seconds=limit,
+        ratio=figures.median / limit if limit else None,
+    )
+
+
+def _shape(workload: Workload, parts: int, audio: float, tokens: int) -> Shape:
+    """What was spoken; where the model chose the end, the codes are those of the audio."""
+    options = workload.options
+    codes = workload.codes or max(1, round(audio / parts * 22050 / 1024))
+    return Shape(
+        text=-(-tokens // parts),
+        codes=codes,
+        candidates=options.num_autoregressive_samples,
+        forwards=options.diffusion_iterations,
+        guided=options.cond_free,
+        parts=parts,
+    )
+
+
+def _limits(workload: Workload, shape: Shape, machine: Machine) -> dict[str, float]:
+    """Stage -> the least seconds on this machine, in the formats that the models are in."""
+    tts = workload.tts
+    sizes = Sizes(
+        autoregressive=tts.spec.autoregressive,
+        diffusion=tts.spec.diffusion,
+        vocoder=tts.vocoder.cfg,
+        clvp=tts.spec.clvp if workload.ranked else None,
+    )
+    formats = {stage: _format(tts, part) for stage, part in _MODEL_OF.items() if part != "clvp" or workload.ranked}
+    widths = {_MODEL_OF[stage]: width for stage, (width, _) in formats.items()}
+    cache = tts.autoregressive.allocate_cache(1, 1).keys.element_size()
+    phases = stage_phases(sizes, shape, Formats(**widths, cache=cache))
+    return {stage: _least(some, machine, formats.get(stage, formats["codes"])[1]) for stage, some in phases.items()}
+
+
+def _least(phases: Sequence[Phase], machine: Machine, name: str) -> float:
+    return sum(phase.seconds(machine.bandwidth, machine.rate(name)) for phase in phases)
+
+
+def _format(tts: Any, part: str) -> tuple[float, str]:
+    """(bytes a weight, the format that its products are computed in)."""
+    module: nn.Module = getattr(tts, part)
+    dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    width = float(dtype.itemsize)
+    if part == "autoregressive":  # may be quantised: what its blocks really hold
+        held = sum(tensor.nbytes for tensor in module.gpt.state_dict().values())  # type: ignore[union-attr]
+        width = held / block_weights(tts.spec.autoregressive)
+    names = {torch.bfloat16: "bf16", torch.float16: "fp16"}
+    if 0.9 < width < 1.4:
+        return width, "int8"
+    return width, names.get(dtype, "fp32")
+
+
+def _settings(workload: Workload, shape: Shape) -> dict[str, Any]:
+    tts, plan = workload.tts, workload.plan
+    return {
+        "model": tts.model,
+        "preset": workload.preset,
+        "device": str(tts.device),
+        "half": tts.half,
+        "kv_cache": tts.kv_cache,
+        "cpu_offload": tts.cpu_offload,
+        "text": plan.text,
+        "codes": shape.codes,
+        "codes_forced": workload.codes is not None,
+        "text_tokens": shape.text,
+        "parts": shape.parts,
+        "frames": shape.frames,
+        "candidates": shape.candidates,
+        "sampler": workload.options.sampler,
+        "forwards": shape.forwards,
+        "guided": shape.guided,
+        "runs": plan.runs,
+        "warmup": plan.warmup,
+        "seed": plan.seed,
+    }

@@ -1,0 +1,164 @@
+"""What is measured: one sentence spoken again and again in the same way, through the API as a user calls it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tutortoietts.api import TextToSpeech
+from tutortoietts.bench.random_model import RANDOM_FULL, random_full
+from tutortoietts.core.errors import OptionError
+from tutortoietts.core.presets import SpeechOptions, preset_options
+
+__all__ = ["SENTENCE", "Plan", "Sample", "StreamSample", "Workload", "open_model"]
+
+SENTENCE = "A steady hand and a clear voice are worth more than a clever machine."
+RANDOM_CODES = 111  # 5.2 s, what a sentence of 70 characters takes
+_CLIP_SAMPLES = 132_300  # six seconds at 22 050 Hz
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to run. `codes`: exactly so many are drawn by every candidate; None leaves the end to the model.
+
+    `options`: of `TextToSpeech.tts`, on top of the preset. `runs` are counted, `warmup` are not.
+    """
+
+    text: str = SENTENCE
+    preset: str | None = None
+    voice: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    codes: int | None = None
+    runs: int = 3
+    warmup: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("codes", 1), ("runs", 1), ("warmup", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise OptionError(f"{name} is {value}, must be at least {least}")
+        forced = [name for name in ("min_mel_tokens", "max_mel_tokens") if name in self.options]
+        if self.codes is not None and forced:
+            raise OptionError(f"codes {self.codes} says exactly how many; leave {forced[0]} out")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One run: seconds in all and by stage, seconds of audio made, texts spoken one after the other."""
+
+    seconds: float
+    stages: Mapping[str, float]
+    audio_seconds: float
+    parts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamSample:
+    """One streamed run: seconds until the first chunk and until the last."""
+
+    first_seconds: float
+    seconds: float
+    audio_seconds: float
+
+
+def open_model(engine: Mapping[str, Any]) -> TextToSpeech:
+    """`TextToSpeech` of these arguments, whose `model` may also be "random-full". Raises OptionError, ModelError."""
+    if engine.get("model") != RANDOM_FULL:
+        if not _known(engine.get("model", "bundled")):
+            raise OptionError(
+                f"model {str(engine['model'])!r} is none of bundled, tortoise-v2, {RANDOM_FULL} and no directory"
+            )
+        return TextToSpeech(**engine)
+    rest = {name: value for name, value in engine.items() if name not in ("model", "vocoder")}
+    return TextToSpeech(model=random_full(engine.get("vocoder")), **rest)
+
+
+def _known(model: str | os.PathLike[str]) -> bool:
+    return model in ("bundled", "tortoise-v2") or Path(model).expanduser().is_dir()
+
+
+class Workload:
+    """A model and a plan that fits it. Raises OptionError before any work if it does not."""
+
+    def __init__(self, tts: TextToSpeech, plan: Plan) -> None:
+        codes = RANDOM_CODES if plan.codes is None and tts.model == RANDOM_FULL else plan.codes
+        limit = tts.spec.autoregressive.max_mel_tokens
+        if codes is not None and codes > limit:
+            raise OptionError(f"codes is {codes}, outside 1..{limit} for this model")
+        self.tts, self.plan, self.codes = tts, plan, codes
+        self.preset = plan.preset or tts.default_preset
+        self.given = dict(plan.options)
+        if codes is not None:
+            self.given |= {"min_mel_tokens": codes, "max_mel_tokens": codes}
+        self.options: SpeechOptions = preset_options(self.preset, self.given, own=tts.spec.presets)
+        self.voice = {"voice_samples": plan.voice} if plan.voice is not None else self._own_voice()
+
+    def _own_voice(self) -> dict[str, Any]:
+        """Nothing: the model's default voice; random weights have none, so random latents."""
+        if self.tts.model != RANDOM_FULL:
+            return {}
+        generator, spec = torch.Generator().manual_seed(self.plan.seed), self.tts.spec
+        widths = spec.autoregressive.model_dim, 2 * spec.diffusion.model_channels
+        return {"conditioning_latents": tuple(0.1 * torch.randn(1, width, generator=generator) for width in widths)}
+
+    @property
+    def ranked(self) -> bool:
+        """Whether candidates are ranked by CLVP."""
+        several = self.options.num_autoregressive_samples > 1
+        return several and self.options.cvvp_amount < 1 and self.tts.spec.clvp is not None
+
+    def run(self) -> Sample:
+        """Speak once."""
+        started = time.perf_counter()
+        self.tts.tts_with_preset(
+            self.plan.text,
+            preset=self.preset,
+            verbose=False,
+            use_deterministic_seed=self.plan.seed,
+            **self.voice,
+            **self.given,
+        )
+        seconds, report = time.perf_counter() - started, self.tts.last_report
+        stages = {} if report is None else dict(report.stages)
+        loading = stages.pop("load", 0.0)
+        return Sample(
+            seconds=seconds - loading,
+            stages=stages,
+            audio_seconds=0.0 if report is None else report.audio_seconds,
+            parts=1 if report is None else report.parts,
+        )
+
+    def stream(self) -> StreamSample:
+        """Speak once, streamed, to the end."""
+        started, first, samples = time.perf_counter(), None, 0
+        given = {name: value for name, value in self.given.items() if name != "num_autoregressive_samples"}
+        chunks = self.tts.tts_stream(
+            self.plan.text, preset=self.preset, use_deterministic_seed=self.plan.seed, **self.voice, **given
+        )
+        with closing(chunks) as chunks:  # type: ignore[type-var]
+            for chunk in chunks:
+                first = first or time.perf_counter() - started
+                samples += chunk.shape[-1]
+        seconds = time.perf_counter() - started
+        return StreamSample(first_seconds=first or seconds, seconds=seconds, audio_seconds=samples / 24000)
+
+    def condition(self) -> float:
+        """Seconds to make a voice of one clip of six seconds (noise)."""
+        clip = 0.1 * torch.randn(1, _CLIP_SAMPLES, generator=torch.Generator().manual_seed(self.plan.seed))
+        started = time.perf_counter()
+        self.tts.get_conditioning_latents(clip)
+        return time.perf_counter() - started
+
+    def tokenize(self) -> tuple[float, int]:
+        """Seconds to clean and tokenize the text, and how many tokens it has."""
+        started = time.perf_counter()
+        tokens = self.tts.tokenizer.encode(self.plan.text)
+        return time.perf_counter() - started, int(tokens.ids.shape[1])
