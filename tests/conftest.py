@@ -15,6 +15,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
+@pytest.fixture(scope="session")
+def streaming_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a small streaming decoder over its vocoder."""
+    return make_tiny_model(tmp_path_factory.mktemp("models") / "streaming", streaming="stream_vocos")
+
+
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads or writes the user's voices, caches or settings, or goes online."""

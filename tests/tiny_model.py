@@ -56,8 +56,26 @@ SPEC: dict[str, Any] = {
 }
 
 
-def make_tiny_model(folder: Path, seed: int = 0) -> Path:
-    """Fill `folder` with model.json, the four models, a letter tokenizer, mel norms and the voices anna and ben."""
+STREAM_DECODERS: dict[str, dict[str, Any]] = {
+    "stream_vocos": {"kind": "stream_vocos", "in_channels": 64, "cond_channels": 64, "dim": 32, "intermediate_dim": 48},
+    "hifigan": {
+        "kind": "hifigan",
+        "in_channels": 64,
+        "cond_channels": 64,
+        "upsample_initial_channel": 16,
+        "upsample_factors": [16, 16],
+        "upsample_kernel_sizes": [32, 32],
+        "resblock_kernel_sizes": [3, 5],
+        "resblock_dilation_sizes": [[1, 3], [1, 3]],
+    },
+}
+
+
+def make_tiny_model(folder: Path, seed: int = 0, streaming: str | None = None) -> Path:
+    """Fill `folder` with model.json, the four models, a letter tokenizer, mel norms and the voices anna and ben.
+
+    `streaming`: which of STREAM_DECODERS it also has.
+    """
     import torch
     from safetensors.torch import save_file
 
@@ -67,10 +85,12 @@ def make_tiny_model(folder: Path, seed: int = 0) -> Path:
     from tutortoietts.weights.load import model_class, save_state
 
     folder.mkdir(parents=True, exist_ok=True)
-    spec = ModelSpec.from_dict(SPEC)
+    settings = {**SPEC, "stream_decoder": STREAM_DECODERS[streaming] if streaming else None}
+    spec = ModelSpec.from_dict(settings)
+    files = {**FILES, **({"stream_decoder": streaming} if streaming else {})}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for stem, kind in FILES.items():
+        for stem, kind in files.items():
             module = model_class(kind)(getattr(spec, stem))
             with torch.no_grad():
                 for parameter in module.parameters():  # zero-initialised layers would hide what goes through them
@@ -79,7 +99,7 @@ def make_tiny_model(folder: Path, seed: int = 0) -> Path:
         for name in ("anna", "ben"):
             voice = Voice(name=name, model="tiny", speaker=torch.randn(1, 64), diffusion=0.1 * torch.randn(1, 128))
             write_voice(folder / "voices" / f"{name}.safetensors", voice)
-    (folder / "model.json").write_text(json.dumps(SPEC), encoding="utf-8")
+    (folder / "model.json").write_text(json.dumps(settings), encoding="utf-8")
     (folder / "tokenizer.json").write_text(json.dumps(letter_tokenizer()), encoding="utf-8")
     save_file({"mel_norms": torch.ones(80)}, folder / "mel_norms.safetensors")
     return folder

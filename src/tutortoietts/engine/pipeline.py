@@ -32,7 +32,7 @@ from tutortoietts.sampling.rows import mix_seed, row_generators
 from tutortoietts.sampling.tokens import TokenOptions
 from tutortoietts.text.brackets import Passage
 
-__all__ = ["SAMPLE_RATE", "Request", "check_options", "check_voice", "speak", "speak_all"]
+__all__ = ["SAMPLE_RATE", "Request", "check_options", "check_speaker", "check_voice", "decoding", "speak", "speak_all"]
 
 SAMPLE_RATE = 24000
 _DECODE, _DENOISE, _VOCODE = range(3)  # what a seed is used for
@@ -108,6 +108,16 @@ def check_options(parts: Parts, options: SpeechOptions, k: int) -> None:
         parts.source.config("cvvp")
 
 
+def check_speaker(parts: Parts, voice: Voice) -> None:
+    """Raises VoiceError unless the speaker latent, all that a stream from latents needs, has this model's size."""
+    width, given = parts.spec.autoregressive.model_dim, voice.speaker.shape[1]
+    if given != width:
+        raise VoiceError(
+            f"voice {voice.name!r} has a speaker latent of {given} numbers, but the model {parts.spec.name!r} needs "
+            f"{width}: clone it with this model"
+        )
+
+
 def check_voice(parts: Parts, voice: Voice) -> None:
     """Raises VoiceError unless the voice's latents have this model's sizes."""
     width, channels = parts.spec.autoregressive.model_dim, 2 * parts.spec.diffusion.model_channels
@@ -125,7 +135,7 @@ def speak(parts: Parts, request: Request, passage: Passage, seed: int, watch: Wa
     """The k best readings of one passage, best first, each (1, 1, L) float32 on the CPU."""
     pieces = passage.pieces()
     tokens, ends = parts.tokenizer.encode_parts([piece for piece, _ in pieces])
-    work = _work(parts, request, F.pad(tokens.ids, (0, 1)).to(parts.device), seed, watch)
+    work = decoding(parts, request, F.pad(tokens.ids, (0, 1)).to(parts.device), seed, watch)
     chosen = _candidates(parts, request, work, watch)
     if not chosen[0].finished and work.min_codes < work.max_codes:
         _log.warning(
@@ -142,7 +152,8 @@ def speak(parts: Parts, request: Request, passage: Passage, seed: int, watch: Wa
     return readings
 
 
-def _work(parts: Parts, request: Request, text: Tensor, seed: int, watch: Watch) -> DecodeRequest:
+def decoding(parts: Parts, request: Request, text: Tensor, seed: int, watch: Watch) -> DecodeRequest:
+    """What to decode for a passage: text (1, T) ending in its one 0, one candidate for each that is asked for."""
     options, cfg = request.options, parts.spec.autoregressive
     rows, positions = options.num_autoregressive_samples, text.shape[1] + 3 + options.max_mel_tokens
     return DecodeRequest(

@@ -1,19 +1,34 @@
-"""Sound while more is being made: passage by passage. The joined stream is what `whole` gives for the same passages."""
+"""Sound while more is being made.
+
+From latents (`engine.live`): bit by bit while codes are drawn; each passage joined is what the decoder makes at once.
+By the whole pipeline: passage by passage, the next being made while one plays; joined it is what `whole` gives.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from tutortoietts.audio.stitch import FADE_SECONDS, PAUSE_SECONDS, fade, join, trim
-from tutortoietts.core.errors import AudioError
+from tutortoietts.core.config import StreamVocosConfig
+from tutortoietts.core.errors import AudioError, OptionError
+from tutortoietts.core.streaming import Streaming
+from tutortoietts.engine.ahead import ahead
+from tutortoietts.engine.live import speak_live
 from tutortoietts.engine.parts import Parts
-from tutortoietts.engine.pipeline import SAMPLE_RATE, Request, speak_all
+from tutortoietts.engine.pipeline import SAMPLE_RATE, Request, check_options, check_speaker, speak_all
 from tutortoietts.engine.watch import Watch
+from tutortoietts.sampling.rows import mix_seed
 
-__all__ = ["stream", "whole"]
+__all__ = ["decided", "stream", "whole"]
+
+_LIVE_PAUSE_SECONDS = 0.1  # besides the silence that passages begin and end with, which only a whole one could lose
+_AUTO = Streaming()
+_NOTHING = "nothing is left to hear: leave more of the text outside [brackets]"
 
 
 def whole(parts: Parts, request: Request, watch: Watch) -> list[Tensor]:
@@ -25,12 +40,69 @@ def whole(parts: Parts, request: Request, watch: Watch) -> list[Tensor]:
 def _joined(waves: Sequence[Tensor]) -> Tensor:
     heard = [wave for wave in waves if wave.shape[-1] > 0]
     if not heard:
-        raise AudioError("nothing is left to hear: leave more of the text outside [brackets]")
+        raise AudioError(_NOTHING)
     return join(heard, SAMPLE_RATE)
 
 
-def stream(parts: Parts, request: Request, watch: Watch) -> Iterator[Tensor]:
-    """Chunks (L,) float32 at 24 kHz, one a passage with the pause before it. Closing the iterator ends the work."""
+def decided(parts: Parts, streaming: Streaming) -> Streaming:
+    """With "auto" replaced by what this model can. Raises OptionError for a decoder that it has not."""
+    lacking = None
+    if not parts.has("stream_decoder"):
+        lacking = f"the model {parts.spec.name!r} has no streaming decoder"
+    elif isinstance(parts.spec.stream_decoder, StreamVocosConfig) and parts.source.vocoder is not None:
+        lacking = f"vocoder={parts.source.vocoder!r} takes the place of the one that the streaming decoder works with"
+    if streaming.decoder == "stream" and lacking:
+        raise OptionError(f'decoder is "stream", but {lacking}: give decoder="diffusion" or leave it out')
+    if streaming.decoder == "auto":
+        return replace(streaming, decoder="diffusion" if lacking else "stream")
+    return streaming
+
+
+def stream(parts: Parts, request: Request, watch: Watch, streaming: Streaming = _AUTO) -> Iterator[Tensor]:
+    """Chunks (samples,) float32 at 24 kHz on the CPU. Closing the iterator ends the work within a step.
+
+    From latents it needs options with one candidate.
+    """
+    streaming = decided(parts, streaming)
+    if streaming.decoder == "stream":
+        yield from _live(parts, request, watch, streaming)
+        return
+    with closing(ahead(_by_passage(parts, request, watch), watch.stop)) as chunks:  # type: ignore[type-var]
+        yield from chunks
+
+
+def _live(parts: Parts, request: Request, watch: Watch, streaming: Streaming) -> Iterator[Tensor]:
+    check_options(parts, request.options, request.k)
+    check_speaker(parts, request.voice)
+    shared = ["vocoder"] if isinstance(parts.spec.stream_decoder, StreamVocosConfig) else []
+    with watch.stage("load"):
+        for part in ("autoregressive", "stream_decoder", *shared):
+            parts.get(part)
+    total, begun = len(request.passages), False
+    for number, passage in enumerate(request.passages):
+        watch.prefix = f"{number + 1}/{total} " if total > 1 else ""
+        entering = True
+        seed = mix_seed(request.seed, number)
+        with closing(speak_live(parts, request, passage, seed, streaming, watch)) as chunks:
+            for wave, last in chunks:
+                if len(wave) == 0:
+                    continue
+                yield _edged(wave, follows=begun and entering, leads=last and number + 1 < total)
+                entering = False
+        begun = begun or not entering
+    if not begun:
+        raise AudioError(_NOTHING)
+
+
+def _edged(wave: Tensor, *, follows: bool, leads: bool) -> Tensor:
+    """A chunk with its fades, and the pause before it: it `follows` another passage, or `leads` to one."""
+    seconds_in, seconds_out = (FADE_SECONDS if side else 0.0 for side in (follows, leads))
+    pause = wave.new_zeros(round(_LIVE_PAUSE_SECONDS * SAMPLE_RATE) if follows else 0)
+    return torch.cat([pause, fade(wave, SAMPLE_RATE, seconds_in=seconds_in, seconds_out=seconds_out)])
+
+
+def _by_passage(parts: Parts, request: Request, watch: Watch) -> Generator[Tensor, None, None]:
+    """One chunk a passage, with the pause before it."""
     last = len(request.passages) - 1
     begun = False
     for number, (wave,) in enumerate(speak_all(parts, request, watch)):
@@ -49,4 +121,4 @@ def stream(parts: Parts, request: Request, watch: Watch) -> Iterator[Tensor]:
         begun = True
         yield torch.cat([pause, piece])
     if not begun:
-        raise AudioError("nothing is left to hear: leave more of the text outside [brackets]")
+        raise AudioError(_NOTHING)

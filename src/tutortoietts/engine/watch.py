@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from tutortoietts.core.errors import Cancelled
 
 __all__ = ["Report", "Watch"]
 
@@ -36,12 +39,14 @@ class Watch:
     """Belongs to one request. `show(stage, done, total)` is called as stages go on and may raise to stop the work.
 
     `settle()` waits for a device that works on its own, at the end of a stage, so that each stage has its own time.
+    `stop`: once it is set, the next step raises Cancelled.
     """
 
     show: Callable[[str, int, int], None] | None = None
     stages: dict[str, float] = field(default_factory=dict)
     prefix: str = ""
     settle: Callable[[], None] | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Callable[[int, int], None]]:
@@ -56,5 +61,7 @@ class Watch:
             self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - started
 
     def step(self, name: str, done: int, total: int) -> None:
+        if self.stop.is_set():
+            raise Cancelled(f"stopped at {name} {done}/{total}")
         if self.show is not None:
             self.show(self.prefix + name, done, total)
