@@ -11,7 +11,7 @@ from tutortoietts.core.config import DiffusionConfig
 from tutortoietts.core.errors import ModelError
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Mel
-from tutortoietts.engine.denoise import denoise, mel_frames
+from tutortoietts.engine.denoise import Unconditioned, denoise, mel_frames
 from tutortoietts.engine.vocode import vocode
 from tutortoietts.models.diffusion import Diffusion
 
@@ -41,10 +41,11 @@ def model() -> Diffusion:
     return made
 
 
-def run(model: Diffusion, seed: int = 0, *, batched: bool = True, on_step=None, **options) -> Tensor:
+def run(model: Diffusion, seed: int = 0, *, batched: bool = True, on_step=None, kept=None, **options) -> Tensor:
     chosen = SpeechOptions(**{"diffusion_iterations": 4, "sampler": "dpm++2m", **options})
     generator = torch.Generator().manual_seed(seed)
-    return denoise(model, LATENTS, SPEAKER, chosen, generator, batched=batched, on_step=on_step).values
+    mel = denoise(model, LATENTS, SPEAKER, chosen, generator, batched=batched, on_step=on_step, unconditioned=kept)
+    return mel.values
 
 
 def test_frames() -> None:
@@ -58,6 +59,45 @@ def test_guidance_in_one_batch_equals_two_forwards(model: Diffusion, sampler: st
     assert fast.shape == (1, 100, mel_frames(9))
     torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-3)
     assert not torch.allclose(fast, run(model, sampler=sampler, cond_free=False), atol=1e-2)
+
+
+def test_more_steps_than_are_prepared_at_once(model: Diffusion) -> None:
+    fast, slow = (run(model, diffusion_iterations=70, batched=batched, cond_free=False) for batched in (True, False))
+    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=2e-3)
+
+
+def rows_seen(model: Diffusion, monkeypatch: pytest.MonkeyPatch, **options) -> tuple[list[int], list[int]]:
+    """How many rows each call of the integrator and of the rest of the forward had."""
+    seen: dict[str, list[int]] = {"integrate": [], "denoise": []}
+    for name, place in (("integrate", 0), ("denoise", 2)):
+        method = getattr(Diffusion, name)
+
+        def counted(self, *given, method=method, name=name, place=place):
+            seen[name].append(given[place].shape[0])
+            return method(self, *given)
+
+        monkeypatch.setattr(Diffusion, name, counted)
+    run(model, **options)
+    return seen["integrate"], seen["denoise"]
+
+
+def test_unguided_steps_cost_one_row(model: Diffusion, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"diffusion_spacing": "uniform", "cond_free_from": 3000, "cond_free_to": 1000}  # 3999 2666 1333 0
+    assert rows_seen(model, monkeypatch, **given)[1] == [1, 2, 2, 1]
+    part = run(model, **given)
+    torch.testing.assert_close(part, run(model, batched=False, **given), rtol=1e-4, atol=1e-3)
+    whole, none = run(model, diffusion_spacing="uniform"), run(model, diffusion_spacing="uniform", cond_free=False)
+    assert not torch.allclose(part, whole, atol=1e-2) and not torch.allclose(part, none, atol=1e-2)
+
+
+def test_the_unconditional_integrator_is_shared_by_a_request(model: Diffusion, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, alone = Unconditioned(), run(model, 5)
+    run(model, 4, kept=kept)
+    torch.testing.assert_close(run(model, 5, kept=kept), alone, rtol=1e-4, atol=1e-3)
+    assert rows_seen(model, monkeypatch, kept=kept) == ([1] * 4, [2] * 4)
+    small = Unconditioned(most_bytes=4 * 2 * mel_frames(9) * 32)  # two steps
+    run(model, kept=small)
+    assert rows_seen(model, monkeypatch, kept=small)[0].count(1) == 2
 
 
 def test_mels_are_in_the_range_that_vocoders_know(model: Diffusion) -> None:

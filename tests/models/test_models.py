@@ -137,18 +137,21 @@ def test_diffusion_in_parts_as_at_once(diffusion: Diffusion) -> None:
     aligned = diffusion.align(torch.randn(2, 5, 32), conditioning, frames)
     whole = diffusion(x, step, aligned)
     assert whole.shape == (2, 20, frames) and whole.dtype == torch.float32
-    biases, embedding = diffusion.position_biases(frames), diffusion.embed_step(step)
+    biases, modulation = diffusion.position_biases(frames), diffusion.modulations(diffusion.embed_step(step))
+    assert all(bias is None or bias.shape == (2, 2 * frames - 1) for bias in biases) and biases[-1] is None
     torch.testing.assert_close(diffusion(x, step, aligned, biases), whole)
-    parts = diffusion.denoise(x, embedding, diffusion.integrate(aligned, embedding, biases), biases)
+    parts = diffusion.denoise(x, modulation, diffusion.integrate(aligned, modulation, biases), biases)
     torch.testing.assert_close(parts, whole)
 
 
 def test_unconditional_is_the_same_for_all_rows(diffusion: Diffusion) -> None:
     x, step = torch.randn(2, 10, 12), torch.tensor([40, 40])
     whole = diffusion(x, step, None)
-    embedding = diffusion.embed_step(step[:1])
-    shared = diffusion.integrate(diffusion.unconditioned(12), embedding)
-    torch.testing.assert_close(diffusion.denoise(x, embedding.expand(2, -1), shared), whole)
+    modulation = diffusion.modulations(diffusion.embed_step(step[:1]))
+    shared = diffusion.integrate(diffusion.unconditioned(12), modulation)
+    torch.testing.assert_close(diffusion.denoise(x, modulation, shared), whole)
+    same = diffusion(x[:1].expand(2, -1, -1), step, None)
+    torch.testing.assert_close(diffusion.denoise(x[:1], modulation, shared.expand(2, -1, -1)), same)
     both = torch.cat([torch.zeros(1, 32, 12), diffusion.unconditioned(12)])
     torch.testing.assert_close(diffusion(x, step, both)[1:], whole[1:])
 

@@ -91,3 +91,24 @@ def test_causal_mask_by_row() -> None:
     rows = causal_mask(torch.tensor([0, 3]), 2, 6, device)
     assert torch.equal(rows[1:], one)
     assert rows[0, 0].int().tolist() == [[1, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("length", [1, 9, 150])
+def test_a_kept_bias_changes_nothing(length: int) -> None:
+    torch.manual_seed(0)
+    block = AttentionBlock(16, 2, relative=True)
+    torch.nn.init.normal_(block.proj_out.weight)
+    x, kept = torch.randn(3, length, 16), block.kept_bias(length)
+    assert block.bias is not None and kept is not None and kept.shape == (2, 2 * length - 1)
+    with torch.no_grad():
+        torch.testing.assert_close(block(x, kept), block(x))
+        torch.testing.assert_close(block(x, block.bias(length)), block(x))
+        half = block.bfloat16()
+        torch.testing.assert_close(half(x.bfloat16(), half.kept_bias(length)), half(x.bfloat16()))
+    assert AttentionBlock(16, 2).kept_bias(length) is None
+
+
+def test_elsewhere_the_kept_bias_has_aligned_rows() -> None:
+    block = AttentionBlock(16, 2, relative=True).to("meta")
+    kept = block.kept_bias(13)
+    assert kept is not None and kept.shape == (1, 2, 13, 13) and kept.stride() == (2 * 13 * 16, 13 * 16, 16, 1)

@@ -63,6 +63,7 @@ def test_overrides_and_a_models_own_presets() -> None:
         ({"diffusion_spacing": "cosine"}, "must be one of None, 'uniform'"),
         ({"cond_free": "yes"}, "cond_free is 'yes', must be True or False"),
         ({"diffusion_iterations": 0}, "give at least 1"),
+        ({"cond_free_from": 10, "cond_free_to": 11}, "cond_free_from is 10, below cond_free_to"),
         ({"diffusion_iterations": 4001}, "outside 0..4000"),
         ({"diffusion_start": "regressed", "diffusion_start_step": 3, "diffusion_iterations": 6}, "only 4 trained"),
         ({"latent_averaging_mode": 3}, "outside 0..2"),

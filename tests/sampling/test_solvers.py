@@ -149,6 +149,26 @@ def test_guidance_combines_the_pair() -> None:
         sample(pair, noise)
 
 
+def test_guidance_may_be_left_out_of_some_steps() -> None:
+    noise, places = torch.randn(1, 2, 50, generator=torch.Generator().manual_seed(0)), plan("dpm++2m", 8)
+    low, high = places[5], places[2]
+
+    def mixed(x: Tensor, step: float) -> Tensor | tuple[Tensor, Tensor]:
+        return (gaussian(x, step), 0.5 * gaussian(x, step)) if low <= step <= high else gaussian(x, step)
+
+    def pair(x: Tensor, step: float) -> tuple[Tensor, Tensor]:
+        return gaussian(x, step), 0.5 * gaussian(x, step)
+
+    def by_hand(x: Tensor, step: float) -> Tensor:
+        return (2.0 if low <= step <= high else 1.0) * gaussian(x, step)  # 3 c - 2 * c / 2
+
+    want = sample(by_hand, noise, steps=8)
+    for model in (mixed, pair):
+        torch.testing.assert_close(sample(model, noise, steps=8, guidance=2.0, guidance_interval=(low, high)), want)
+    with pytest.raises(OptionError, match="returns \\(conditional"):
+        sample(mixed, noise, steps=8, guidance=2.0)
+
+
 def test_variance_half_is_used_by_ancestral_only() -> None:
     noise = torch.randn(1, 2, 50, generator=torch.Generator().manual_seed(8))
 

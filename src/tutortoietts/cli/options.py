@@ -129,6 +129,12 @@ class TuningOptions:
         bool | None, typer.Option("--cond-free/--no-cond-free", help="Guidance: two forwards a step.")
     ] = None
     cond_free_k: Annotated[float | None, typer.Option(parser=number, help="Strength of the guidance.")] = None
+    cond_free_from: Annotated[
+        int | None, typer.Option(parser=whole, help="Guide from this trained step on, 3999 (the noisiest) to 0.")
+    ] = None
+    cond_free_to: Annotated[
+        int | None, typer.Option(parser=whole, help="Guide no further than to this trained step.")
+    ] = None
     diffusion_temperature: Annotated[
         float | None, typer.Option(parser=number, help="Scale of the starting noise, 0 to 1.")
     ] = None

@@ -28,6 +28,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "cvvp_amount": (0.0, 1.0),
     "diffusion_iterations": (0, 4000),
     "cond_free_k": (0.0, 100.0),
+    "cond_free_from": (0, 3999),
+    "cond_free_to": (0, 3999),
     "diffusion_temperature": (0.0, 10.0),
     "diffusion_start_step": (0, 3999),
     "latent_averaging_mode": (0, 2),
@@ -48,9 +50,10 @@ class SpeechOptions:
     and `top_p`, of at least `min_mel_tokens` and at most `max_mel_tokens` codes each (21.5 a second); where both are
     equal, of exactly so many. `length_penalty` is accepted and does nothing: only beam search would use it.
     `cvvp_amount` 0..1 is CVVP's share in the ranking.
-    Mel: `diffusion_iterations` forwards of `sampler`; `cond_free` guides by `cond_free_k` (two forwards in one batch);
-    `diffusion_temperature` scales the starting noise. `diffusion_start` "regressed" begins from the model's own first
-    guess of the mel, noised to `diffusion_start_step` (0..3999); with 0 iterations that guess is the result.
+    Mel: `diffusion_iterations` forwards of `sampler`; `cond_free` guides by `cond_free_k` (two forwards in one batch),
+    at trained steps `cond_free_from` (3999 is the noisiest) down to `cond_free_to` only. `diffusion_temperature` scales
+    the starting noise. `diffusion_start` "regressed" begins from the model's own first guess of the mel, noised to
+    `diffusion_start_step` (0..3999); with 0 iterations that guess is the result.
     `diffusion_spacing` None: the sampler's own best. `calm_rule`: where a long run of the silence code ends the
     utterance: only "after_stop", or "anywhere" as the original, which also cuts speech after a long pause.
     `latent_averaging_mode`: how clips become a voice (0: one crop a clip, 1: all crops of all clips, 2: mean by clip).
@@ -68,6 +71,8 @@ class SpeechOptions:
     diffusion_iterations: int = 100
     cond_free: bool = True
     cond_free_k: float = 2.0
+    cond_free_from: int = 3999
+    cond_free_to: int = 0
     diffusion_temperature: float = 1.0
     sampler: str = "ancestral"
     diffusion_spacing: str | None = None
@@ -85,6 +90,11 @@ class SpeechOptions:
                 _check_number(name, value, whole=item.type in ("int", int))
             elif not isinstance(value, bool):
                 raise OptionError(f"{name} is {value!r}, must be True or False")
+        if self.cond_free_from < self.cond_free_to:
+            raise OptionError(
+                f"cond_free_from is {self.cond_free_from}, below cond_free_to, which is {self.cond_free_to}: "
+                "the first is the noisier step"
+            )
         if self.diffusion_iterations == 0 and self.diffusion_start != "regressed":
             raise OptionError('diffusion_iterations is 0: give at least 1, or diffusion_start="regressed"')
         if self.diffusion_start == "regressed" and self.diffusion_iterations > self.diffusion_start_step + 1:

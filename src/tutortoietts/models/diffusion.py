@@ -1,12 +1,18 @@
 """Latents to mel: estimates the noise in a mel (Ho et al. 2020, arXiv:2006.11239; variance as in arXiv:2102.09672).
 
-Once for an utterance: `conditioning` of the reference clips, `align` of the latents to mel frames. Each step:
+Once for an utterance: `conditioning` of the reference clips, `align` of the latents to mel frames, `position_biases`
+and, for all steps in a few matrix products, `modulations`. Each step:
     aligned -> integrator layers (know the step) -> joined with conv(x) -> diffusion layers -> residual blocks -> out
+
+In half precision these stay in float32: the sums of GroupNorm and softmax (inside torch's kernels), the waves of the
+step's embedding, the regressed mel and the estimate that is returned.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -15,13 +21,17 @@ from torch import Tensor, nn
 from tutortoietts.core.config import DiffusionConfig
 from tutortoietts.nn.blocks import AttentionBlock, TimeConv, TimeGroupNorm
 
-__all__ = ["Diffusion"]
+__all__ = ["Diffusion", "Modulation"]
+
+Modulation = Sequence[Tensor]
+"""Scale and shift (B or 1, 2C) of every residual block in the order used: all that it knows of the step."""
 
 _MAX_PERIOD = 10000.0
+_MOST_BIAS_BYTES = 512 << 20
 
 
 class ResidualBlock(nn.Module):
-    """x (B, F, C), embedding of the step (B, C) -> (B, F, C). The last conv starts at zero."""
+    """x (B, F, C), modulation by the step (B or 1, 2C) -> (B, F, C). The last conv starts at zero."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -32,24 +42,24 @@ class ResidualBlock(nn.Module):
         self.conv_out = TimeConv(channels, channels, 3)
         _zero(self.conv_out)
 
-    def forward(self, x: Tensor, embedding: Tensor, bias: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, modulation: Tensor, bias: Tensor | None = None) -> Tensor:
         """`bias` is unused: it makes this interchangeable with a DiffusionLayer."""
         y = self.conv_in(F.silu(self.norm_in(x)))
-        scale, shift = self.embed(F.silu(embedding)).unsqueeze(1).chunk(2, dim=-1)
+        scale, shift = modulation.unsqueeze(1).chunk(2, dim=-1)
         y = torch.addcmul(shift, self.norm_out(y), 1 + scale)
         return x + self.conv_out(F.silu(y))  # type: ignore[no-any-return]
 
 
 class DiffusionLayer(nn.Module):
-    """x (B, F, C), embedding of the step (B, C) -> (B, F, C): a residual block, then attention with relative bias."""
+    """x (B, F, C), modulation (B or 1, 2C) -> (B, F, C): a residual block, then attention with relative bias."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
         self.resblk = ResidualBlock(channels)
         self.attn = AttentionBlock(channels, heads, relative=True)
 
-    def forward(self, x: Tensor, embedding: Tensor, bias: Tensor | None = None) -> Tensor:
-        return self.attn(self.resblk(x, embedding), bias)  # type: ignore[no-any-return]
+    def forward(self, x: Tensor, modulation: Tensor, bias: Tensor | None = None) -> Tensor:
+        return self.attn(self.resblk(x, modulation), bias)  # type: ignore[no-any-return]
 
 
 def _attention(count: int, channels: int, heads: int) -> list[nn.Module]:
@@ -130,12 +140,21 @@ class Diffusion(nn.Module):
         return self.mel_head(aligned.transpose(1, 2)).transpose(1, 2).float()  # type: ignore[no-any-return]
 
     def position_biases(self, frames: int) -> tuple[Tensor | None, ...]:
-        """For `forward`: the bias of every layer in the order used; it depends on the length only, not on the step."""
-        layers = [*self.integrator, *self.layers]
-        return tuple(
-            layer.attn.bias(frames) if isinstance(layer, DiffusionLayer) and layer.attn.bias is not None else None
-            for layer in layers
-        )
+        """For `forward`: the bias of every layer in the order used; it depends on the length only, not on the step.
+
+        Written out as squares (elsewhere than on a CPU), those of a long text would fill a small GPU: past 512 MiB
+        none is kept, and each is built when it is used.
+        """
+        blocks = [layer.attn if isinstance(layer, DiffusionLayer) else None for layer in self._layers()]
+        weight = self.inp_block.weight
+        squares = self.cfg.num_heads * frames**2 * weight.element_size() * sum(block is not None for block in blocks)
+        if weight.device.type != "cpu" and squares > _MOST_BIAS_BYTES:
+            return (None,) * len(blocks)
+        return tuple(None if block is None else block.kept_bias(frames) for block in blocks)
+
+    def _layers(self) -> list[DiffusionLayer | ResidualBlock]:
+        """Those that know the step, in the order used."""
+        return cast("list[DiffusionLayer | ResidualBlock]", [*self.integrator, *self.layers])
 
     def embed_step(self, step: Tensor) -> Tensor:
         """step (B,) int or float, 0..3999 -> (B, C)."""
@@ -145,21 +164,35 @@ class Diffusion(nn.Module):
         waves = torch.cat([angles.cos(), angles.sin()], dim=-1)
         return self.time_embed(waves.to(self.inp_block.weight.dtype))  # type: ignore[no-any-return]
 
-    def integrate(self, aligned: Tensor, embedding: Tensor, biases: tuple[Tensor | None, ...] | None = None) -> Tensor:
-        """aligned (B, C, F), embedded step (B, C) -> (B, F, C). For `unconditioned` it is the same for all texts."""
+    def modulations(self, embedding: Tensor) -> list[Tensor]:
+        """Embedded steps (N, C) -> (N, 2C) for every residual block; a row of them, or N = B, is a `Modulation`."""
+        active = F.silu(embedding)
+        blocks = [layer.resblk if isinstance(layer, DiffusionLayer) else layer for layer in self._layers()]
+        return [block.embed(active) for block in blocks]
+
+    def integrate(
+        self, aligned: Tensor, modulation: Modulation, biases: tuple[Tensor | None, ...] | None = None
+    ) -> Tensor:
+        """aligned (B, C, F) -> (B, F, C). Does not see x; for `unconditioned` it is the same for all texts."""
         y = aligned.transpose(1, 2)
         for i, layer in enumerate(self.integrator):
-            y = layer(y, embedding, biases[i] if biases else None)
+            y = layer(y, modulation[i], biases[i] if biases else None)
         return y
 
     def denoise(
-        self, x: Tensor, embedding: Tensor, integrated: Tensor, biases: tuple[Tensor | None, ...] | None = None
+        self,
+        x: Tensor,
+        modulation: Modulation,
+        integrated: Tensor,
+        biases: tuple[Tensor | None, ...] | None = None,
     ) -> Tensor:
-        """The part of `forward` that sees x: x (B, 100, F), integrated (B or 1, F, C) -> (B, 200, F) float32."""
+        """The part of `forward` that sees x: x and integrated (B, 100, F) and (B, F, C), either may have one row for
+        all -> (B, 200, F) float32."""
+        rows = max(x.shape[0], integrated.shape[0])
         y = self.inp_block(x.transpose(1, 2).to(self.inp_block.weight.dtype))
-        y = self.integrating_conv(torch.cat([y, integrated.expand(y.shape[0], -1, -1)], dim=-1))
+        y = self.integrating_conv(torch.cat([y.expand(rows, -1, -1), integrated.expand(rows, -1, -1)], dim=-1))
         for i, layer in enumerate(self.layers, start=len(self.integrator)):
-            y = layer(y, embedding, biases[i] if biases else None)
+            y = layer(y, modulation[i], biases[i] if biases else None)
         return self.out_conv(F.silu(self.out_norm(y))).transpose(1, 2).float()  # type: ignore[no-any-return]
 
     def forward(
@@ -169,10 +202,10 @@ class Diffusion(nn.Module):
 
         aligned: (B, C, F), or None for the unconditional estimate; biases: `position_biases(F)`, if kept.
         """
-        embedding = self.embed_step(step)
+        modulation = self.modulations(self.embed_step(step))
         if aligned is None:
             aligned = self.unconditioned(x.shape[-1], step.shape[0])
-        return self.denoise(x, embedding, self.integrate(aligned, embedding, biases), biases)
+        return self.denoise(x, modulation, self.integrate(aligned, modulation, biases), biases)
 
 
 def _zero(layer: nn.Linear) -> None:

@@ -18,6 +18,7 @@ __all__ = ["AttentionBlock", "RelativeBias", "TimeConv", "TimeGroupNorm", "group
 
 _BUCKETS = 32
 _MAX_DISTANCE = 64
+_ALIGNED = 8  # numbers
 _NATIVE_GROUP = 32  # channels a group from which the channels-last kernel is the faster one
 
 
@@ -72,11 +73,14 @@ class RelativeBias(nn.Module):
         self.scale = scale
         self.table = nn.Embedding(_BUCKETS, heads)
 
+    def line(self, length: int) -> Tensor:
+        """(heads, 2 length - 1): of a key length - 1 places before the query, up to one as far behind it."""
+        distances = torch.arange(length - 1, -length, -1, device=self.table.weight.device)  # query - key
+        return (self.table(_bucket(distances)).t() * self.scale).contiguous()  # type: ignore[no-any-return]
+
     def forward(self, length: int) -> Tensor:
         """(1, heads, length, length), to be added to the scores of query i (rows) and key j (columns)."""
-        distances = torch.arange(length - 1, -length, -1, device=self.table.weight.device)  # query - key
-        line = self.table(_bucket(distances)).t() * self.scale  # (heads, 2 length - 1)
-        return line.unfold(1, length, 1).flip(1)[None]  # type: ignore[no-any-return]
+        return self.line(length).unfold(1, length, 1).flip(1).contiguous()[None]
 
 
 def _bucket(distance: Tensor) -> Tensor:
@@ -109,12 +113,37 @@ class AttentionBlock(nn.Module):
         nn.init.zeros_(self.proj_out.weight)
         nn.init.zeros_(self.proj_out.bias)
 
+    def kept_bias(self, length: int) -> Tensor | None:
+        """What `forward` may be given where many calls have one length: the bias as this device reads it best.
+
+        On a CPU (heads, 2 length - 1), see `_attend_line`. Elsewhere (1, heads, length, length), in rows of a multiple
+        of 8 numbers, as CUDA's kernels want it; they would copy any other on each call.
+        """
+        if self.bias is None:
+            return None
+        if self.bias.table.weight.device.type == "cpu":
+            return self.bias.line(length)
+        return F.pad(self.bias(length), (0, -length % _ALIGNED))[..., :length]
+
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """bias: this block's own `self.bias(T)`, where the caller already has it."""
+        """bias: this block's own `kept_bias(T)`, where the caller has it; else it is built anew."""
         batch, length, channels = x.shape
         if bias is None and self.bias is not None:
             bias = self.bias(length)
         qkv = self.qkv(self.norm(x)).view(batch, length, self.heads, 3, -1)  # for each head [q | k | v]
         q, k, v = qkv.permute(3, 0, 2, 1, 4)
-        y = attend(q, k, v, mask=None if bias is None else bias.to(q.dtype))
+        if bias is not None and bias.ndim == 2:
+            y = _attend_line(q, k, v, bias)
+        else:
+            y = attend(q, k, v, mask=None if bias is None else bias.to(q.dtype))
         return x + self.proj_out(y.transpose(1, 2).reshape(batch, length, channels))  # type: ignore[no-any-return]
+
+
+def _attend_line(q: Tensor, k: Tensor, v: Tensor, line: Tensor) -> Tensor:
+    """Attention with a bias (heads, 2 T - 1) by distance, which is never written out as a square.
+
+    With the queries in reverse order, row i of the square is the line from its i-th number on: a view. So the bias of
+    a layer is kilobytes that stay in the cache, not megabytes that are read each time.
+    """
+    rows = line.to(q.dtype).unfold(1, k.shape[2], 1)[None]
+    return attend(q.flip(2), k, v, mask=rows).flip(2)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tutortoietts.core.errors import OptionError
-from tutortoietts.sampling.guidance import EpsModel, PairModel, guide, ramp
+from tutortoietts.sampling.guidance import NoiseModel, guide, ramp
 from tutortoietts.sampling.rows import Generators, randn
 from tutortoietts.sampling.schedule import SPACINGS, Schedule, trained_schedule
 from tutortoietts.sampling.solvers import SOLVERS, Walk
@@ -42,7 +42,7 @@ def noised(start: Tensor, noise: Tensor, step: float, schedule: Schedule | None 
 
 
 def sample(
-    eps_model: EpsModel | PairModel,
+    eps_model: NoiseModel,
     noise: Tensor,
     solver: str = "dpm++2m",
     steps: int = 10,
@@ -55,6 +55,7 @@ def sample(
     start: Tensor | None = None,
     step_noise: Tensor | None = None,
     guidance_ramp: bool | None = None,
+    guidance_interval: tuple[float, float] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Solve the reverse diffusion from `noise` (B, C, F), standard normal at the noisiest step -> (B, C, F) float32.
@@ -64,6 +65,8 @@ def sample(
     (conditional, unconditional), combined as (1 + k) c - k u. It is called `steps` times.
     `guidance_ramp`: k grows evenly from k / steps at the noisiest step to k at the last (default: ancestral and ddim
     only, as the originals).
+    `guidance_interval`: only trained steps of this (lowest, highest) are guided; elsewhere `eps_model` may return the
+    conditional estimate alone.
     `generator`: one for all, or one a row, for the solvers that draw noise; `step_noise` (steps, B, C, F) gives that
     noise instead. `clip`: hold clean estimates in [-1, 1] (default: ancestral and ddim only, as the originals).
     `start` (B, C, F) with `start_step`: begin from this clean estimate, noised to that step, instead of pure noise.
@@ -88,7 +91,9 @@ def sample(
 
     ramped = solver in _RESPACED if guidance_ramp is None else guidance_ramp
     walk = Walk(
-        estimate=guide(eps_model, ramp(guidance, placed) if ramped and guidance is not None else guidance),
+        estimate=guide(
+            eps_model, ramp(guidance, placed) if ramped and guidance is not None else guidance, guidance_interval
+        ),
         schedule=trained_schedule(),
         steps=placed,
         noise=fresh,

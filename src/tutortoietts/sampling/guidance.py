@@ -1,4 +1,7 @@
-"""Guidance without conditioning ("conditioning-free"): push the estimate away from the unconditional one."""
+"""Guidance without conditioning ("conditioning-free"): push the estimate away from the unconditional one.
+
+It may be left out where it matters least (an interval of steps, Kynkaanniemi et al. 2024, arXiv:2404.07724).
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,16 @@ from torch import Tensor
 
 from tutortoietts.core.errors import OptionError
 
-__all__ = ["EpsModel", "Estimate", "Guidance", "PairModel", "guide", "ramp", "split_variance"]
+__all__ = ["EpsModel", "Estimate", "Guidance", "NoiseModel", "PairModel", "guide", "ramp", "split_variance"]
 
 EpsModel = Callable[[Tensor, float], Tensor]
 """(x (B, C, F), trained step) -> noise estimate (B, C, F), or (B, 2C, F) with the variance half behind it."""
 
 PairModel = Callable[[Tensor, float], tuple[Tensor, Tensor]]
 """As EpsModel, but gives the (conditional, unconditional) pair: what `guidance=k` needs."""
+
+NoiseModel = Callable[[Tensor, float], Tensor | tuple[Tensor, Tensor]]
+"""Either, or a pair at some steps and one estimate at others."""
 
 Estimate = Callable[[Tensor, float], tuple[Tensor, Tensor | None]]
 """(x, step) -> (noise estimate, variance half or None), both float32 (B, C, F): what the solvers use."""
@@ -40,10 +46,11 @@ def ramp(guidance: float, steps: Sequence[float]) -> Callable[[float], float]:
     return strength.__getitem__
 
 
-def guide(model: EpsModel | PairModel, guidance: Guidance | None) -> Estimate:
+def guide(model: NoiseModel, guidance: Guidance | None, interval: tuple[float, float] | None = None) -> Estimate:
     """(1 + k) * conditional - k * unconditional with k = `guidance`; None: the conditional estimate as it is.
 
-    The variance half is the conditional one's. With a k the model must return the pair.
+    The variance half is the conditional one's. With a k the model must return the pair, but for trained steps outside
+    the `interval` (lowest, highest): there the conditional estimate is taken as it is, and may come alone.
     """
 
     def plain(x: Tensor, step: float) -> tuple[Tensor, Tensor | None]:
@@ -54,6 +61,8 @@ def guide(model: EpsModel | PairModel, guidance: Guidance | None) -> Estimate:
 
     def guided(x: Tensor, step: float) -> tuple[Tensor, Tensor | None]:
         pair = model(x, step)
+        if interval is not None and not interval[0] <= step <= interval[1]:
+            return split_variance(pair if isinstance(pair, Tensor) else pair[0], x.shape[1])
         if isinstance(pair, Tensor):
             raise OptionError("guidance needs a noise model that returns (conditional, unconditional)")
         eps, variance = split_variance(pair[0], x.shape[1])
