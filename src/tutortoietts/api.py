@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -24,12 +25,13 @@ from tutortoietts.core.config import ModelSpec
 from tutortoietts.core.errors import OptionError, TextError, VoiceError
 from tutortoietts.core.paths import existing_folder, expanded
 from tutortoietts.core.presets import PRESETS, SpeechOptions, known_names, preset_options, refuse_unknown
+from tutortoietts.core.streaming import Streaming, refuse_unheard
 from tutortoietts.engine.casting import Casting, Latents, VoiceSamples
 from tutortoietts.engine.condition import reference_mels
 from tutortoietts.engine.parts import Parts, Source, open_source
-from tutortoietts.engine.pipeline import Request, check_options, check_voice
+from tutortoietts.engine.pipeline import Request, check_options, check_speaker, check_voice
 from tutortoietts.engine.progress import shown
-from tutortoietts.engine.stream import stream, whole
+from tutortoietts.engine.stream import decided, stream, whole
 from tutortoietts.engine.watch import Report, Watch
 from tutortoietts.text.brackets import Passage, parse_brackets
 from tutortoietts.text.split import passages
@@ -72,7 +74,7 @@ class TextToSpeech:
     tokenizer_vocab_file, tokenizer_basic: another vocabulary, and only lower-casing in place of the English cleaner.
     ar_, clvp_, diff_checkpoint: other weights of the same sizes.
 
-    `autoregressive`, `diffusion`, `clvp`, `vocoder` are loaded when first needed and may be replaced.
+    `autoregressive`, `diffusion`, `clvp`, `vocoder`, `stream_decoder` are loaded when first needed and may be replaced.
     `last_report` says how long the stages of the last call took. Calls from several threads do not disturb each other.
     Raises OptionError, ModelError, FetchError, all before any model is loaded.
     """
@@ -82,6 +84,7 @@ class TextToSpeech:
     clvp = _Replaceable()
     cvvp = _Replaceable()
     vocoder = _Replaceable()
+    stream_decoder = _Replaceable()
 
     def __init__(
         self,
@@ -206,20 +209,44 @@ class TextToSpeech:
         verbose: bool = False,
         use_deterministic_seed: int | None = None,
         preset: str | None = None,
+        decoder: str = "auto",
+        stream_chunk_size: int | None = None,
+        stream_chunk_max: int | None = None,
         **options: Any,
     ) -> Iterator[Tensor]:
-        """The sound in chunks (samples,) float32 at 24 kHz, sentence by sentence, while more is being made.
+        """The sound in chunks (samples,) float32 at 24 kHz on the CPU, while more is being made.
 
-        Arguments as `tts`, and a preset's name; one reading only. Everything is checked before this returns. Closing
-        the iterator ends the work.
+        Arguments as `tts`, and a preset's name; one reading only. decoder: "stream" makes sound straight from the
+        latents of one candidate while its codes are drawn; "diffusion" takes the whole pipeline, sentence by sentence,
+        the next being made while one plays; "auto": "stream" where the model has such a decoder.
+        Of "stream": stream_chunk_size codes (8) are drawn before the first sound, later chunks double up to
+        stream_chunk_max codes (32). It draws one candidate and denoises nothing, whatever the preset says; options of
+        ranking and diffusion that are given here are refused. Its codes are those of `tts` with one candidate and the
+        same seed. Everything is checked before this returns. Closing the iterator ends the work within a step.
         """
         if options.pop("k", 1) != 1:
             raise OptionError("a stream has one reading: k must be 1 (tts returns several)")
         self._refuse_unknown(options, self.tts_stream)
+        streaming = self._streaming(decoder, stream_chunk_size, stream_chunk_max)
         seed = _seed(use_deterministic_seed)
         speech = self._options(preset, options)
-        request = self._request(text, voice_samples, conditioning_latents, speech, seed, 1, _STREAM_CHARACTERS)
-        return self._chunks(request, verbose)
+        live = streaming.decoder == "stream"
+        if live:
+            refuse_unheard(options, known_names())
+            speech = replace(speech, num_autoregressive_samples=1, cvvp_amount=0.0)
+        characters = _CHARACTERS if live else _STREAM_CHARACTERS
+        request = self._request(text, voice_samples, conditioning_latents, speech, seed, 1, characters, live)
+        return self._chunks(request, verbose, streaming)
+
+    def _streaming(self, decoder: str, chunk_size: int | None, chunk_max: int | None) -> Streaming:
+        given = {} if chunk_size is None else {"chunk_size": chunk_size}
+        streaming = decided(self._parts, Streaming(decoder=decoder, chunk_max=chunk_max, **given))
+        if streaming.decoder == "diffusion" and (given or chunk_max is not None):
+            raise OptionError(
+                "stream_chunk_size and stream_chunk_max are of the streaming decoder, but this stream comes by the "
+                "whole pipeline, sentence by sentence: leave them out"
+            )
+        return streaming
 
     def get_conditioning_latents(
         self, voice_samples: VoiceSamples, return_mels: bool = False, latent_averaging_mode: int = 0
@@ -263,12 +290,13 @@ class TextToSpeech:
         seed: int,
         k: int,
         characters: int,
+        live: bool = False,
     ) -> Request:
         check_options(self._parts, options, k)
         pieces = self._passages(text, characters)
         wanted, mode = options.cvvp_amount > 0, options.latent_averaging_mode
         voice, clips = self._casting.voice(voice_samples, latents, mode=mode, seed=seed, want_clips=wanted)
-        check_voice(self._parts, voice)
+        (check_speaker if live else check_voice)(self._parts, voice)
         return Request(
             passages=pieces,
             voice=voice,
@@ -297,10 +325,11 @@ class TextToSpeech:
         )
         return tuple(piece for piece in pieces if not all(hidden for _, hidden in piece.pieces()))
 
-    def _chunks(self, request: Request, verbose: bool) -> Iterator[Tensor]:
+    def _chunks(self, request: Request, verbose: bool, streaming: Streaming) -> Iterator[Tensor]:
         watch, samples = self._watch(), 0
-        with shown(watch, verbose):
-            for chunk in stream(self._parts, request, watch):
+        chunks = stream(self._parts, request, watch, streaming)
+        with shown(watch, verbose), closing(chunks):  # type: ignore[type-var]
+            for chunk in chunks:
                 samples += chunk.shape[-1]
                 yield chunk
         self._note(watch, request, samples)
