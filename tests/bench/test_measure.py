@@ -1,0 +1,184 @@
+"""Measuring measures what it says: memory, the machine, one run against another, models with random weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tutortoietts.api import TextToSpeech
+from tutortoietts.bench.compare import compare, slow_engine, slow_plan
+from tutortoietts.bench.machine import Machine, measure_machine
+from tutortoietts.bench.measure import _format, threads_set
+from tutortoietts.bench.memory import peak_memory, resident_bytes
+from tutortoietts.bench.random_model import RANDOM_FULL, RandomSource, random_full, random_state
+from tutortoietts.bench.workload import Plan, Sample, Workload, open_model
+from tutortoietts.core.errors import OptionError
+from tutortoietts.core.presets import SpeechOptions
+from tutortoietts.engine.parts import open_source
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def tts(tiny_model: Path) -> TextToSpeech:
+    return TextToSpeech(model=tiny_model)
+
+
+@pytest.fixture
+def random_tiny(tiny_model: Path) -> RandomSource:
+    return RandomSource(spec=open_source(tiny_model).spec, seed=3)
+
+
+# memory and machine
+
+
+def test_the_peak_of_a_block_and_not_of_what_was_before() -> None:
+    megabyte = 1 << 20
+    torch.ones(50 * megabyte)  # 200 MB, gone again
+    before = resident_bytes()
+    with peak_memory(CPU) as peak:
+        torch.ones(16 * megabyte)
+    assert peak.bytes >= before + 60 * megabyte
+    if peak.kind == "resident":
+        assert peak.bytes < before + 150 * megabyte
+    else:
+        assert peak.kind == "resident since start"
+
+
+def test_a_machine_is_faster_than_nothing() -> None:
+    machine = measure_machine(CPU, size=1 << 16, width=32)
+    assert machine.bandwidth > 0 and {"fp32", "bf16"} <= set(machine.rates)
+    assert all(rate > 0 for rate in machine.rates.values())
+    assert machine.device == "cpu" and machine.threads == torch.get_num_threads()
+
+
+def test_a_format_that_the_machine_lacks_is_computed_in_a_wider_one() -> None:
+    machine = Machine(device="cpu", threads=2, bandwidth=1.0, rates={"fp32": 5.0, "bf16": 9.0})
+    assert (machine.rate("int8"), machine.rate("bf16"), machine.rate("fp32")) == (9.0, 9.0, 5.0)
+
+
+def test_threads_are_set_and_put_back() -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(KeyboardInterrupt), threads_set(before + 1):
+        assert torch.get_num_threads() == before + 1
+        raise KeyboardInterrupt
+    assert torch.get_num_threads() == before
+    with threads_set(None):
+        assert torch.get_num_threads() == before
+
+
+# workloads
+
+
+def test_exactly_so_many_codes(tts: TextToSpeech) -> None:
+    plan = Plan(text="Hello there.", preset="tiny", codes=7, options={"num_autoregressive_samples": 1})
+    sample = Workload(tts, plan).run()
+    assert sample.parts == 1
+    assert round(sample.audio_seconds * 24000) == (7 * 4 * 24000 // 22050) * 256
+    assert "load" not in sample.stages and sum(sample.stages.values()) <= sample.seconds
+
+
+def test_a_plan_that_does_not_fit(tts: TextToSpeech) -> None:
+    for wrong in ({"codes": 0}, {"runs": 0}, {"warmup": -1}, {"codes": 5, "options": {"max_mel_tokens": 9}}):
+        with pytest.raises(OptionError, match=next(iter(wrong))):
+            Plan(**wrong)
+    with pytest.raises(OptionError, match=r"codes is 61, outside 1\.\.60"):
+        Workload(tts, Plan(codes=61))
+
+
+def test_ranking_counts_only_where_it_is_done(tts: TextToSpeech) -> None:
+    one = Workload(tts, Plan(options={"num_autoregressive_samples": 1}))
+    assert not one.ranked and Workload(tts, Plan()).ranked
+
+
+def test_what_weights_weigh(tts: TextToSpeech, tiny_model: Path) -> None:
+    width, name = _format(tts, "autoregressive")
+    assert width == pytest.approx(4.0, rel=0.03) and name == "fp32"
+    half = TextToSpeech(model=tiny_model, half=True, device="cpu")
+    width, name = _format(half, "autoregressive")
+    assert width == pytest.approx(2.0, rel=0.03) and name == "bf16"
+    assert _format(half, "diffusion") == (2.0, "bf16") and _format(half, "vocoder") == (4.0, "fp32")
+
+
+# slow against fast
+
+
+class Fake:
+    """Speaks in no time and says that it took `seconds`."""
+
+    def __init__(self, name: str, seconds: list[float], log: list[str], kv_cache: bool) -> None:
+        self.name, self.log, self.seconds = name, log, iter(seconds)
+        self.plan = Plan(runs=3, warmup=1)
+        self.options = SpeechOptions(sampler="ancestral" if name == "slow" else "ddim")
+        self.tts = TextToSpeech.__new__(TextToSpeech)
+        self.tts.kv_cache, self.tts.half, self.tts.precision = kv_cache, False, "fp32"
+
+    def run(self) -> Sample:
+        self.log.append(self.name)
+        seconds = next(self.seconds)
+        return Sample(seconds=seconds, stages={"codes": seconds / 2, "latents": 0.0}, audio_seconds=1.0, parts=1)
+
+
+def test_sides_take_turns_and_warm_up_does_not_count() -> None:
+    log: list[str] = []
+    slow: Any = Fake("slow", [99.0, 8.0, 6.0, 7.0], log, False)
+    fast: Any = Fake("fast", [99.0, 2.0, 5.0, 1.0], log, True)
+    found = compare(slow, fast, log.append)
+    assert [word for word in log if word in ("slow", "fast")] == ["slow", "fast"] * 4
+    assert (found.slow["total"].median, found.fast["total"].median) == (7.0, 2.0)
+    assert (found.fast["codes"].least, found.fast["codes"].most) == (0.5, 2.5)
+    assert found.ratios == {"codes": 3.5, "latents": None, "total": 3.5}
+    assert found.settings == {"kv_cache": (False, True), "sampler": ("ancestral", "ddim")}
+
+
+def test_slow_settings() -> None:
+    engine = slow_engine({"model": "bundled", "half": True, "kv_cache": True, "device": None})
+    assert engine == {"model": "bundled", "half": False, "kv_cache": False, "device": None}
+    plan = slow_plan(Plan(options={"top_p": 0.5}), "fast_optimized").options
+    assert (plan["sampler"], plan["diffusion_iterations"], plan["top_p"]) == ("ancestral", 80, 0.5)
+    assert slow_plan(Plan(), "some_own").options["diffusion_iterations"] == 30
+
+
+# random weights
+
+
+def test_random_weights_are_small_repeatable_and_nowhere_equal() -> None:
+    wanted = {"a.weight": torch.Size([1200, 1000]), "norm.weight": torch.Size([50]), "a.bias": torch.Size([50])}
+    state, again = (dict(random_state(wanted, 3)) for _ in range(2))
+    other = dict(random_state(wanted, 4))
+    assert {key: tensor.shape for key, tensor in state.items()} == wanted
+    assert all(torch.equal(state[key], again[key]) for key in wanted)
+    assert not torch.equal(state["a.bias"], other["a.bias"])
+    assert state["a.weight"].std() == pytest.approx(0.02, rel=0.05) and abs(state["a.weight"].mean()) < 0.001
+    assert state["norm.weight"].mean() == pytest.approx(1.0, abs=0.02) and abs(state["a.bias"].mean()) < 0.02
+    assert not torch.equal(state["a.weight"][1001:], state["a.weight"][:199])
+
+
+def test_a_random_model_speaks(random_tiny: RandomSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tutortoietts.bench.workload.random_full", lambda vocoder: random_tiny)
+    tts = open_model({"model": RANDOM_FULL, "vocoder": None, "half": False})
+    assert tts.model == RANDOM_FULL  # so that no voice of another model is taken for its own
+    plan = Plan(text="Hello there.", preset="tiny", codes=5)
+    sample = Workload(tts, plan).run()
+    assert sample.audio_seconds == pytest.approx((5 * 4 * 24000 // 22050) * 256 / 24000)
+    monkeypatch.setattr("tutortoietts.bench.workload.RANDOM_CODES", 9)
+    assert Workload(tts, replace(plan, codes=None)).codes == 9
+
+
+def test_the_random_model_has_the_public_sizes() -> None:
+    source = random_full("univnet")
+    assert source.spec.autoregressive.layers == 30 and source.config("vocoder").to_dict()["hop_length"] == 256
+    assert random_full().vocoder == "bigvgan_base"
+    with pytest.raises(OptionError, match="hifigan"):
+        random_full("hifigan")
+    with pytest.raises(OptionError, match="no file"):
+        source.file("clvp")
+
+
+def test_other_files_are_refused_with_random_weights() -> None:
+    with pytest.raises(OptionError, match="diffusion"):
+        open_model({"model": RANDOM_FULL, "diff_checkpoint": "other.pth"})
