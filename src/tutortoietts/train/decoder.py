@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,25 +43,54 @@ class Pair:
     mel: Tensor
 
 
+class Mels:
+    """Normalised mels (100, F) float16 of true speech by speaker, and references cut from them."""
+
+    def __init__(self, mels: Iterable[tuple[str, Tensor]]) -> None:
+        self._by_speaker: dict[str, list[Tensor]] = {}
+        for speaker, mel in mels:
+            self._by_speaker.setdefault(speaker, []).append(mel)
+
+    def reference(self, speaker: str, rng: random.Random) -> Tensor:
+        """(1, 100, REFERENCE_FRAMES): clips of ``speaker`` joined and cut."""
+        parts: list[Tensor] = []
+        while sum(p.shape[1] for p in parts) < REFERENCE_FRAMES:
+            parts.append(rng.choice(self._by_speaker[speaker]))
+        return torch.cat(parts, 1)[None, :, :REFERENCE_FRAMES]
+
+
+def spoken(speech: list[Path], clips: Clips) -> list[tuple[int, Tensor]]:
+    """What ``clips`` knows of ``speech``, shortest first: (number in ``clips``, normalised mel (100, F) float16)."""
+    waves = {(c.speaker, c.text): wav24(c) for path in speech for c in read_shard(path)}
+    known = [n for n, (c, _) in enumerate(clips.items) if (c.speaker, c.text) in waves]
+    known.sort(key=clips.length)
+    found = []
+    for n in known:
+        clip = clips.items[n][0]
+        frames, wave = mel_frames(len(clip.codes)), waves[clip.speaker, clip.text]
+        mel = diffusion_mel(F.pad(wave, (0, max(0, frames * 256 - len(wave))))[None])[0, :, :frames]
+        found.append((n, normalize_mel(mel).half()))
+    return found
+
+
+def true_mels(speech: list[Path], clips: Clips) -> Mels:
+    """The mels of every clip in ``speech`` that ``clips`` knows; no model is run."""
+    return Mels((clips.items[n][0].speaker, mel) for n, mel in spoken(speech, clips))
+
+
 @torch.no_grad()
 def make_pairs(
     speech: list[Path], clips: Clips, model: Autoregressive, references: References, seed: int = 0
 ) -> list[Pair]:
     """Latents of every clip in ``speech`` that ``clips`` knows, from its true codes, with its true mel."""
-    waves = {(c.speaker, c.text): wav24(c) for path in speech for c in read_shard(path)}
-    known = [n for n, (c, _) in enumerate(clips.items) if (c.speaker, c.text) in waves]
-    known.sort(key=clips.length)
-    rng, pairs = random.Random(seed), list[Pair]()
+    known, rng, pairs = spoken(speech, clips), random.Random(seed), list[Pair]()
     for start in range(0, len(known), 32):
         chosen = known[start : start + 32]
-        batch = clips.batch(chosen, references, rng)
-        rows = torch.split(hidden(model, batch)[batch.code_at], [len(clips.items[n][0].codes) + 1 for n in chosen])
-        for n, latents in zip(chosen, rows, strict=True):
-            clip = clips.items[n][0]
-            frames = mel_frames(len(clip.codes))
-            wave = waves[clip.speaker, clip.text]
-            mel = diffusion_mel(F.pad(wave, (0, max(0, frames * 256 - len(wave))))[None])[0, :, :frames]
-            pairs.append(Pair(clip.speaker, latents[:-1].clone(), normalize_mel(mel).half()))
+        batch = clips.batch([n for n, _ in chosen], references, rng)
+        sizes = [len(clips.items[n][0].codes) + 1 for n, _ in chosen]
+        rows = torch.split(hidden(model, batch)[batch.code_at], sizes)
+        for (n, mel), latents in zip(chosen, rows, strict=True):
+            pairs.append(Pair(clips.items[n][0].speaker, latents[:-1].clone(), mel))
     return pairs
 
 
@@ -69,17 +99,8 @@ class Pairs:
 
     def __init__(self, pairs: list[Pair]) -> None:
         self.pairs = pairs
-        self._by_speaker: dict[str, list[Pair]] = {}
-        for pair in pairs:
-            self._by_speaker.setdefault(pair.speaker, []).append(pair)
+        self.mels = Mels((pair.speaker, pair.mel) for pair in pairs)
         self._long = {units: [p for p in pairs if len(p.latents) >= units * UNIT_CODES] for units, _ in CROPS}
-
-    def reference(self, speaker: str, rng: random.Random) -> Tensor:
-        """(1, 100, REFERENCE_FRAMES): clips of ``speaker`` joined and cut."""
-        parts: list[Tensor] = []
-        while sum(p.shape[1] for p in parts) < REFERENCE_FRAMES:
-            parts.append(rng.choice(self._by_speaker[speaker]).mel)
-        return torch.cat(parts, 1)[None, :, :REFERENCE_FRAMES]
 
     def batch(self, rng: random.Random) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """latents (B, S, D), mel (B, 100, F), reference (R, 1, 100, T), and which reference each row has (B,)."""
@@ -92,7 +113,7 @@ class Pairs:
             latents.append(pair.latents[at * UNIT_CODES : (at + units) * UNIT_CODES])
             names.append(pair.speaker)
         known = sorted(set(names))
-        references = torch.stack([self.reference(name, rng) for name in known])
+        references = torch.stack([self.mels.reference(name, rng) for name in known])
         which = torch.tensor([known.index(name) for name in names])
         return torch.stack(latents), torch.stack(mels).float(), references.float(), which
 

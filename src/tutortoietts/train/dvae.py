@@ -8,7 +8,6 @@ moves entries that nobody uses.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import torch
@@ -21,6 +20,7 @@ from tutortoietts.train.data import read_shard
 from tutortoietts.train.features import code_mel, half_code_phones
 from tutortoietts.train.flite import PHONES
 from tutortoietts.train.log import Log
+from tutortoietts.train.optim import Keeper, Stateful
 from tutortoietts.weights.load import save_state
 
 CONFIG = DvaeConfig(
@@ -67,6 +67,12 @@ class Codebook:
         self.counts = torch.ones(tokens)
         self.decay = decay
 
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"entries": self.entries, "sums": self.sums, "counts": self.counts}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.entries, self.sums, self.counts = (state[name] for name in ("entries", "sums", "counts"))
+
     def start(self, points: Tensor, generator: torch.Generator) -> None:
         """k-means on ``points`` (N, dim)."""
         tokens = len(self.entries)
@@ -98,9 +104,11 @@ class Codebook:
 
 
 def train(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log, seed: int = 0) -> None:
-    """Train for ``minutes`` and write ``out`` (safetensors of Dvae's own keys, plus the norms)."""
+    """Train for ``minutes`` in all, going on from the .ckpt beside ``out`` if there is one.
+
+    ``out``, written at the end: safetensors of Dvae's own keys, plus the norms.
+    """
     torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
     corpus = Corpus80(paths, norms)
     model = Dvae(CONFIG)
     book = Codebook(CONFIG.num_tokens, CONFIG.codebook_dim)
@@ -108,9 +116,13 @@ def train(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log,
     phone_head = nn.Linear(CONFIG.codebook_dim, 2 * len(PHONES))
     parameters = [*model.parameters(), *voices.parameters(), *phone_head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.98), weight_decay=1e-4)
-    began, step = time.monotonic(), 0
+    heads = nn.ModuleList([voices, phone_head])
+    parts: dict[str, Stateful] = {"model": model, "codebook": book, "heads": heads, "optimizer": optimizer}
+    keeper = Keeper(out.with_suffix(".ckpt"), minutes, parts)
+    generator = torch.Generator().manual_seed(seed + keeper.steps)
     nats = norms[:, None]
-    while (done := (time.monotonic() - began) / (60 * minutes)) < 1:
+    while (done := keeper.progress) < 1:
+        step = keeper.steps
         for group in optimizer.param_groups:
             group["lr"] = 1e-3 * min(1, (step + 1) / 100) * min(1, 2.5 * (1 - done)) + 1e-6
         mel, phones, speaker = corpus.batch(generator)
@@ -149,7 +161,9 @@ def train(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log,
                 used=used,
                 dead=dead,
             )
-        step += 1
+        if keeper.tick():
+            keeper.save()
+    keeper.save()
     state = model.state_dict()
     state["codebook"] = book.entries
     save_state(out, state | {"norms": norms})

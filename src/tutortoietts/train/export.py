@@ -14,7 +14,7 @@ from tutortoietts.core.config import ModelSpec
 from tutortoietts.core.types import Voice
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.diffusion import Diffusion
-from tutortoietts.train.decoder import Pairs
+from tutortoietts.train.decoder import Mels
 from tutortoietts.train.gpt import References
 from tutortoietts.voices.files import write_voice
 from tutortoietts.weights.load import save_state
@@ -43,7 +43,7 @@ def make_voice(
     gpt: Autoregressive,
     diffusion: Diffusion,
     references: References,
-    pairs: Pairs,
+    mels: Mels,
     clips: int = 12,
 ) -> Voice:
     """The latents of a training speaker: means over ``clips`` six-second references."""
@@ -51,7 +51,7 @@ def make_voice(
     speaker = torch.cat([gpt.conditioning(references.draw(name, rng)[None]) for _ in range(clips)]).mean(
         0, keepdim=True
     )
-    tones = [diffusion.conditioning(pairs.reference(name, rng)[None].float()) for _ in range(clips)]
+    tones = [diffusion.conditioning(mels.reference(name, rng)[None].float()) for _ in range(clips)]
     return Voice(name=name, model=model_id, speaker=speaker, diffusion=torch.cat(tones).mean(0, keepdim=True))
 
 

@@ -3,22 +3,92 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+SAVE_SECONDS = 120
 
-class Trainer:
+
+class Timed:
+    """Steps and minutes of a stage, over however many runs, and the checkpoint ``path`` that holds them.
+
+    ``progress`` goes from 0 to 1 as ``minutes`` pass. These are minutes of the clock on the wall, as a person plans
+    with; the processor's own would count spinning threads too. On a busy machine a minute holds fewer steps: what was
+    to be learned then takes more of them, and the log has the steps.
+    """
+
+    def __init__(self, path: Path, minutes: float) -> None:
+        self.path, self.minutes = path, minutes
+        self.steps, self.seconds = 0, 0.0
+        self._mark = self._saved = time.monotonic()
+
+    @property
+    def progress(self) -> float:
+        return self.seconds / (60 * self.minutes)
+
+    def begin(self, saved: Mapping[str, Any] | None) -> None:
+        """Start the clock, from where ``saved`` left it."""
+        if saved is not None:
+            self.steps, self.seconds = saved["steps"], saved["seconds"]
+        self._mark = self._saved = time.monotonic()
+
+    def read(self) -> dict[str, Any] | None:
+        """The checkpoint, if there is one."""
+        return torch.load(self.path, weights_only=True) if self.path.exists() else None
+
+    def tick(self) -> bool:
+        """Count a step; whether a checkpoint is due."""
+        now = time.monotonic()
+        self.steps, self.seconds, self._mark = self.steps + 1, self.seconds + now - self._mark, now
+        return now - self._saved > SAVE_SECONDS
+
+    def write(self, state: Mapping[str, Any]) -> None:
+        """Write the checkpoint under a temporary name, then rename it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".part")
+        torch.save({**state, "steps": self.steps, "seconds": self.seconds}, partial)
+        partial.rename(self.path)
+        self._saved = time.monotonic()
+
+
+class Stateful(Protocol):
+    """A module, an optimizer, or anything else of this kind."""
+
+    def state_dict(self) -> Any: ...
+    def load_state_dict(self, state_dict: Any) -> Any: ...
+
+
+class Keeper(Timed):
+    """The checkpoint of a stage with a loop of its own: goes on from ``path`` if it exists."""
+
+    def __init__(self, path: Path, minutes: float, parts: Mapping[str, Stateful]) -> None:
+        super().__init__(path, minutes)
+        self.parts = parts
+        saved = self.read()
+        if saved is not None:
+            for name, part in parts.items():
+                part.load_state_dict(saved[name])
+        self.begin(saved)
+
+    def save(self) -> None:
+        self.write({name: part.state_dict() for name, part in self.parts.items()})
+
+
+class Trainer(Timed):
     """AdamW on float32 copies of bfloat16 modules, on a schedule of training minutes.
 
     The modules run wholly in bfloat16 (matrix units are ten times faster there), while small updates are not lost
-    because they are added to the float32 copies. ``progress`` goes from 0 to 1 as ``minutes`` of training pass, over
-    however many runs; the learning rate rises for 150 steps, stays, and falls linearly in the last 60 %.
+    because they are added to the float32 copies. The learning rate rises for 150 steps, stays, and falls linearly in
+    the last 60 %.
     """
 
     def __init__(self, modules: nn.ModuleDict, path: Path, minutes: float, rate: float, decay: float = 0.02) -> None:
-        self.modules, self.path, self.minutes, self.rate = modules, path, minutes, rate
+        super().__init__(path, minutes)
+        self.modules, self.rate = modules, rate
         self.master = {name: p.detach().float().clone() for name, p in modules.named_parameters()}
         self.averaged = {name: p.clone() for name, p in self.master.items()}
         modules.bfloat16()
@@ -30,25 +100,18 @@ class Trainer:
             {"params": [p for p in self.master.values() if p.ndim <= 1], "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.97), eps=1e-8, fused=True)
-        self.steps, self.seconds = 0, 0.0
-        self._resume()
-        self._mark = self._saved = time.monotonic()
+        saved = self.read()
+        if saved is not None:
+            self._resume(saved)
+        self.begin(saved)
 
-    def _resume(self) -> None:
-        if not self.path.exists():
-            return
-        saved = torch.load(self.path, weights_only=True)
+    def _resume(self, saved: Mapping[str, Any]) -> None:
         with torch.no_grad():
             for name, value in saved["master"].items():
                 self.master[name].copy_(value)
                 self.averaged[name].copy_(saved["averaged"][name])
         self.optimizer.load_state_dict(saved["optimizer"])
-        self.steps, self.seconds = saved["steps"], saved["seconds"]
         self._publish(self.master)
-
-    @property
-    def progress(self) -> float:
-        return self.seconds / (60 * self.minutes)
 
     def _publish(self, values: dict[str, Tensor]) -> None:
         with torch.no_grad():
@@ -71,28 +134,18 @@ class Trainer:
         self._publish(self.master)
         keep = min(0.998, (1 + self.steps) / (20 + self.steps))
         torch._foreach_lerp_(list(self.averaged.values()), [p.detach() for p in self.master.values()], 1 - keep)
-        self.steps += 1
-        now = time.monotonic()
-        self.seconds += now - self._mark
-        self._mark = now
-        if now - self._saved > 120:
+        if self.tick():
             self.save()
         return float(norm)
 
     def save(self) -> None:
-        """Write the checkpoint under a temporary name, then rename it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".part")
-        state = {
-            "master": {k: v.detach() for k, v in self.master.items()},
-            "averaged": self.averaged,
-            "optimizer": self.optimizer.state_dict(),
-            "steps": self.steps,
-            "seconds": self.seconds,
-        }
-        torch.save(state, partial)
-        partial.rename(self.path)
-        self._saved = time.monotonic()
+        self.write(
+            {
+                "master": {k: v.detach() for k, v in self.master.items()},
+                "averaged": self.averaged,
+                "optimizer": self.optimizer.state_dict(),
+            }
+        )
 
     def use_averaged(self) -> None:
         """Put the averaged weights into the modules for evaluation."""

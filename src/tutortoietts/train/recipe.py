@@ -92,7 +92,7 @@ HELD_OUT = 48  # clips of every voice that training never sees
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The stages, over a working folder. Each can be run again and goes on where it was; ``dvae`` starts over."""
+    """The stages, over a working folder. Each can be run again and goes on where it was."""
 
     work: Path
 
@@ -200,8 +200,8 @@ class Recipe:
         model, diffusion = self._gpt(), Diffusion(DIFFUSION).eval()
         diffusion.load_state_dict(parts["diffusion"])
         Clvp(CLVP).load_state_dict(parts["clvp"])
-        references, pairs = self.references(), self.pairs(excluded, 1, 0)
-        voices = [make_voice(voice, name, model, diffusion, references, pairs) for voice in VOICES]
+        references, mels = self.references(), decoder.true_mels(self.speech(1, 0), self.clips(excluded)[0])
+        voices = [make_voice(voice, name, model, diffusion, references, mels) for voice in VOICES]
         spec = ModelSpec(
             name=name,
             autoregressive=SHIPPED,

@@ -8,7 +8,6 @@ resolutions (Yamamoto et al., 2020), then an adversary of small multi-resolution
 from __future__ import annotations
 
 import random
-import time
 from pathlib import Path
 
 import torch
@@ -22,6 +21,7 @@ from tutortoietts.models.vocos import Vocos
 from tutortoietts.train.data import read_shard
 from tutortoietts.train.features import wav24
 from tutortoietts.train.log import Log
+from tutortoietts.train.optim import Keeper, Stateful
 from tutortoietts.weights.load import save_state
 
 CONFIG = VocosConfig(n_mels=100, dim=192, intermediate_dim=512, layers=6, n_fft=1024, hop=256)
@@ -39,7 +39,8 @@ def spectrum(wave: Tensor, n_fft: int, hop: int) -> Tensor:
 def spectral_loss(made: Tensor, true: Tensor, resolution: tuple[int, int]) -> Tensor:
     """STFT loss of waveforms (B, N) at one (n_fft, hop)."""
     a, b = spectrum(made, *resolution), spectrum(true, *resolution)
-    return (a - b).norm() / b.norm() + (a.clamp(min=1e-4).log() - b.clamp(min=1e-4).log()).abs().mean()
+    loss: Tensor = (a - b).norm() / b.norm() + (a.clamp(min=1e-4).log() - b.clamp(min=1e-4).log()).abs().mean()
+    return loss
 
 
 def mel_loss(made: Tensor, mel: Tensor) -> Tensor:
@@ -99,17 +100,22 @@ class Waves:
 def train(
     paths: list[Path], out: Path, minutes: float, log: Log, adversary_after: float = 0.5, limit: int = 150
 ) -> None:
-    """Train for ``minutes``, going on from ``out`` if it exists; the adversary joins after that share of the time."""
+    """Train for ``minutes`` in all; the adversary joins after that share of the time.
+
+    Goes on from the .ckpt beside ``out``; without one, starts from the weights of ``out`` if it exists.
+    """
     torch.manual_seed(0)
-    rng = random.Random(time.time_ns())
     data, model = Waves(paths, limit), Vocos(CONFIG)
     if out.exists():
         model.load_state_dict(load_file(out))
     judges = nn.ModuleList(Judge(n, h) for n, h in ((512, 128), (1024, 256), (2048, 512)))
     optimizer = torch.optim.AdamW(model.parameters(), lr=8e-4, betas=(0.8, 0.98), weight_decay=0.0, fused=True)
     critic = torch.optim.AdamW(judges.parameters(), lr=4e-4, betas=(0.8, 0.98), fused=True)
-    began, step, saved = time.monotonic(), 0, time.monotonic()
-    while (done := (time.monotonic() - began) / (60 * minutes)) < 1:
+    parts: dict[str, Stateful] = {"model": model, "judges": judges, "optimizer": optimizer, "critic": critic}
+    keeper = Keeper(out.with_suffix(".ckpt"), minutes, parts)
+    rng = random.Random(keeper.steps)
+    while (done := keeper.progress) < 1:
+        step = keeper.steps
         for group in optimizer.param_groups:
             group["lr"] = 8e-4 * min(1, (step + 1) / 100) * min(1, 2 * (1 - done)) + 1e-6
         mel, true = data.batch(rng)
@@ -138,9 +144,10 @@ def train(
         norm = nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         if step % 50 == 0:
-            log(step=step, mel=float(mel_error), loss=float(loss), critic=float(critic_loss), norm=float(norm))
-        step += 1
-        if time.monotonic() - saved > 120 or done > 0.999:
+            values = {"mel": mel_error, "loss": loss, "critic": critic_loss, "norm": norm}
+            log(step=step, progress=done, **{name: float(value.detach()) for name, value in values.items()})
+        if keeper.tick():
+            keeper.save()
             save_state(out, model.state_dict())
-            saved = time.monotonic()
+    keeper.save()
     save_state(out, model.state_dict())
