@@ -83,6 +83,22 @@ def test_antialiased_rate_changes_are_the_textbook_ones(length: int) -> None:
     torch.testing.assert_close(bigvgan._halve(doubled, taps), halved)
 
 
+@pytest.mark.parametrize("length", [1, 2, 5, 200])
+def test_activations_in_blocks_are_the_same(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The general way, which training and other devices take, is the oracle; blocks of 300 hold a part of the rows."""
+    monkeypatch.setattr(bigvgan, "_BLOCK", 300)
+    activation = bigvgan._SnakeBeta(3)
+    with torch.no_grad():
+        activation.alpha.copy_(draw(3))
+        activation.beta.copy_(draw(3, seed=2))
+    x = draw(2, 3, length)
+    slow = activation(x)
+    assert slow.requires_grad
+    with torch.no_grad():
+        torch.testing.assert_close(activation(x), slow)
+        torch.testing.assert_close(activation(x.transpose(1, 2).contiguous().transpose(1, 2)), slow)
+
+
 @pytest.mark.parametrize("final", [True, False])
 def test_bigvgan_with_and_without_its_final_parts(final: bool) -> None:
     settings = {name: getattr(BIGVGAN, name) for name in ("upsample_rates", "num_mels", "hop_size")}
