@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from tutortoietts.api import TextToSpeech
 from tutortoietts.bench.compare import compare, slow_engine, slow_plan
 from tutortoietts.bench.machine import Machine, measure_machine
-from tutortoietts.bench.measure import _format, threads_set
+from tutortoietts.bench.measure import _format, _held, threads_set
 from tutortoietts.bench.memory import peak_memory, resident_bytes
 from tutortoietts.bench.random_model import RANDOM_FULL, RandomSource, random_full, random_state
-from tutortoietts.bench.workload import Plan, Sample, Workload, open_model
+from tutortoietts.bench.workload import Plan, Sample, Workload, _heard, open_model
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.engine.parts import open_source
@@ -182,3 +183,19 @@ def test_the_random_model_has_the_public_sizes() -> None:
 def test_other_files_are_refused_with_random_weights() -> None:
     with pytest.raises(OptionError, match="diffusion"):
         open_model({"model": RANDOM_FULL, "diff_checkpoint": "other.pth"})
+
+
+class Eight(nn.Linear):
+    """A quantised layer: it knows what a forward reads."""
+
+    nbytes = 7
+
+
+def test_quantised_layers_say_what_they_hold() -> None:
+    module = nn.Sequential(nn.Linear(2, 3), nn.Sequential(Eight(4, 4)), nn.LayerNorm(5, dtype=torch.float16))
+    assert _held(module) == 4 * 9 + 7 + 2 * 10
+
+
+def test_a_stream_is_given_only_what_it_can_honour() -> None:
+    given = {"top_p": 0.5, "num_autoregressive_samples": 4, "sampler": "ddim", "min_mel_tokens": 3}
+    assert _heard(given) == {"top_p": 0.5, "min_mel_tokens": 3}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -208,12 +208,19 @@ def _format(tts: Any, part: str) -> tuple[float, str]:
     dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
     width = float(dtype.itemsize)
     if part == "autoregressive":  # may be quantised: what its blocks really hold
-        held = sum(tensor.nbytes for tensor in module.gpt.state_dict().values())  # type: ignore[union-attr]
-        width = held / block_weights(tts.spec.autoregressive)
+        width = _held(cast(nn.Module, module.gpt)) / block_weights(tts.spec.autoregressive)
     names = {torch.bfloat16: "bf16", torch.float16: "fp16"}
     if 0.9 < width < 1.4:
         return width, "int8"
     return width, names.get(dtype, "fp32")
+
+
+def _held(module: nn.Module) -> int:
+    """Bytes of all weights in a module; a quantised layer says itself what its own are."""
+    own = getattr(module, "nbytes", None)
+    if isinstance(own, int):
+        return own
+    return sum(p.nbytes for p in module.parameters(recurse=False)) + sum(_held(child) for child in module.children())
 
 
 def _settings(workload: Workload, shape: Shape) -> dict[str, Any]:
@@ -235,6 +242,7 @@ def _settings(workload: Workload, shape: Shape) -> dict[str, Any]:
         "sampler": workload.options.sampler,
         "forwards": shape.forwards,
         "guided": shape.guided,
+        "stream_decoder": workload.decoder,
         "runs": plan.runs,
         "warmup": plan.warmup,
         "seed": plan.seed,

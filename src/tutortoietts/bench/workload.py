@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ import torch
 from tutortoietts.api import TextToSpeech
 from tutortoietts.bench.random_model import RANDOM_FULL, random_full
 from tutortoietts.core.errors import OptionError
-from tutortoietts.core.presets import SpeechOptions, preset_options
+from tutortoietts.core.presets import SpeechOptions, known_names, preset_options
+from tutortoietts.core.streaming import refuse_unheard
 
 __all__ = ["SENTENCE", "Plan", "Sample", "StreamSample", "Workload", "open_model"]
 
@@ -85,6 +86,16 @@ def _known(model: str | os.PathLike[str]) -> bool:
     return model in ("bundled", "tortoise-v2") or Path(model).expanduser().is_dir()
 
 
+def _heard(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that a stream from latents can honour; it ranks and denoises nothing."""
+    heard = {}
+    for name, value in options.items():
+        with suppress(OptionError):
+            refuse_unheard({name: value}, known_names())
+            heard[name] = value
+    return heard
+
+
 class Workload:
     """A model and a plan that fits it. Raises OptionError before any work if it does not."""
 
@@ -115,6 +126,11 @@ class Workload:
         several = self.options.num_autoregressive_samples > 1
         return several and self.options.cvvp_amount < 1 and self.tts.spec.clvp is not None
 
+    @property
+    def decoder(self) -> str:
+        """What streams: straight from the latents where the model can."""
+        return "diffusion" if self.tts.spec.stream_decoder is None else "stream"
+
     def run(self) -> Sample:
         """Speak once."""
         started = time.perf_counter()
@@ -139,9 +155,14 @@ class Workload:
     def stream(self) -> StreamSample:
         """Speak once, streamed, to the end."""
         started, first, samples = time.perf_counter(), None, 0
-        given = {name: value for name, value in self.given.items() if name != "num_autoregressive_samples"}
+        given = self.given if self.decoder == "diffusion" else _heard(self.given)
         chunks = self.tts.tts_stream(
-            self.plan.text, preset=self.preset, use_deterministic_seed=self.plan.seed, **self.voice, **given
+            self.plan.text,
+            preset=self.preset,
+            use_deterministic_seed=self.plan.seed,
+            decoder=self.decoder,
+            **self.voice,
+            **given,
         )
         with closing(chunks) as chunks:  # type: ignore[type-var]
             for chunk in chunks:
