@@ -79,6 +79,32 @@ def test_scores_do_not_depend_on_the_batch(clvp: Clvp, pad_to: int | None) -> No
     assert alone == pytest.approx(whole, rel=1e-4)
 
 
+@pytest.mark.parametrize("pad_to", [None, 30])
+def test_memory_is_bounded(clvp: Clvp, pad_to: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rows at once, those of like length together: 64 positions are 4 rows of 16, or 2 of 30."""
+    codes = rows((4, 9, 7, 16, 0, 3, 12, 5, 16))
+    ranker = Ranker(clvp, TEXT, stop_token=STOP, calm_token=CALM, pad_to=pad_to)
+    at_once, shapes = ranker.scores(codes), list[tuple[int, ...]]()
+    monkeypatch.setattr("tutortoietts.engine.rerank._POSITIONS", 64)
+    encode = clvp.encode_codes
+    monkeypatch.setattr(
+        clvp, "encode_codes", lambda ids, lengths: shapes.append(tuple(ids.shape)) or encode(ids, lengths)
+    )
+    assert ranker.scores(codes) == pytest.approx(at_once, rel=1e-4)
+    assert shapes == ([(4, 5), (4, 16), (1, 16)] if pad_to is None else [(2, 30)] * 4 + [(1, 30)])
+
+
+def test_half_precision_ranks_alike(clvp: Clvp) -> None:
+    half = Clvp(clvp.cfg).eval().requires_grad_(False)
+    half.load_state_dict(clvp.state_dict())
+    codes = rows((4, 9, 7, 16))
+    exact, rough = (
+        torch.tensor(Ranker(model, TEXT, stop_token=STOP, calm_token=CALM).scores(codes))
+        for model in (clvp, half.bfloat16())
+    )
+    assert (exact - rough).abs().max() < 0.02 * clvp.temperature.exp() < 0.2
+
+
 def test_padding_as_the_original_does(clvp: Clvp) -> None:
     codes = rows((4,))
     padded = Ranker(clvp, TEXT, stop_token=STOP, calm_token=CALM, pad_to=30).scores(codes)

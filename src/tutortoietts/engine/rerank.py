@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,8 @@ from tutortoietts.models.clvp import Clvp
 from tutortoietts.models.cvvp import Cvvp
 
 __all__ = ["Candidate", "Ranker", "best"]
+
+_POSITIONS = 4096  # codes scored at once: about 0.3 GB of activations at full size in float32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,8 +58,27 @@ class Ranker:
 
     @torch.inference_mode()
     def scores(self, codes: Codes) -> list[float]:
-        """One number a row, higher is better; 0 without a ranking model."""
-        ids, lengths = self._shown(codes)
+        """One number a row, higher is better; 0 without a ranking model.
+
+        So many rows at once that memory is bounded, rows of like length together, and no wider than the longest.
+        """
+        if self.clvp is None and self.cvvp is None:
+            return [0.0] * len(codes.ids)
+        shown, lengths = self._shown(codes)
+        order = range(len(shown)) if lengths is None else lengths.argsort().tolist()
+        count = max(1, _POSITIONS // max(1, shown.shape[1]))
+        scores = [0.0] * len(shown)
+        for start in range(0, len(shown), count):
+            rows = list(order[start : start + count])
+            for row, score in zip(rows, self._scored(shown, lengths, rows), strict=True):
+                scores[row] = score
+        return scores
+
+    def _scored(self, shown: Tensor, lengths: Tensor | None, rows: list[int]) -> list[float]:
+        ids = shown[rows]
+        if lengths is not None:
+            lengths = lengths[rows]
+            ids = ids[:, : int(lengths.max())]
         total = torch.zeros(len(ids), device=ids.device)
         if self.clvp is not None and self.text is not None and self.cvvp_amount < 1:
             agreement = self.clvp.score(self.text, self.clvp.encode_codes(ids, lengths))
@@ -65,7 +87,7 @@ class Ranker:
             heard = self.cvvp.encode_codes(ids)
             each = [self.cvvp.score(voice[None], heard) for voice in self.voices]
             total = total + self.cvvp_amount * torch.stack(each).mean(dim=0)
-        return [float(score) for score in total.tolist()]
+        return cast("list[float]", total.tolist())
 
     def _shown(self, codes: Codes) -> tuple[Tensor, Tensor | None]:
         """What the ranking models see: rows without stop codes, and their lengths where the rest is masked."""
