@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from tutortoietts.core.errors import AudioError, OptionError, VoiceError
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Voice
 from tutortoietts.engine import stream as stream_room
+from tutortoietts.engine.ahead import ahead
 from tutortoietts.engine.parts import Parts, open_source
 from tutortoietts.engine.pipeline import Request, speak_all
 from tutortoietts.engine.stream import stream, whole
@@ -75,10 +78,58 @@ def test_closing_ends_the_work(parts: Parts) -> None:
     watch = Watch()
     chunks = stream(parts, request(parts), watch)
     next(chunks)
+    chunks.close()  # type: ignore[attr-defined]
     spent = dict(watch.stages)
-    chunks.close()
+    assert not any(thread.name == "tutortoietts-ahead" for thread in threading.enumerate())
     assert watch.stages == spent
     assert list(stream(parts, request(parts), Watch()))  # and leaves nothing behind
+
+
+def test_the_next_passage_is_made_while_one_plays_and_no_further() -> None:
+    made, stop = threading.Semaphore(0), threading.Event()
+    begun: list[int] = []
+
+    def passages() -> Generator[int, None, None]:
+        for number in range(1, 9):
+            begun.append(number)
+            yield number
+            made.release()  # asked for the next
+
+    items = ahead(passages(), stop)
+    assert next(items) == 1
+    made.acquire()  # the second is begun although nobody asked
+    assert next(items) == 2
+    made.acquire()
+    assert begun[-1] in (3, 2) and len(begun) <= 3
+    items.close()  # type: ignore[attr-defined]
+    assert stop.is_set() and len(begun) <= 3
+
+
+def test_errors_of_the_work_ahead_come_out() -> None:
+    def failing() -> Generator[int, None, None]:
+        yield 1
+        raise AudioError("broken")
+
+    items = ahead(failing(), threading.Event())
+    assert next(items) == 1
+    with pytest.raises(AudioError, match="broken"):
+        next(items)
+    assert list(ahead(iter_of(3), threading.Event())) == [0, 1, 2]
+
+
+def iter_of(count: int) -> Generator[int, None, None]:
+    yield from range(count)
+
+
+def test_an_interruption_while_streaming(parts: Parts) -> None:
+    def stop(stage: str, done: int, of: int) -> None:
+        if stage == "2/3 diffusion":
+            raise KeyboardInterrupt
+
+    chunks = stream(parts, request(parts), Watch(show=stop))
+    next(chunks)
+    with pytest.raises(KeyboardInterrupt):
+        next(chunks)
 
 
 def test_an_interruption_leaves_the_models_usable(parts: Parts) -> None:

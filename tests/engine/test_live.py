@@ -1,0 +1,290 @@
+"""Streaming from latents: joined it is the whole, for every length; latents by the rules; closing; threads."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from test_decode import CALM, CONFIG, model, request  # noqa: F401  (model is a fixture)
+from torch import Tensor
+
+from tiny_model import make_tiny_model
+from tutortoietts.core.errors import Cancelled, ModelError, OptionError, VoiceError
+from tutortoietts.core.presets import SpeechOptions
+from tutortoietts.core.streaming import Streaming
+from tutortoietts.core.types import Voice
+from tutortoietts.engine import live
+from tutortoietts.engine.decode import DecodeRequest, decode, decode_live, latents_of
+from tutortoietts.engine.live import speak_at_once, speak_live
+from tutortoietts.engine.parts import Parts, open_source
+from tutortoietts.engine.pipeline import Request
+from tutortoietts.engine.stream import stream
+from tutortoietts.engine.watch import Watch
+from tutortoietts.engine.windows import Windows, decode_whole
+from tutortoietts.models.autoregressive import Autoregressive
+from tutortoietts.nn.kv_cache import KVCache
+from tutortoietts.text.brackets import Passage
+
+HOP = 256
+
+
+@pytest.fixture(scope="module", params=["stream_vocos", "hifigan"])
+def parts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    folder = make_tiny_model(tmp_path_factory.mktemp("streaming"), streaming=request.param)
+    return Parts(open_source(folder), device=torch.device("cpu"), dtype=torch.float32)
+
+
+def spoken(codes: int, *texts: str, **changes) -> Request:
+    """A request whose passages have exactly so many codes."""
+    speaker = torch.randn(1, 64, generator=torch.Generator().manual_seed(0))
+    options = SpeechOptions(num_autoregressive_samples=1, min_mel_tokens=codes, max_mel_tokens=codes)
+    passages = tuple(Passage(text=text) for text in texts or ("one two",))
+    voice = Voice(name="test", model="tiny", speaker=speaker)
+    return Request(**{"passages": passages, "voice": voice, "options": options, "seed": 7, **changes})
+
+
+def chunks_of(parts: Parts, wanted: Request, streaming: Streaming) -> list[Tensor]:
+    pieces = list(speak_live(parts, wanted, wanted.passages[0], 7, streaming, Watch()))
+    assert [last for _, last in pieces] == [False] * (len(pieces) - 1) + [True]
+    assert all(wave.ndim == 1 and wave.dtype == torch.float32 and not wave.is_inference() for wave, _ in pieces)
+    return [wave for wave, _ in pieces]
+
+
+@pytest.mark.parametrize("codes", range(24, 32))
+def test_joins_are_those_of_the_whole_at_every_length_modulo_the_chunk(parts: Parts, codes: int) -> None:
+    chunks = chunks_of(parts, spoken(codes), Streaming(chunk_size=8, chunk_max=8))
+    whole = speak_at_once(parts, spoken(codes), Passage(text="one two"), 7, Watch())
+    assert len(chunks) >= 3
+    joined = torch.cat(chunks)
+    assert joined.shape == whole.shape
+    assert (joined - whole).norm() < 1e-4 * whole.norm()
+    scale = whole.diff().abs().max()
+    place = 0
+    for chunk in chunks[:-1]:
+        place += len(chunk)
+        around = slice(place - 2 * HOP, place + 2 * HOP)
+        assert (joined[around].diff() - whole[around].diff()).abs().max() < 1e-4 * scale  # no click
+
+
+@pytest.mark.parametrize("codes", [1, 2, 3, 5, 8, 9, 20, 60])
+@pytest.mark.parametrize("streaming", [Streaming(), Streaming(chunk_size=1, chunk_max=1), Streaming(chunk_size=7)])
+def test_nothing_is_lost_at_any_length(parts: Parts, codes: int, streaming: Streaming) -> None:
+    joined = torch.cat(chunks_of(parts, spoken(codes), streaming))
+    whole = speak_at_once(parts, spoken(codes), Passage(text="one two"), 7, Watch())
+    assert len(joined) == codes * 4 * 24000 // 22050 * HOP
+    assert (joined - whole).norm() < 1e-4 * whole.norm()
+
+
+@pytest.mark.parametrize(("share", "whole"), [(1.0, True), (0.2, False)])
+def test_the_joins_can_be_wrong(parts: Parts, share: float, whole: bool) -> None:
+    """Windows too narrow are noticed. (That no frame may be spared, the tests of the decoders' reach show.)"""
+    with live.stream_decoder(parts) as decoder:
+        latents, speaker = torch.randn(1, 40, 64), torch.randn(1, 64)
+        want = decode_whole(decoder, latents, speaker)
+        windows = Windows(decoder, speaker)
+        windows.before, windows.after = round(share * windows.before), round(share * windows.after)
+        joined = torch.cat([windows.push(latents[:, :size], size == 40) for size in range(2, 41)])
+        assert ((joined - want).norm() < 1e-4 * want.norm()) == whole
+
+
+def test_a_window_costs_what_is_new(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    with live.stream_decoder(parts) as decoder:
+        windows = Windows(decoder, torch.randn(1, 64))
+        latents, sizes = torch.randn(1, 400, 64), []
+        synthesize = type(decoder).synthesize
+        monkeypatch.setattr(
+            type(decoder), "synthesize", lambda self, x, s: sizes.append(x.shape[-1]) or synthesize(self, x, s)
+        )
+        for size in range(32, 401, 32):
+            windows.push(latents[:, :size], size == 400)
+        around = windows.before + windows.after
+    assert sum(sizes) <= decoder.frame_count(400) + len(sizes) * around
+    assert max(sizes) <= 32 * 4.36 + around + 1
+
+
+def test_the_first_chunk_comes_after_the_first_codes(parts: Parts) -> None:
+    seen: list[int] = []
+    watch = Watch(show=lambda stage, done, total: seen.append(done) if stage == "codes" else None)
+    wanted = spoken(60)
+    chunks = speak_live(parts, wanted, wanted.passages[0], 7, Streaming(), watch)
+    drawn = []
+    for _ in chunks:
+        drawn.append(max(seen))
+    assert drawn == [8, 24, 56, 60]
+
+
+@pytest.mark.parametrize("calm", [CALM, None])
+@pytest.mark.parametrize("rule", ["after_stop", "anywhere"])
+@pytest.mark.parametrize("steps", [50, 14])
+def test_latents_are_those_of_the_rule(model: Autoregressive, calm: int | None, rule: str, steps: int) -> None:  # noqa: F811
+    """Whatever is streamed early belongs to the latents that a whole decoding ends with."""
+    stopped = 0
+    for seed in range(12):
+        whole = request(1, seed=seed, calm_token=calm, max_codes=steps)
+        (codes,) = decode(model, whole)
+        want = latents_of(model, whole, codes, 0, rule)
+        stopped += int(codes.finished[0])
+        wanted = request(1, seed=seed, calm_token=calm, max_codes=steps, check_every=1)
+        *early, (latents, last) = live._latents(model, wanted, rule, iter([1] * 99), Watch())
+        assert last is not None
+        torch.testing.assert_close(latents, want, rtol=1e-4, atol=1e-5)
+        for so_far, nothing in early:
+            assert nothing is None
+            torch.testing.assert_close(so_far, want[:, : so_far.shape[1]], rtol=1e-4, atol=1e-5)
+            assert so_far.shape[1] <= want.shape[1]
+    assert stopped > 3
+
+
+def test_a_long_silence_ends_the_drawing_where_the_rule_says(model: Autoregressive) -> None:  # noqa: F811
+    silent = Autoregressive(CONFIG).eval().requires_grad_(False)
+    silent.load_state_dict(model.state_dict())
+    silent.mel_head.bias[CALM] += 100
+    seen: list[int] = []
+    wanted = request(1, on_step=lambda done, _: seen.append(done), min_codes=49)  # both draw the likeliest
+    *_, (latents, _) = live._latents(silent, wanted, "anywhere", iter([4] * 99), Watch())
+    assert latents.shape[1] == 8 and max(seen) == 12
+    *_, (latents, _) = live._latents(silent, wanted, "after_stop", iter([4] * 99), Watch())
+    assert latents.shape[1] == 50
+
+
+def test_the_public_end_that_overwrites_drawn_codes(model: Autoregressive) -> None:  # noqa: F811
+    big = type(CONFIG)(**{**CONFIG.to_dict(), "number_mel_codes": 300, "max_text_tokens": 40})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        public = Autoregressive(big).eval().requires_grad_(False)
+    public.mel_head.bias[25] += 100  # stops as soon as it may: at the last place
+
+    def wanted() -> DecodeRequest:
+        return request(1, max_codes=20, calm_token=83, min_codes=19, check_every=1)
+
+    (codes,) = decode(public, wanted())
+    assert codes.lengths.tolist() == [19]
+    want = latents_of(public, wanted(), codes, 0)
+    *early, (latents, _) = live._latents(public, wanted(), "after_stop", iter([1] * 99), Watch())
+    torch.testing.assert_close(latents, want)
+    assert codes.hidden is not None and not torch.allclose(codes.hidden, want)
+    for so_far, _ in early:
+        torch.testing.assert_close(so_far, want[:, : so_far.shape[1]])
+    assert early[-1][0].shape[1] == 18
+
+
+def test_decoding_live_is_decoding(model: Autoregressive) -> None:  # noqa: F811
+    for cached in (True, False):
+        (codes,) = decode(model, request(1, seed=3, cached=cached))
+        *_, last = decode_live(model, request(1, seed=3, cached=cached))
+        assert torch.equal(codes.ids, last.ids) and torch.equal(codes.lengths, last.lengths)
+    with pytest.raises(OptionError, match="2 candidates cannot be decoded live"):
+        decode_live(model, request(2))
+
+
+def test_passages_are_joined_by_pauses(parts: Parts) -> None:
+    wanted = spoken(9, "one two", "three")
+    joined = torch.cat(list(stream(parts, wanted, Watch(), Streaming(decoder="stream"))))
+    single = [torch.cat(list(stream(parts, spoken(9, text), Watch()))) for text in ("one two",)]
+    pause = round(0.1 * 24000)
+    assert len(joined) == 2 * len(single[0]) + pause
+    rest = joined[len(single[0]) :]
+    assert torch.equal(joined[: len(single[0]) - 120], single[0][:-120])
+    assert rest[: pause + 1].abs().max() == 0 and joined[len(single[0]) - 1].abs() < 1e-3
+    assert rest[pause + 1 :].abs().max() > 0
+
+
+def test_hidden_text_is_cut(parts: Parts) -> None:
+    passage = Passage(text="so sad now, feed me", hidden=((0, 11),))
+    (cut,) = stream(parts, spoken(30, passages=(passage,)), Watch())
+    plain = torch.cat(list(stream(parts, spoken(30, passage.text), Watch())))
+    assert 0 < len(cut) < len(plain)
+
+
+def caches() -> int:
+    gc.collect()
+    return sum(type(thing) is KVCache for thing in gc.get_objects())
+
+
+def test_closing_ends_the_work_and_frees_the_cache(parts: Parts) -> None:
+    seen: list[int] = []
+    before = caches()
+    chunks = stream(parts, spoken(60), Watch(show=lambda _, done, total: seen.append(done)))
+    next(chunks)
+    steps = len(seen)
+    assert caches() > before
+    chunks.close()  # type: ignore[attr-defined]
+    assert len(seen) == steps and caches() == before
+
+
+def test_two_streams_at_once_are_two_streams(parts: Parts) -> None:
+    wanted = [spoken(40, "one two", "three", seed=seed) for seed in (1, 2, 3)]
+    alone = [torch.cat(list(stream(parts, one, Watch()))) for one in wanted]
+    iterators = [stream(parts, one, Watch()) for one in wanted]
+    turns: list[list[Tensor]] = [[] for _ in wanted]
+    while iterators:
+        for which, chunks in enumerate(list(iterators)):
+            turns[which].extend(chunk for chunk in [next(chunks, None)] if chunk is not None)
+        if all(sum(map(len, turn)) == len(want) for turn, want in zip(turns, alone, strict=True)):
+            break
+    assert all(torch.equal(torch.cat(turn), want) for turn, want in zip(turns, alone, strict=True))
+    threaded: dict[int, Tensor] = {}
+
+    def work(which: int) -> None:
+        threaded[which] = torch.cat(list(stream(parts, wanted[which], Watch())))
+
+    threads = [threading.Thread(target=work, args=(which,)) for which in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(threaded[which], alone[which]) for which in range(3))
+
+
+def test_a_stream_may_be_stopped_from_outside(parts: Parts) -> None:
+    watch = Watch()
+    chunks = stream(parts, spoken(60), watch)
+    next(chunks)
+    watch.stop.set()
+    with pytest.raises(Cancelled):
+        next(chunks)
+
+
+def test_what_cannot_be_streamed_is_refused(parts: Parts, tiny_model: Path) -> None:
+    other = Voice(name="small", model="tiny", speaker=torch.zeros(1, 32))
+    with pytest.raises(VoiceError, match="'small' has a speaker latent of 32 numbers"):
+        next(stream(parts, spoken(9, voice=other), Watch()))
+    several = SpeechOptions(num_autoregressive_samples=2, max_mel_tokens=9)
+    with pytest.raises(OptionError, match="2 candidates cannot be decoded live"):
+        next(stream(parts, spoken(9, options=several), Watch()))
+    plain = Parts(open_source(tiny_model), device=torch.device("cpu"), dtype=torch.float32)
+    with pytest.raises(OptionError, match="'tiny' has no streaming decoder: give decoder=\"diffusion\""):
+        next(stream(plain, spoken(9), Watch(), Streaming(decoder="stream")))
+
+
+def test_another_vocoder_cannot_take_part(streaming_model: Path) -> None:
+    parts = Parts(open_source(streaming_model), device=torch.device("cpu"), dtype=torch.float32)
+    parts.replace("vocoder", torch.nn.Identity())
+    with pytest.raises(ModelError, match="needs the model's own Vocos, not a Identity"):
+        next(stream(parts, spoken(9), Watch()))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"decoder": "steam"}, "decoder is 'steam', must be one of 'auto', 'stream', 'diffusion'"),
+        ({"chunk_size": 0}, r"stream_chunk_size is 0, must be a whole number of 1\.\.1000 codes"),
+        ({"chunk_size": 2.5}, "stream_chunk_size is 2.5"),
+        ({"chunk_size": 9, "chunk_max": 8}, r"stream_chunk_max is 8, must be a whole number of 9\.\.1000 codes"),
+    ],
+)
+def test_bad_settings(options: dict, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        Streaming(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "want"), [({}, [8, 16, 32, 32]), ({"chunk_size": 50}, [50] * 4), ({"chunk_max": 8}, [8] * 4)]
+)
+def test_chunks_grow(options: dict, want: list[int]) -> None:
+    sizes: Iterator[int] = Streaming(**options).sizes()
+    assert [next(sizes) for _ in range(4)] == want
