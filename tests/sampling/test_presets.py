@@ -23,6 +23,8 @@ def test_the_originals_numbers() -> None:
 
 def test_the_optimized_numbers() -> None:
     wanted = {
+        "realtime": (4, 6, None, 0.65, 0.75, 2.5, 0.8),
+        "balanced": (16, 10, 2.0, 0.7, 0.8, 2.5, 1.0),
         "ultra_fast_optimized": (8, 15, None, 0.65, 0.75, 2.5, 0.8),
         "fast_optimized": (32, 40, 2.0, 0.7, 0.8, 2.5, 1.0),
         "standard_optimized": (96, 100, 2.0, 0.7, 0.85, 2.5, 1.0),
@@ -32,6 +34,11 @@ def test_the_optimized_numbers() -> None:
         drawn = (o.num_autoregressive_samples, o.diffusion_iterations, o.guidance)
         assert (*drawn, o.temperature, o.top_p, o.repetition_penalty, o.diffusion_temperature) == numbers
         assert o.sampler == "dpm++2m"
+
+
+def test_no_preset_starts_from_the_first_mel() -> None:
+    """It has not been measured on the public checkpoints; a model's own presets may."""
+    assert {preset_options(name).diffusion_start for name in PRESETS} == {"noise"}
 
 
 def test_every_preset_is_valid_and_samplers_exist() -> None:

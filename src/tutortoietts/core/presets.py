@@ -122,10 +122,11 @@ def _check_number(name: str, value: object, whole: bool) -> None:
     low, high = _RANGES[name]
     kind = "a whole number" if whole else "a number"
     fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-    if not fits or not math.isfinite(value):  # type: ignore[arg-type]
+    if not fits or value != value or abs(value) == math.inf:  # type: ignore[arg-type]
         raise OptionError(f"{name} is {value!r}, must be {kind} of {low:g}..{high:g}")
     if not low <= value <= high:  # type: ignore[operator]
-        raise OptionError(f"{name} is {value:g}, outside {low:g}..{high:g}")
+        shown = f"{value:g}" if abs(value) < 1e300 else "enormous"  # type: ignore[arg-type]
+        raise OptionError(f"{name} is {shown}, outside {low:g}..{high:g}")
 
 
 _OPTIMIZED = {"sampler": "dpm++2m", "repetition_penalty": 2.5}
@@ -136,7 +137,22 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {"num_autoregressive_samples": 96, "diffusion_iterations": 80},
     "standard": {"num_autoregressive_samples": 256, "diffusion_iterations": 200},
     "high_quality": {"num_autoregressive_samples": 256, "diffusion_iterations": 400},
-    # ours
+    # ours; "realtime" and "balanced" are provisional, see docs/presets.md
+    "realtime": {
+        **_OPTIMIZED,
+        "num_autoregressive_samples": 4,
+        "diffusion_iterations": 6,
+        "cond_free": False,
+        "temperature": 0.65,
+        "top_p": 0.75,
+        "diffusion_temperature": 0.8,
+    },
+    "balanced": {
+        **_OPTIMIZED,
+        "num_autoregressive_samples": 16,
+        "diffusion_iterations": 10,
+        "temperature": 0.7,
+    },
     "ultra_fast_optimized": {
         **_OPTIMIZED,
         "num_autoregressive_samples": 8,
@@ -176,7 +192,7 @@ def preset_options(
     Raises OptionError for an unknown preset or a value out of range, TypeError for an unknown option.
     """
     named = {**PRESETS, **(own or {})}
-    if preset not in named:
+    if not isinstance(preset, str) or preset not in named:
         near = get_close_matches(str(preset), named, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise OptionError(f"unknown preset {preset!r}{hint} (there are {', '.join(named)})")

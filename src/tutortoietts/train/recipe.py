@@ -87,6 +87,8 @@ PRESETS = {
         "diffusion_start_step": 300,
     },
 }
+PRESETS["realtime"] = PRESETS["bundled"] | {"num_autoregressive_samples": 4, "diffusion_iterations": 0}
+PRESETS["balanced"] = PRESETS["bundled"] | {"num_autoregressive_samples": 8}
 HELD_OUT = 48  # clips of every voice that training never sees
 
 
