@@ -30,6 +30,7 @@ from tutortoietts.engine.casting import Casting, Latents, VoiceSamples
 from tutortoietts.engine.condition import reference_mels
 from tutortoietts.engine.parts import Parts, Source, open_source
 from tutortoietts.engine.pipeline import Request, check_options, check_speaker, check_voice
+from tutortoietts.engine.precision import pick_precision
 from tutortoietts.engine.progress import shown
 from tutortoietts.engine.stream import decided, stream, whole
 from tutortoietts.engine.watch import Report, Watch
@@ -66,8 +67,9 @@ class TextToSpeech:
     """One voice model, ready to speak.
 
     model: "bundled", "tortoise-v2" (the public checkpoints, of `models_dir`, TORTOISE_MODELS_DIR, the caches or the
-    network) or a directory with a model.json. device: None takes the fastest present. half: float16, on a CPU bfloat16;
-    vocoders stay in float32. kv_cache False decodes by the slow oracle. use_deepspeed: where it does not apply, a
+    network) or a directory with a model.json. device: None takes the fastest present. precision: "auto", "fp32",
+    "bf16", "fp16", "int8" or "int4" (see `engine.precision`); vocoders stay in float32. half: short for "fp16", on a
+    CPU "bf16". kv_cache False decodes by the slow oracle. use_deepspeed: where it does not apply, a
     warning is logged and our own decoding used. cpu_offload (or high_vram=False): models wait in the CPU's memory.
     autoregressive_batch_size: candidates decoded at once; None, as many as fit. enable_redaction: [bracketed] text is
     cut from the sound; without it, it is heard. vocoder: a public one in place of the model's own.
@@ -104,13 +106,17 @@ class TextToSpeech:
         diff_checkpoint: str | os.PathLike[str] | None = None,
         vocoder: str | None = None,
         high_vram: bool | None = None,
+        precision: str = "auto",
     ) -> None:
         if high_vram and cpu_offload:
             raise OptionError("high_vram=True keeps models on the GPU and cpu_offload=True does not; give one of them")
-        if autoregressive_batch_size is not None and autoregressive_batch_size < 1:
-            raise OptionError(f"autoregressive_batch_size is {autoregressive_batch_size}, must be at least 1")
+        batch = autoregressive_batch_size
+        if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
+            raise OptionError(f"autoregressive_batch_size is {batch!r}, must be a whole number of at least 1")
         self.device = _device(device)
         self.half, self.kv_cache, self.use_deepspeed = half, kv_cache, use_deepspeed
+        chosen = pick_precision(precision, half, self.device)
+        self.precision = chosen.name
         self.cpu_offload = cpu_offload or high_vram is False
         self.autoregressive_batch_size = autoregressive_batch_size
         self.enable_redaction = enable_redaction
@@ -124,7 +130,7 @@ class TextToSpeech:
             tokenizer_file=None if tokenizer_vocab_file is None else expanded(tokenizer_vocab_file),
             tokenizer_basic=tokenizer_basic,
         )
-        self._parts = Parts(source, device=self.device, dtype=_dtype(self.device, half), offload=self.cpu_offload)
+        self._parts = Parts(source, device=self.device, dtype=chosen, offload=self.cpu_offload)
         self._casting = Casting(self._parts)
         if use_deepspeed:
             _log.warning(_deepspeed_note(self.device))
@@ -354,19 +360,13 @@ def _device(device: str | torch.device | None) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         wanted = torch.device(device)
-        torch.empty(1, device=wanted)
+        torch.zeros(1, device=wanted).cpu()  # not on "meta", which has no numbers
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).split("\n")[0]
         raise OptionError(
             f"device {str(device)!r} cannot be used here ({reason}); leave it out, or give 'cpu'"
         ) from None
     return wanted
-
-
-def _dtype(device: torch.device, half: bool) -> torch.dtype:
-    if not half:
-        return torch.float32
-    return torch.bfloat16 if device.type == "cpu" else torch.float16
 
 
 def _seed(given: int | None) -> int:

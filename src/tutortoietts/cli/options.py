@@ -46,7 +46,8 @@ class EngineOptions:
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ... [default: the fastest present].")] = (
         None
     )
-    half: Annotated[bool, typer.Option("--half/--no-half", help="Half precision (bfloat16 on a CPU).")] = False
+    half: Annotated[bool, typer.Option("--half/--no-half", help="Short for fp16, on a CPU bf16.")] = False
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16, int8 or int4.")] = "auto"
     kv_cache: Annotated[
         bool, typer.Option("--kv-cache/--no-kv-cache", help="Keep keys and values while decoding; off is only slower.")
     ] = True

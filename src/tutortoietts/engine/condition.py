@@ -52,7 +52,7 @@ def voice_latents(parts: Parts, clips: Sequence[Tensor], mode: int = 0) -> tuple
 def _speaker(model: Autoregressive, parts: Parts, wave: Tensor) -> Tensor:
     """(pieces, 132 300) -> (pieces, D)."""
     mel = conditioning_mel(wave, parts.mel_norms)[:, None]
-    return model.conditioning(mel.to(parts.device, parts.dtype)).float().cpu()
+    return model.conditioning(mel.to(parts.device, parts.dtype_of("autoregressive"))).float().cpu()
 
 
 def _spectrum(model: Diffusion, parts: Parts, wave: Tensor) -> Tensor:

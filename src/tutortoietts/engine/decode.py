@@ -166,8 +166,7 @@ class _Batch:
         trunk: _CachedTrunk | _WholeTrunk,
     ) -> None:
         cfg, rows, steps = model.cfg, len(uniforms), request.max_codes
-        weight = model.mel_head.weight
-        device = weight.device
+        device = model.device
         self.model, self.request, self.trunk = model, request, trunk
         self.stop, self.start = cfg.stop_mel_token, cfg.start_mel_token
         self.every = request.check_every or (1 if device.type == "cpu" else 8)
@@ -176,7 +175,7 @@ class _Batch:
         self.tail = tail_codes(steps, calm, device)
         self.uniforms = uniforms.to(device)
         self.codes = torch.full((rows, steps), self.stop, dtype=torch.int64, device=device)
-        self.hidden = torch.empty((rows, steps, cfg.model_dim), dtype=weight.dtype, device=device)
+        self.hidden = torch.empty((rows, steps, cfg.model_dim), dtype=model.dtype, device=device)
         self.lengths = torch.full((rows,), steps, dtype=torch.int64, device=device)
         self.alive = torch.arange(rows, device=device)
         self.seen = torch.zeros((rows, cfg.number_mel_codes), dtype=torch.bool, device=device)

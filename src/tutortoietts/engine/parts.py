@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +28,10 @@ from tutortoietts.core.config import (
 )
 from tutortoietts.core.errors import ModelError, OptionError
 from tutortoietts.core.paths import expanded
+from tutortoietts.engine.precision import Precision
 
 if TYPE_CHECKING:
+    from tutortoietts.models.autoregressive import Autoregressive
     from tutortoietts.text.tokenizer import Tokenizer
 
 __all__ = ["PUBLIC", "PUBLIC_VOCODERS", "Parts", "Source", "open_source", "public_spec"]
@@ -134,6 +136,8 @@ def open_source(
                 raise OptionError(f"{name}={value!r} cannot be given with a ready model source; set it there")
         model.check()
         return model
+    if not isinstance(model, str | os.PathLike):
+        raise OptionError(f'model is {model!r}, must be "bundled", {PUBLIC!r} or a directory with a model.json')
     if vocoder is not None and vocoder not in PUBLIC_VOCODERS:
         raise OptionError(f"vocoder is {vocoder!r}, must be one of {', '.join(PUBLIC_VOCODERS)}")
     files = {part: expanded(path) for part, path in (overrides or {}).items() if path is not None}
@@ -185,9 +189,17 @@ class Parts:
     Safe to share between threads: loading is done once; with offload a part serves one request at a time.
     """
 
-    def __init__(self, source: Source, *, device: torch.device, dtype: torch.dtype, offload: bool = False) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        device: torch.device,
+        dtype: torch.dtype | Precision,
+        offload: bool = False,
+    ) -> None:
         self.source, self.spec = source, source.spec
-        self.device, self.dtype = device, dtype
+        given = dtype if isinstance(dtype, Precision) else Precision(name="", dtype=dtype, decoder=dtype)
+        self.device, self.dtype, self.precision = device, given.dtype, given
         self.offload = offload and device.type != "cpu"
         self._loaded: dict[str, nn.Module] = {}
         self._lock = threading.RLock()
@@ -211,11 +223,21 @@ class Parts:
         with self._lock:
             self._loaded[part] = module.to(home)
 
+    def dtype_of(self, part: str) -> torch.dtype:
+        """Of a part's inputs and outputs."""
+        if part in ("vocoder", "stream_decoder") or part.startswith("random"):
+            return torch.float32
+        return self.precision.decoder if part == "autoregressive" else self.dtype
+
     def _load(self, part: str) -> nn.Module:
-        float32 = part in ("vocoder", "stream_decoder") or part.startswith("random")
         home = torch.device("cpu") if self.offload else self.device
+        weights = self.precision.weights if part == "autoregressive" else None
         _log.info("loading %s of %s", part, self.spec.name)
-        return self.source.load(part, home, torch.float32 if float32 else self.dtype)
+        if weights is None:
+            return self.source.load(part, home, self.dtype_of(part))
+        module = self.source.load(part, self.device, self.dtype_of(part))
+        cast("Autoregressive", module).quantise(weights)  # on the device that will use them
+        return module.to(home)
 
     @contextmanager
     def use(self, part: str) -> Iterator[nn.Module]:

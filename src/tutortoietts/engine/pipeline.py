@@ -93,6 +93,8 @@ def speak_all(parts: Parts, request: Request, watch: Watch) -> Iterator[list[Ten
 def check_options(parts: Parts, options: SpeechOptions, k: int) -> None:
     """Raises OptionError unless this model can do what is asked."""
     candidates, longest = options.num_autoregressive_samples, parts.spec.autoregressive.max_mel_tokens
+    if isinstance(k, bool) or not isinstance(k, int):
+        raise OptionError(f"k is {k!r}, must be a whole number")
     if not 1 <= k <= candidates:
         raise OptionError(
             f"k is {k}, outside 1..{candidates}: draw at least as many candidates "
@@ -157,7 +159,7 @@ def decoding(parts: Parts, request: Request, text: Tensor, seed: int, watch: Wat
     options, cfg = request.options, parts.spec.autoregressive
     rows, positions = options.num_autoregressive_samples, text.shape[1] + 3 + options.max_mel_tokens
     return DecodeRequest(
-        speaker=request.voice.speaker.to(parts.device, parts.dtype),
+        speaker=request.voice.speaker.to(parts.device, parts.dtype_of("autoregressive")),
         text=text,
         generators=row_generators(seed, rows, _DECODE),
         max_codes=options.max_mel_tokens,

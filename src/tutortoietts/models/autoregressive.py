@@ -18,6 +18,7 @@ from tutortoietts.nn.attention import query_positions
 from tutortoietts.nn.blocks import AttentionBlock
 from tutortoietts.nn.gpt import Gpt
 from tutortoietts.nn.kv_cache import KVCache
+from tutortoietts.nn.quant import quantise
 
 __all__ = ["Autoregressive"]
 
@@ -52,9 +53,29 @@ class Autoregressive(nn.Module):
         self.gpt = Gpt(dim, cfg.heads, cfg.layers)
         self.final_norm = nn.LayerNorm(dim)
         self.text_head = nn.Linear(dim, cfg.text_vocabulary)
-        self.mel_head = nn.Linear(dim, cfg.number_mel_codes)
+        self.mel_head: nn.Module = nn.Linear(dim, cfg.number_mel_codes)
+        self.cache_dtype: torch.dtype | None = None  # None: as the weights
         for table in (self.text_embedding, self.mel_embedding, self.text_pos_embedding, self.mel_pos_embedding):
             nn.init.normal_(table.weight, std=0.02)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.final_norm.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of hidden states; with `quantise`, of all weights that are not whole numbers."""
+        return self.final_norm.weight.dtype
+
+    def quantise(self, precision: str) -> None:
+        """Blocks in "int8" or "int4" (`nn.quant`), the code head in int8, keys and values in half precision.
+
+        For the device the model is on, and for good. Raises OptionError for what this device has no kernels for.
+        """
+        quantise(self.gpt, precision)
+        self.mel_head = quantise(self.mel_head, "int8")
+        self.cache_dtype = torch.bfloat16 if self.dtype == torch.float32 else self.dtype
 
     def conditioning(self, mel: Tensor) -> Tensor:
         """Speaker latent: mel (B, clips, 80, T), divided by the mel norms -> (B, D), the mean over clips."""
@@ -115,10 +136,9 @@ class Autoregressive(nn.Module):
 
     def allocate_cache(self, rows: int, max_len: int) -> KVCache:
         """For `rows` sequences of up to `max_len` positions (prefix and codes), as the weights are placed."""
-        weight = self.mel_head.weight
         cfg = self.cfg
         size = (cfg.layers, rows, cfg.heads, max_len, cfg.model_dim // cfg.heads)
-        return KVCache.allocate(*size, device=weight.device, dtype=weight.dtype)
+        return KVCache.allocate(*size, device=self.device, dtype=self.cache_dtype or self.dtype)
 
     def forward(self, speaker: Tensor, text: Tensor, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The whole sequence at once: speaker (B or 1, D), text (B or 1, T) with its one 0, codes (B, S).
