@@ -70,6 +70,12 @@ def test_joins_are_those_of_the_whole_at_every_length_modulo_the_chunk(parts: Pa
         assert (joined[around].diff() - whole[around].diff()).abs().max() < 1e-4 * scale  # no click
 
 
+def test_half_precision_stops_before_the_decoder(parts: Parts) -> None:
+    half = Parts(parts.source, device=parts.device, dtype=torch.bfloat16)
+    joined = torch.cat(chunks_of(half, spoken(9), Streaming()))
+    assert joined.shape == torch.cat(chunks_of(parts, spoken(9), Streaming())).shape
+
+
 @pytest.mark.parametrize("codes", [1, 2, 3, 5, 8, 9, 20, 60])
 @pytest.mark.parametrize("streaming", [Streaming(), Streaming(chunk_size=1, chunk_max=1), Streaming(chunk_size=7)])
 def test_nothing_is_lost_at_any_length(parts: Parts, codes: int, streaming: Streaming) -> None:

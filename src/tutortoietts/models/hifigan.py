@@ -97,7 +97,7 @@ class Hifigan(nn.Module):
         if self.speaker is not None:
             if speaker is None:
                 raise OptionError("this streaming decoder needs a speaker latent and got none")
-            x = x + self.speaker(speaker.unsqueeze(-1))
+            x = x + self.speaker(speaker.to(x).unsqueeze(-1))
         branches = len(self.cfg.resblock_kernel_sizes)
         for level, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, _SLOPE))
