@@ -232,6 +232,11 @@ def test_text_must_be_text(tts: TextToSpeech) -> None:
         ({"cvvp_amount": 0.5}, OptionError, "the model 'tiny' has no cvvp; use model='tortoise-v2'"),
         ({"voice_samples": "nobody"}, VoiceError, "no voice named 'nobody'"),
         ({"use_deterministic_seed": 1.5}, OptionError, "use_deterministic_seed is 1.5"),
+        ({"k": 1.5}, OptionError, r"k is 1\.5, must be a whole number"),
+        ({"k": "2"}, OptionError, "k is '2', must be a whole number"),
+        ({"num_autoregressive_samples": 10**400}, OptionError, r"is enormous, outside 1\.\.4096"),
+        ({"voice_samples": 123}, OptionError, "voice_samples is a int, must be a voice's name"),
+        ({"voice_samples": [None]}, OptionError, "voice_samples holds a NoneType, must be"),
     ],
 )
 def test_bad_options_are_refused(tts: TextToSpeech, options: dict, error: type[Exception], message: str) -> None:
@@ -251,6 +256,9 @@ def test_bad_options_are_refused(tts: TextToSpeech, options: dict, error: type[E
         ({"vocoder": "hifi"}, OptionError, "vocoder is 'hifi'"),
         ({"ar_checkpoint": "gone.pth"}, ModelError, r"gone\.pth: there is no such file"),
         ({"tokenizer_vocab_file": "gone.json"}, ModelError, r"gone\.json: there is no such file"),
+        ({"autoregressive_batch_size": "4"}, OptionError, "autoregressive_batch_size is '4', must be a whole"),
+        ({"device": "meta"}, OptionError, "device 'meta' cannot be used here"),
+        ({"model": None}, OptionError, "model is None, must be"),
         ({"models_dir": "gone"}, OptionError, "models_dir 'gone' is no folder"),
         ({"model": "~nobody-here"}, OptionError, "home folder '~nobody-here' is not known"),
         ({"models_dir": "~nobody-here/x"}, OptionError, "home folder '~nobody-here' is not known"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,49 +14,10 @@ import pytest
 import soundfile
 import torch
 import typer
-from typer.testing import CliRunner, Result
 
+from shell import Shell, one_line, write_clip
 from tutortoietts.api import TextToSpeech
-from tutortoietts.cli.main import app
 from tutortoietts.text.brackets import Passage
-
-
-@dataclass(frozen=True)
-class Shell:
-    """Runs `tutortoietts ...` in `folder` with the tiny model."""
-
-    folder: Path
-    model: Path
-
-    def __call__(self, *arguments: object, stdin: str | bytes | None = None) -> Result:
-        words = [str(argument) for argument in arguments]
-        if words[0] in ("generate", "clone", "doctor"):
-            words += ["--model", str(self.model)]
-        return CliRunner().invoke(app, words, input=stdin)
-
-    def files(self) -> list[str]:
-        return sorted(path.name for path in self.folder.iterdir() if not path.is_dir())
-
-
-@pytest.fixture
-def shell(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    monkeypatch.chdir(tmp_path)
-    return Shell(tmp_path, tiny_model)
-
-
-def write_clip(path: Path, seconds: float = 1.0, rate: int = 22050, channels: int = 1, level: float = 0.3) -> Path:
-    noise = numpy.random.default_rng(len(path.name)).standard_normal((round(seconds * rate), channels))
-    soundfile.write(path, level * noise.clip(-1, 1), rate)
-    return path
-
-
-def one_line(result: Result, code: int, *words: str) -> None:
-    """The result failed with `code` and one error line that holds `words`."""
-    errors = [line for line in result.stderr.splitlines() if line.lower().startswith("error")]
-    assert (result.exit_code, len(errors)) == (code, 1), result.output
-    assert "Traceback" not in result.output
-    assert all(word.lower() in errors[0].lower() for word in words), errors[0]
-
 
 # generate
 
@@ -262,7 +222,7 @@ def test_a_closed_pipe(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
         raise BrokenPipeError
 
     monkeypatch.setattr(TextToSpeech, "tts_with_preset", closed)
-    monkeypatch.setattr("tutortoietts.cli.common._hush_stdout", lambda: None)
+    monkeypatch.setattr("tutortoietts.cli.common.hush_stdout", lambda: None)
     one_line(shell("generate", "Hi.", "-o", "-"), 1, "went away")
 
 

@@ -1,7 +1,7 @@
 """Sound files: any that libsndfile reads -> tensors, tensors -> wav, flac, ogg/opus, mp3.
 
-    clip = load_clip("voice.mp3", 22050)          # (1, N) float32, checked as a reference clip
-    save_audio("out.flac", samples, 24000)        # complete, or not there at all
+clip = load_clip("voice.mp3", 22050)          # (1, N) float32, checked as a reference clip
+save_audio("out.flac", samples, 24000)        # complete, or not there at all
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def read_audio(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
         raise AudioError(f"no audio file at {path}: check the path")
     if path.is_dir():
         raise AudioError(f"{path} is a folder, not an audio file: name a file in it")
-    if path.is_file() and path.stat().st_size == 0:
+    if not path.is_file():
+        raise AudioError(f"{path} is a pipe or device, not an audio file: save the sound to a file first")
+    if path.stat().st_size == 0:
         raise AudioError(f"{path} is empty (0 bytes): give a clip of at least {MIN_CLIP_SECONDS} s")
     try:
         data, rate = soundfile.read(str(path), dtype="float32", always_2d=True)

@@ -7,6 +7,9 @@ __all__ = ["run"]
 
 def run() -> None:
     """The console command `tutortoietts`; leaves by SystemExit."""
-    from tutortoietts.cli.main import app
+    try:
+        from tutortoietts.cli.main import app
 
-    app(prog_name="tutortoietts")
+        app(prog_name="tutortoietts")
+    except KeyboardInterrupt:  # before a command begins
+        raise SystemExit(130) from None

@@ -40,7 +40,7 @@ def clone(
     name, clips = check_name(name), expand_samples(samples)
     job = None
     if text is not None:
-        job = Job(text=read_text(text), voice=name, tuning=tuning.given(), **speaking.given())
+        job = Job(text=read_text(text), voice=name, clips=clips, tuning=tuning.given(), **speaking.given())
     tts, seconds = load(engine)
     with voice_of(tts, name, clips, replace=take_over) as place:
         if job is not None:

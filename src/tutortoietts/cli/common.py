@@ -51,8 +51,13 @@ def say(line: str = "") -> None:
 
 
 def print_json(value: Any) -> None:
-    """Data for programs, on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Data for programs, on stdout; escaped where stdout cannot hold it (file names that are not UTF-8)."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2, default=str)
+    print(text)
 
 
 def fail(message: str, code: int) -> NoReturn:

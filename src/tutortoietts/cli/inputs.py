@@ -6,14 +6,20 @@ import sys
 
 from tutortoietts.core.errors import OptionError, TextError
 
+MOST_BYTES = 10_000_000  # of text on stdin: ten hours of speech and more; /dev/zero never ends
+
 
 def read_text(argument: str | None) -> str:
     """The text argument, or stdin when it is "-" or absent. Raises TextError, OptionError."""
-    if argument is None and sys.stdin.isatty():
+    closed = sys.stdin is None
+    if argument is None and (closed or sys.stdin.isatty()):
         raise OptionError('no text: give it as an argument, "..." in quotes, or pipe it in')
     if argument is None or argument == "-":
+        data = b"" if closed else sys.stdin.buffer.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise TextError(f"stdin holds more than {MOST_BYTES} bytes: speak the text in smaller files")
         try:
-            argument = sys.stdin.buffer.read().decode("utf-8-sig")
+            argument = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise TextError(
                 f"stdin is not UTF-8 (byte {error.object[error.start]:#04x} at offset {error.start}): "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,18 +93,30 @@ def convert_model(
     from tutortoietts.weights.fetch import fetch
     from tutortoietts.weights.registry import REGISTRY
 
-    if output.suffix != ".safetensors":
-        raise OptionError(f"output {str(output)!r} must end in .safetensors")
-    if not output.resolve().parent.is_dir():
-        raise OptionError(f"output folder {str(output.resolve().parent)!r} does not exist: make it first (mkdir -p)")
+    _check_output(output)
     if source in REGISTRY:
         file = REGISTRY[source]
         _convert(file.kind, fetch(file, models_dir), file.config(), output, half)
     elif kind is None or kind not in CONFIGS:
         raise OptionError(f"--kind is {kind!r} for a file, must be one of {', '.join(CONFIGS)}")
     else:
+        if os.path.realpath(source) == os.path.realpath(output):
+            raise OptionError(f"output {str(output)!r} is the source itself, which is to stay as it is: name another")
         _convert(kind, Path(source), CONFIGS[kind].from_dict(_sizes(config)), output, half)
     say(f"wrote {output}")
+
+
+def _check_output(output: Path) -> None:
+    """OptionError, before any work, for a place where no file can be written."""
+    if output.suffix != ".safetensors":
+        raise OptionError(f"output {str(output)!r} must end in .safetensors")
+    if os.path.isdir(output):
+        raise OptionError(f"output {str(output)!r} is a folder: name a file in it")
+    folder = output.resolve().parent
+    if not folder.is_dir():
+        raise OptionError(f"output folder {str(folder)!r} does not exist: make it first (mkdir -p)")
+    if not os.access(folder, os.W_OK):
+        raise OptionError(f"output folder {str(folder)!r} is write-protected: choose another")
 
 
 def _sizes(config: Path | None) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,8 +23,8 @@ def plan_outputs(output: Path, count: int) -> list[Path]:
     if output == STDOUT:
         if count > 1:
             raise OptionError(f"{count} candidates cannot share stdout: name a file with -o, or drop --candidates")
-        if sys.stdout.isatty():
-            raise OptionError("-o - writes audio to the terminal: pipe it (... | aplay) or name a file")
+        if sys.stdout is None or sys.stdout.isatty():
+            raise OptionError("-o - needs somewhere to write audio to: pipe it (... | aplay) or name a file")
         return [STDOUT]
     from tutortoietts.audio.io import OUTPUT_SUFFIXES, check_writable
 
@@ -33,6 +34,15 @@ def plan_outputs(output: Path, count: int) -> list[Path]:
     if count == 1:
         return [check_writable(output)]
     return [check_writable(output.with_name(f"{output.stem}_{i + 1}{output.suffix}")) for i in range(count)]
+
+
+def keep_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path]) -> None:
+    """OptionError where an output would take the place of what is read: a clip, or a clip in a folder of clips."""
+    read = {os.path.realpath(path) for path in inputs if str(path) and os.path.exists(path)}
+    for output in outputs:
+        there = os.path.realpath(output)
+        if os.path.isfile(there) and (there in read or os.path.dirname(there) in read):
+            raise OptionError(f"output {str(output)!r} is one of the voice's own clips: choose another name with -o")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tutortoietts.cli.common import print_json, say
 from tutortoietts.cli.options import EngineOptions
-from tutortoietts.cli.output import STDOUT, plan_outputs, whole_file
+from tutortoietts.cli.output import STDOUT, keep_inputs, plan_outputs, whole_file
 from tutortoietts.cli.playback import find_player, play
 from tutortoietts.core.errors import OptionError, OutputError
 
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from tutortoietts.api import TextToSpeech
 
 SAMPLE_RATE = 24000
+MOST_CANDIDATES = 4096  # as num_autoregressive_samples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """What to speak and where to; made, and so checked, before any model is loaded.
 
-    voice_at: where the voice lies, when its name does not reach it yet.
+    voice_at: where the voice lies, when its name does not reach it yet; clips: what it is made of.
     """
 
     text: str
@@ -43,12 +44,13 @@ class Job:
     as_json: bool = False
     tuning: dict[str, Any] = field(default_factory=dict)
     voice_at: str | None = None
+    clips: Sequence[Path] = ()
     paths: Sequence[Path] = field(init=False)
     player: Sequence[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.candidates < 1:
-            raise OptionError(f"--candidates is {self.candidates}, must be at least 1")
+        if not 1 <= self.candidates <= MOST_CANDIDATES:
+            raise OptionError(f"--candidates is {self.candidates}, outside 1..{MOST_CANDIDATES}")
         if self.streaming and self.candidates > 1:
             raise OptionError(f"--streaming has one result: leave out --candidates {self.candidates}")
         if self.output == STDOUT and (self.as_json or self.play):
@@ -56,11 +58,17 @@ class Job:
             raise OptionError(f"-o - fills stdout with audio: name a file to use {option}")
         object.__setattr__(self, "player", find_player() if self.play else [])
         object.__setattr__(self, "paths", plan_outputs(self.output, self.candidates))
+        keep_inputs(self.paths, [*self.clips, *_terms(self.voice or "")])
 
     @property
     def progress(self) -> bool:
         """Whether to show a moving bar."""
         return not self.quiet and sys.stderr.isatty()
+
+
+def _terms(voice: str) -> list[str]:
+    """What a voice may name on the disk: itself, and, if it is a mix, its parts."""
+    return [voice, *(term.partition("*")[0].strip() for term in voice.split("+"))]
 
 
 def load(options: EngineOptions) -> tuple[TextToSpeech, float]:

@@ -70,9 +70,12 @@ def remove_voice(
 
 
 def _store(model: str) -> VoiceStore:
+    from tutortoietts.core.paths import existing_folder
     from tutortoietts.voices.store import VoiceStore
 
-    return VoiceStore(builtin_folders=None if model in ("bundled", "tortoise-v2") else [Path(model) / "voices"])
+    if model in ("bundled", "tortoise-v2"):
+        return VoiceStore()
+    return VoiceStore(builtin_folders=[existing_folder(model, "--model") / "voices"])
 
 
 def _row(store: VoiceStore, source: VoiceSource) -> dict[str, Any]:

@@ -25,6 +25,8 @@ __all__ = ["Casting", "Latents", "VoiceSamples"]
 VoiceSamples = str | os.PathLike[str] | Tensor | Sequence[Tensor | str | os.PathLike[str]]
 """A voice's name, a file, a clip (1, N) at 22 050 Hz, or several files and clips."""
 
+_SAMPLES = "must be a voice's name, files, or clips as tensors (1, N) at 22 050 Hz"
+
 Latents = Voice | Sequence[Tensor | None]
 """A Voice, or the pair (speaker (1, D), diffusion (1, 2C))."""
 
@@ -86,9 +88,12 @@ class Casting:
             if latents.model != self.model:
                 raise VoiceError(f"voice {latents.name!r} was made for {latents.model}, not for {self.model}")
             return latents
-        if len(latents) != 2 or not isinstance(latents[0], Tensor):
+        pair = tuple(latents) if isinstance(latents, Sequence) else ()
+        if len(pair) != 2 or not isinstance(pair[0], Tensor) or not isinstance(pair[1], Tensor | None):
             raise OptionError("conditioning_latents must be the pair that get_conditioning_latents gives")
-        return Voice(name="latents", model=self.model, speaker=latents[0], diffusion=latents[1])
+        if not all(bool(latent.isfinite().all()) for latent in pair if latent is not None):
+            raise OptionError("conditioning_latents hold values that are not finite numbers: make them again")
+        return Voice(name="latents", model=self.model, speaker=pair[0], diffusion=pair[1])
 
     def _named(self, name: str, mode: int, seed: int, want_clips: bool) -> tuple[Voice, list[Tensor]]:
         if name.strip().lower() == RANDOM:
@@ -127,6 +132,8 @@ def _clips(samples: VoiceSamples) -> tuple[str | None, list[Tensor]]:
         if not _is_file(samples) or Path(samples).suffix in (".safetensors", ".pth"):
             return os.fspath(samples), []
         samples = [samples]
+    if not isinstance(samples, Tensor | Sequence):
+        raise OptionError(f"voice_samples is a {type(samples).__name__}, {_SAMPLES}")
     given = [samples] if isinstance(samples, Tensor) else list(samples)
     if not given:
         raise OptionError("voice_samples is empty: give a voice's name, or at least one clip")
@@ -140,6 +147,8 @@ def _clips(samples: VoiceSamples) -> tuple[str | None, list[Tensor]]:
 
 
 def _clip(sample: Tensor | str | os.PathLike[str], number: int) -> Tensor:
+    if not isinstance(sample, Tensor | str | os.PathLike):
+        raise OptionError(f"voice_samples holds a {type(sample).__name__}, {_SAMPLES}")
     if not isinstance(sample, Tensor):
         return load_clip(sample, CLIP_RATE)
     clip = sample.detach().to("cpu", torch.float32)

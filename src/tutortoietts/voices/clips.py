@@ -34,6 +34,8 @@ def expand_samples(samples: str | os.PathLike[str] | Iterable[str | os.PathLike[
         samples = [samples]
     found: dict[Path, None] = {}
     for sample in samples:
+        if not os.fspath(sample):
+            raise AudioError("a clip's name is empty: give files, a folder or a pattern like 'clips/*.wav'")
         path = Path(os.path.expanduser(sample))
         if os.path.isdir(path):
             files = clips_in(path)

@@ -243,6 +243,8 @@ def _source(path: Path, name: str | None = None) -> VoiceSource:
     """What is at `path`, which the user named. Raises VoiceError when nothing of a voice is there."""
     if not os.path.exists(path):
         raise VoiceError(f"no voice at {path}: check the path")
+    if not os.path.isdir(path) and not os.path.isfile(path):
+        raise VoiceError(f"{path} is a pipe or device, from which no voice is read: save it to a file first")
     source = _scan(path, name or (path.name if path.is_dir() else path.stem))
     if not source.clips and not source.latents:
         kinds = "sound files, .safetensors or .pth latents"
