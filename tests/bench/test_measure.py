@@ -102,6 +102,9 @@ def test_what_weights_weigh(tts: TextToSpeech, tiny_model: Path) -> None:
     half = TextToSpeech(model=tiny_model, half=True, device="cpu")
     width, name = _format(half, "autoregressive")
     assert width == pytest.approx(2.0, rel=0.03) and name == "bf16"
+    eight = TextToSpeech(model=tiny_model, precision="int8", device="cpu")
+    width, name = _format(eight, "autoregressive")
+    assert 1.0 < width < 1.3 and name == "int8"  # scales and norms are much of so small a model
     assert _format(half, "diffusion") == (2.0, "bf16") and _format(half, "vocoder") == (4.0, "fp32")
 
 
@@ -116,7 +119,7 @@ class Fake:
         self.plan = Plan(runs=3, warmup=1)
         self.options = SpeechOptions(sampler="ancestral" if name == "slow" else "ddim")
         self.tts = TextToSpeech.__new__(TextToSpeech)
-        self.tts.kv_cache, self.tts.half, self.tts.precision = kv_cache, False, "fp32"
+        self.tts.kv_cache, self.tts.precision = kv_cache, "fp32"
 
     def run(self) -> Sample:
         self.log.append(self.name)
@@ -137,8 +140,8 @@ def test_sides_take_turns_and_warm_up_does_not_count() -> None:
 
 
 def test_slow_settings() -> None:
-    engine = slow_engine({"model": "bundled", "half": True, "kv_cache": True, "device": None})
-    assert engine == {"model": "bundled", "half": False, "kv_cache": False, "device": None}
+    engine = slow_engine({"model": "bundled", "half": True, "kv_cache": True, "precision": "auto"})
+    assert engine == {"model": "bundled", "half": False, "kv_cache": False, "precision": "fp32"}
     plan = slow_plan(Plan(options={"top_p": 0.5}), "fast_optimized").options
     assert (plan["sampler"], plan["diffusion_iterations"], plan["top_p"]) == ("ancestral", 80, 0.5)
     assert slow_plan(Plan(), "some_own").options["diffusion_iterations"] == 30

@@ -33,6 +33,7 @@ def test_json(tiny_model: Path) -> None:
     values: dict[str, Any] = json.loads(result.stdout)
     assert "run 2 of 2" in result.stderr
     settings = values["settings"]
+    assert settings["precision"] == "fp32" and settings["model"] == "tiny"
     assert (settings["codes"], settings["codes_forced"], settings["candidates"], settings["frames"]) == (6, True, 3, 26)
     assert values["audio_seconds"] == pytest.approx(26 * 256 / 24000)
     assert values["machine"]["threads"] == 1 and values["machine"]["bandwidth"] > 0

@@ -81,7 +81,7 @@ def _ratios(slow: Mapping[str, Figures], fast: Mapping[str, Figures]) -> dict[st
 
 def _differences(slow: Workload, fast: Workload) -> dict[str, tuple[Any, Any]]:
     sides = [
-        {**{name: getattr(one.tts, name) for name in ("kv_cache", "half")}, **asdict(one.options)}
+        {**{name: getattr(one.tts, name) for name in ("kv_cache", "precision")}, **asdict(one.options)}
         for one in (slow, fast)
     ]
     return {name: (sides[0][name], sides[1][name]) for name in sides[0] if sides[0][name] != sides[1][name]}

@@ -210,8 +210,8 @@ def _format(tts: Any, part: str) -> tuple[float, str]:
     if part == "autoregressive":  # may be quantised: what its blocks really hold
         width = _held(cast(nn.Module, module.gpt)) / block_weights(tts.spec.autoregressive)
     names = {torch.bfloat16: "bf16", torch.float16: "fp16"}
-    if 0.9 < width < 1.4:
-        return width, "int8"
+    if part == "autoregressive" and width < 1.4:
+        return width, "int8" if width > 0.9 else "bf16"  # weights of 4 bits are expanded for the product
     return width, names.get(dtype, "fp32")
 
 
@@ -229,7 +229,7 @@ def _settings(workload: Workload, shape: Shape) -> dict[str, Any]:
         "model": tts.model,
         "preset": workload.preset,
         "device": str(tts.device),
-        "half": tts.half,
+        "precision": tts.precision,
         "kv_cache": tts.kv_cache,
         "cpu_offload": tts.cpu_offload,
         "text": plan.text,
