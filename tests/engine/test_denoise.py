@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from tutortoietts.audio.mel import MEL_MAX, MEL_MIN, denormalize_mel
-from tutortoietts.core.config import DiffusionConfig
+from tutortoietts.core.config import DiffusionConfig, UnivNetConfig
 from tutortoietts.core.errors import ModelError
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Mel
 from tutortoietts.engine.denoise import Unconditioned, denoise, mel_frames
-from tutortoietts.engine.vocode import vocode
+from tutortoietts.engine.vocode import vocode, vocode_all
 from tutortoietts.models.diffusion import Diffusion
+from tutortoietts.models.univnet import UnivNet
 
 LATENTS = torch.randn(1, 9, 32, generator=torch.Generator().manual_seed(1))
 SPEAKER = 0.1 * torch.randn(1, 64, generator=torch.Generator().manual_seed(2))
@@ -153,3 +154,29 @@ def test_any_module_of_the_right_shapes_is_a_vocoder() -> None:
     assert audio.samples.shape == (1, 1, 7 * 256) and audio.samples.max() == 1.0
     with pytest.raises(ModelError, match="vocoder gives shape \\(1, 2, 1792\\)"):
         vocode(Hum(2), mel, torch.Generator())
+
+
+def test_mels_of_one_length_share_a_batch() -> None:
+    seen: list[int] = []
+
+    class Counted(Hum):
+        def forward(self, mel: Tensor) -> Tensor:
+            seen.append(len(mel))
+            return super().forward(mel)
+
+    lengths = (7, 9, 7, 7, 9, 4)
+    mels = [Mel(values=torch.full((1, 100, n), 0.1 * place)) for place, n in enumerate(lengths)]
+    many = vocode_all(Counted(1), mels, [torch.Generator()] * len(mels))
+    assert seen == [3, 2, 1]
+    for mel, audio in zip(mels, many, strict=True):
+        assert torch.equal(audio.samples, vocode(Hum(1), mel, torch.Generator()).samples)
+
+
+def test_univnets_mels_are_taken_one_by_one() -> None:
+    """Each with its own noise."""
+    cfg = UnivNetConfig(channel_size=4, kpnet_hidden_channels=4, noise_dim=4)
+    vocoder, mels = UnivNet(cfg).eval(), [Mel(values=torch.randn(1, 100, 3)) for _ in range(2)]
+    seeds = (3, 4)
+    many = vocode_all(vocoder, mels, [torch.Generator().manual_seed(seed) for seed in seeds])
+    for mel, seed, audio in zip(mels, seeds, many, strict=True):
+        assert torch.equal(audio.samples, vocode(vocoder, mel, torch.Generator().manual_seed(seed)).samples)

@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from tiny_model import FILES
 from tutortoietts.core.errors import FetchError, ModelError, OptionError
+from tutortoietts.core.presets import preset_options
+from tutortoietts.engine.offload import Copier
 from tutortoietts.engine.parts import Parts, Source, open_source
+from tutortoietts.engine.pipeline import Request, speak_all
+from tutortoietts.engine.watch import Watch
+from tutortoietts.text.brackets import Passage
+from tutortoietts.voices.files import read_voice
 
 CPU = torch.device("cpu")
 
@@ -47,14 +54,54 @@ def test_half_is_for_all_but_the_vocoder(tiny_model: Path) -> None:
     assert next(parts.get("vocoder").parameters()).dtype == torch.float32
 
 
+class Diary(Copier):
+    """A device that fits nothing for good, and writes down how many bytes it is sent."""
+
+    def __init__(self) -> None:
+        super().__init__(CPU)
+        self.sent: list[int] = []
+
+    def send(self, tensors):
+        self.sent.append(sum(tensor.numel() * tensor.element_size() for tensor in tensors))
+        return super().send(tensors)
+
+    def free(self) -> int:
+        return 2 * max(self.sent, default=0) + (1 << 18)
+
+
+def offloaded(folder: Path, copier: Copier) -> Parts:
+    return Parts(open_source(folder), device=CPU, dtype=torch.float32, offload=True, copier=copier)
+
+
 def test_offload_moves_a_part_for_the_length_of_its_work(tiny_model: Path) -> None:
-    parts = parts_of(tiny_model)
-    parts.device, parts.offload = torch.device("meta"), True
+    parts, never = offloaded(tiny_model, Diary()), parts_of(tiny_model)
+    weight = next(parts.get("vocoder").parameters())
+    assert parts.get("diffusion") and parts.offload and not never.offload
+    home = weight.data_ptr()
     with pytest.raises(KeyboardInterrupt), parts.use("vocoder") as module:
-        assert next(module.parameters()).is_meta
-        module.to_empty(device="cpu")  # from meta nothing comes back; from a GPU it would
+        assert module is parts.get("vocoder") and weight.data_ptr() != home
         raise KeyboardInterrupt
-    assert next(parts.get("vocoder").parameters()).device == CPU
+    assert weight.data_ptr() == home
+    assert torch.equal(weight, next(never.get("vocoder").parameters()))
+
+
+def test_a_request_moves_each_part_once_and_says_the_same(tiny_model: Path) -> None:
+    diary = Diary()
+    parts, never = offloaded(tiny_model, diary), parts_of(tiny_model)
+    request = Request(
+        passages=(Passage(text="one"), Passage(text="two")),
+        voice=read_voice(tiny_model / "voices" / "anna.safetensors"),
+        options=preset_options("tiny", {"num_autoregressive_samples": 3}, own=never.spec.presets),
+        seed=1,
+        k=2,
+    )
+    ours, wanted = (list(speak_all(each, request, Watch())) for each in (parts, never))
+    for readings, plain in zip(ours, wanted, strict=True):
+        for one, other in zip(readings, plain, strict=True):
+            torch.testing.assert_close(one, other)
+    size = {part: sum(p.numel() * 4 for p in parts.get(part).parameters()) for part in FILES}
+    order = [size[part] for part in ("autoregressive", "clvp", "diffusion", "vocoder")]
+    assert diary.sent == [*order, *order]
 
 
 def test_tokenizer_limit_and_norms(tiny_model: Path) -> None:

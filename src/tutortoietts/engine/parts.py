@@ -28,6 +28,7 @@ from tutortoietts.core.config import (
 )
 from tutortoietts.core.errors import ModelError, OptionError
 from tutortoietts.core.paths import expanded
+from tutortoietts.engine.offload import Copier, Offload, copier_for
 from tutortoietts.engine.precision import Precision
 
 if TYPE_CHECKING:
@@ -184,9 +185,10 @@ def public_spec() -> ModelSpec:
 
 
 class Parts:
-    """The loaded models. With `offload` they wait in the CPU's memory and visit `device` while they work.
+    """The loaded models. With `offload` they wait in the CPU's memory and visit `device` in time (`engine.offload`).
 
-    Safe to share between threads: loading is done once; with offload a part serves one request at a time.
+    Safe to share between threads: loading is done once; with offload one request at a time has the parts.
+    `copier`: how they get to the device and back, where the device's own way is not wanted.
     """
 
     def __init__(
@@ -196,11 +198,13 @@ class Parts:
         device: torch.device,
         dtype: torch.dtype | Precision,
         offload: bool = False,
+        copier: Copier | None = None,
     ) -> None:
         self.source, self.spec = source, source.spec
         given = dtype if isinstance(dtype, Precision) else Precision(name="", dtype=dtype, decoder=dtype)
         self.device, self.dtype, self.precision = device, given.dtype, given
-        self.offload = offload and device.type != "cpu"
+        copier = copier or copier_for(device)
+        self._offload = Offload(copier) if offload and copier is not None else None
         self._loaded: dict[str, nn.Module] = {}
         self._lock = threading.RLock()
         self._tokenizer: Tokenizer | None = None
@@ -214,14 +218,27 @@ class Parts:
         """The part, loaded if it is not yet. Raises ModelError, FetchError, OptionError."""
         with self._lock:
             if part not in self._loaded:
-                self._loaded[part] = self._load(part)
+                self._settle(part, self._load(part))
             return self._loaded[part]
 
     def replace(self, part: str, module: nn.Module) -> None:
         """Use `module` instead, moved to where this part works."""
-        home = torch.device("cpu") if self.offload else self.device
         with self._lock:
-            self._loaded[part] = module.to(home)
+            self._settle(part, module.to(self._home))
+
+    @property
+    def offload(self) -> bool:
+        """Whether parts wait in the CPU's memory."""
+        return self._offload is not None
+
+    @property
+    def _home(self) -> torch.device:
+        return torch.device("cpu") if self.offload else self.device
+
+    def _settle(self, part: str, module: nn.Module) -> None:
+        if self._offload is not None:
+            self._offload.add(part, module)
+        self._loaded[part] = module
 
     def dtype_of(self, part: str) -> torch.dtype:
         """Of a part's inputs and outputs."""
@@ -230,27 +247,33 @@ class Parts:
         return self.precision.decoder if part == "autoregressive" else self.dtype
 
     def _load(self, part: str) -> nn.Module:
-        home = torch.device("cpu") if self.offload else self.device
         weights = self.precision.weights if part == "autoregressive" else None
         _log.info("loading %s of %s", part, self.spec.name)
         if weights is None:
-            return self.source.load(part, home, self.dtype_of(part))
+            return self.source.load(part, self._home, self.dtype_of(part))
         module = self.source.load(part, self.device, self.dtype_of(part))
         cast("Autoregressive", module).quantise(weights)  # on the device that will use them
-        return module.to(home)
+        return module.to(self._home)
 
     @contextmanager
     def use(self, part: str) -> Iterator[nn.Module]:
-        """The part on the working device, for the length of a block."""
+        """The part on the working device, for the length of a block; blocks may be nested."""
         module = self.get(part)
-        if not self.offload:
+        if self._offload is None:
             yield module
             return
         with self._lock:
+            module = self._offload.enter(part)
             try:
-                yield module.to(self.device)
+                yield module
             finally:
-                module.to("cpu")
+                self._offload.leave(part)
+
+    def prepare(self, part: str) -> None:
+        """Inside a block of `use`: this part is the next, and may come to the device beside the work."""
+        if self._offload is not None:
+            with self._lock:
+                self._offload.prepare(part)
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from tutortoietts.core.errors import OptionError, VoiceError
 from tutortoietts.core.presets import SpeechOptions
-from tutortoietts.core.types import Voice
+from tutortoietts.core.types import Mel, Voice
 from tutortoietts.engine.decode import DecodeRequest, decode, latents_of
-from tutortoietts.engine.denoise import denoise
+from tutortoietts.engine.denoise import Unconditioned, denoise
 from tutortoietts.engine.memory import pick_batch_size
 from tutortoietts.engine.parts import PUBLIC, Parts
 from tutortoietts.engine.redact import cut_spans, redact, text_path
 from tutortoietts.engine.rerank import Candidate, Ranker, best
-from tutortoietts.engine.vocode import vocode
+from tutortoietts.engine.vocode import vocode_all
 from tutortoietts.engine.watch import Watch
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.clvp import Clvp
@@ -85,9 +85,11 @@ def speak_all(parts: Parts, request: Request, watch: Watch) -> Iterator[list[Ten
         for part in ("autoregressive", "diffusion", "vocoder", *ranking_parts(parts, request.options)):
             parts.get(part)
     total = len(request.passages)
+    kept = Unconditioned() if total * request.k > 1 else None
     for number, passage in enumerate(request.passages):
         watch.prefix = f"{number + 1}/{total} " if total > 1 else ""
-        yield speak(parts, request, passage, mix_seed(request.seed, number), watch)
+        seed = mix_seed(request.seed, number)
+        yield speak(parts, request, passage, seed, watch, kept, more=number + 1 < total)
 
 
 def check_options(parts: Parts, options: SpeechOptions, k: int) -> None:
@@ -133,12 +135,26 @@ def check_voice(parts: Parts, voice: Voice) -> None:
         )
 
 
-def speak(parts: Parts, request: Request, passage: Passage, seed: int, watch: Watch) -> list[Tensor]:
-    """The k best readings of one passage, best first, each (1, 1, L) float32 on the CPU."""
+def speak(
+    parts: Parts,
+    request: Request,
+    passage: Passage,
+    seed: int,
+    watch: Watch,
+    kept: Unconditioned | None = None,
+    more: bool = False,
+) -> list[Tensor]:
+    """The k best readings of one passage, best first, each (1, 1, L) float32 on the CPU.
+
+    `kept`: what passages share; `more`: another one follows. Each part works on all readings before the next does.
+    """
     pieces = passage.pieces()
     tokens, ends = parts.tokenizer.encode_parts([piece for piece, _ in pieces])
     work = decoding(parts, request, F.pad(tokens.ids, (0, 1)).to(parts.device), seed, watch)
-    chosen = _candidates(parts, request, work, watch)
+    with parts.use("autoregressive"):
+        chosen = _candidates(parts, request, work, watch)
+        parts.prepare("diffusion")
+        taken = [_latents(parts, request, work, candidate, pieces, ends, watch) for candidate in chosen]
     if not chosen[0].finished and work.min_codes < work.max_codes:
         _log.warning(
             "no candidate of %r ended within %d codes, so its end may be cut off: draw more candidates "
@@ -146,12 +162,12 @@ def speak(parts: Parts, request: Request, passage: Passage, seed: int, watch: Wa
             passage.text[:60],
             work.max_codes,
         )
-    readings = []
-    for candidate in chosen:
-        latents, spans = _latents(parts, request, work, candidate, pieces, ends, watch)
-        wave = _sound(parts, request, latents, mix_seed(seed, candidate.row), watch)
-        readings.append(redact(wave, spans, SAMPLE_RATE) if spans else wave)
-    return readings
+    seeds = [mix_seed(seed, candidate.row) for candidate in chosen]
+    with parts.use("diffusion"):
+        parts.prepare("vocoder")
+        mels = [_mel(parts, request, latents, own, watch, kept) for (latents, _), own in zip(taken, seeds, strict=True)]
+    waves = _waves(parts, mels, seeds, watch, more)
+    return [redact(wave, spans, SAMPLE_RATE) if spans else wave for wave, (_, spans) in zip(waves, taken, strict=True)]
 
 
 def decoding(parts: Parts, request: Request, text: Tensor, seed: int, watch: Watch) -> DecodeRequest:
@@ -231,12 +247,18 @@ def _latents(
     return latents, cut_spans(path, length, ends, hidden)
 
 
-def _sound(parts: Parts, request: Request, latents: Tensor, seed: int, watch: Watch) -> Tensor:
-    """Latents to a waveform (1, 1, L) on the CPU."""
+def _mel(parts: Parts, request: Request, latents: Tensor, seed: int, watch: Watch, kept: Unconditioned | None) -> Mel:
     conditioning = cast(Tensor, request.voice.diffusion).to(parts.device, parts.dtype)
     generator = torch.Generator().manual_seed(mix_seed(seed, _DENOISE))
     with watch.stage("diffusion") as step, parts.use("diffusion") as module:
-        mel = denoise(cast(Diffusion, module), latents, conditioning, request.options, generator, on_step=step)
-    generator = torch.Generator().manual_seed(mix_seed(seed, _VOCODE))
+        model = cast(Diffusion, module)
+        return denoise(model, latents, conditioning, request.options, generator, on_step=step, unconditioned=kept)
+
+
+def _waves(parts: Parts, mels: Sequence[Mel], seeds: Sequence[int], watch: Watch, more: bool) -> list[Tensor]:
+    """Mels to waveforms (1, 1, L) on the CPU."""
+    generators = [torch.Generator().manual_seed(mix_seed(seed, _VOCODE)) for seed in seeds]
     with watch.stage("vocoder"), parts.use("vocoder") as module:
-        return vocode(module, mel, generator).samples.cpu().clone()
+        if more:
+            parts.prepare("autoregressive")
+        return [audio.samples.cpu().clone() for audio in vocode_all(module, mels, generators)]

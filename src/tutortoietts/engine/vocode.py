@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,9 @@ from tutortoietts.core.errors import ModelError
 from tutortoietts.core.types import Audio, Mel
 from tutortoietts.models.univnet import UnivNet
 
-__all__ = ["vocode"]
+__all__ = ["vocode", "vocode_all"]
+
+_ROWS = 8
 
 
 @torch.inference_mode()
@@ -24,3 +28,23 @@ def vocode(vocoder: nn.Module, mel: Mel, generator: torch.Generator) -> Audio:
     if wave.ndim != 3 or wave.shape[:2] != (values.shape[0], 1):
         raise ModelError(f"the vocoder gives shape {tuple(wave.shape)}, must be ({values.shape[0]}, 1, samples)")
     return Audio(samples=wave.float().clamp(-1.0, 1.0), sample_rate=mel.sample_rate)
+
+
+def vocode_all(vocoder: nn.Module, mels: Sequence[Mel], generators: Sequence[torch.Generator]) -> list[Audio]:
+    """Mels (1, 100, F) each -> Audio (1, 1, L) each: those of one length in one batch, so that none hears another's
+    end. UnivNet's one by one: it makes much of the rounding by which a batch differs."""
+    same: dict[int, list[int]] = {}
+    for place, mel in enumerate(mels):
+        same.setdefault(place if isinstance(vocoder, UnivNet) else -mel.values.shape[-1], []).append(place)
+    made: dict[int, Audio] = {}
+    for places in same.values():
+        for start in range(0, len(places), _ROWS):
+            rows = places[start : start + _ROWS]
+            mel = Mel(values=torch.cat([mels[place].values for place in rows]), sample_rate=mels[rows[0]].sample_rate)
+            audio = vocode(vocoder, mel, generators[rows[0]])
+            each = audio.samples.chunk(len(rows))
+            made |= {
+                place: Audio(samples=wave, sample_rate=audio.sample_rate)
+                for place, wave in zip(rows, each, strict=True)
+            }
+    return [made[place] for place in range(len(mels))]
