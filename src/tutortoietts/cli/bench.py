@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -96,7 +94,7 @@ def bench(
         runs=runs,
         warmup=warmup,
     )
-    with threads_set(threads), _silenced():
+    with threads_set(threads):
         tts, machine = _open(asdict(engine))
         values = where_and_when(machine)
         if compare:
@@ -130,20 +128,6 @@ def _check_folder(path: Path) -> None:
     folder = path.expanduser().resolve().parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise OutputError(f"{path} cannot be written: name a file in a folder that exists and is open to you")
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Speech cut off by a forced number of codes is not worth a warning each run."""
-    import logging
-
-    logger = logging.getLogger("tutortoietts.engine.pipeline")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _open(engine: dict[str, Any]) -> tuple[TextToSpeech, Machine]:
