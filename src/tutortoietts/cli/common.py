@@ -92,7 +92,7 @@ def explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, TutortoieError):
         return str(error), EXIT_USAGE if isinstance(error, USAGE_ERRORS) else EXIT_FAILURE
     if isinstance(error, BrokenPipeError):
-        _hush_stdout()
+        hush_stdout()
         return "the reader of the output went away", EXIT_FAILURE
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"disk full while writing {error.filename or 'the output'}: free some space and try again", EXIT_FAILURE
@@ -107,7 +107,7 @@ def explain(error: Exception) -> tuple[str, int]:
     return f"unexpected {type(error).__name__}: {error} (--debug shows the traceback)", EXIT_FAILURE
 
 
-def _hush_stdout() -> None:
+def hush_stdout() -> None:
     """Keep the interpreter from writing to a closed stdout once more on its way out."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -9,6 +9,7 @@ import typer
 from tutortoietts.cli.common import Debug, guarded, new_app
 from tutortoietts.cli.inputs import read_text
 from tutortoietts.cli.options import EngineOptions, SpeakOptions, TuningOptions, flatten, whole
+from tutortoietts.cli.streaming import StreamOptions
 
 TextArgument = Annotated[str | None, typer.Argument(help='What to say; "-" or nothing reads stdin.')]
 VoiceOption = Annotated[
@@ -18,7 +19,10 @@ VoiceOption = Annotated[
     ),
 ]
 CandidatesOption = Annotated[int, typer.Option(parser=whole, help="Results to keep, best first: FILE_1, FILE_2, ...")]
-StreamingOption = Annotated[bool, typer.Option("--streaming", help="Write each sentence as soon as it is made.")]
+StreamingOption = Annotated[bool, typer.Option("--streaming", help="Write the sound while more is being made.")]
+FormatOption = Annotated[
+    str | None, typer.Option("--format", help="Of -o -: wav, s16le or f32le (raw samples, 24 kHz) [default: wav].")
+]
 
 
 @flatten
@@ -29,6 +33,8 @@ def generate(
     speaking: SpeakOptions = SpeakOptions(),  # noqa: B008
     candidates: CandidatesOption = 1,
     streaming: StreamingOption = False,
+    stream: StreamOptions = StreamOptions(),  # noqa: B008
+    form: FormatOption = None,
     tuning: TuningOptions = TuningOptions(),  # noqa: B008
     engine: EngineOptions = EngineOptions(),  # noqa: B008
     debug: Debug = False,
@@ -41,6 +47,8 @@ def generate(
         voice=voice,
         candidates=candidates,
         streaming=streaming,
+        stream=stream.given(),
+        form=form,
         tuning=tuning.given(),
         **speaking.given(),
     )

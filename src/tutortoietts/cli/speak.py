@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tutortoietts.cli.common import print_json, say
+from tutortoietts.cli.common import hush_stdout, print_json, say
 from tutortoietts.cli.options import EngineOptions
-from tutortoietts.cli.output import STDOUT, keep_inputs, plan_outputs, whole_file
+from tutortoietts.cli.output import STDOUT, keep_inputs, plan_outputs
 from tutortoietts.cli.playback import find_player, play
-from tutortoietts.core.errors import OptionError, OutputError
+from tutortoietts.cli.streaming import FORMATS, raw, sink
+from tutortoietts.core.errors import OptionError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from tutortoietts.api import TextToSpeech
 
 SAMPLE_RATE = 24000
@@ -29,6 +28,7 @@ MOST_CANDIDATES = 4096  # as num_autoregressive_samples
 class Job:
     """What to speak and where to; made, and so checked, before any model is loaded.
 
+    stream: arguments of `tts_stream` only; form: of stdout, one of FORMATS.
     voice_at: where the voice lies, when its name does not reach it yet; clips: what it is made of.
     """
 
@@ -39,6 +39,8 @@ class Job:
     seed: int | None
     candidates: int = 1
     streaming: bool = False
+    stream: dict[str, Any] = field(default_factory=dict)
+    form: str | None = None
     play: bool = False
     quiet: bool = False
     as_json: bool = False
@@ -53,6 +55,12 @@ class Job:
             raise OptionError(f"--candidates is {self.candidates}, outside 1..{MOST_CANDIDATES}")
         if self.streaming and self.candidates > 1:
             raise OptionError(f"--streaming has one result: leave out --candidates {self.candidates}")
+        if self.stream and not self.streaming:
+            raise OptionError(f"--{next(iter(self.stream)).replace('_', '-')} is of --streaming: give that, too")
+        if self.form is not None and self.form not in FORMATS:
+            raise OptionError(f"--format is {self.form!r}, must be one of {', '.join(FORMATS)}")
+        if self.form is not None and self.output != STDOUT:
+            raise OptionError(f"--format {self.form} is of -o -: the ending of {str(self.output)!r} names its format")
         if self.output == STDOUT and (self.as_json or self.play):
             option = "--json" if self.as_json else "--play"
             raise OptionError(f"-o - fills stdout with audio: name a file to use {option}")
@@ -106,14 +114,15 @@ def _whole(tts: TextToSpeech, job: Job) -> None:
     )
     for path, wave in zip(job.paths, result if job.candidates > 1 else [result], strict=True):
         if path == STDOUT:
-            sys.stdout.buffer.write(encode_audio(wave, SAMPLE_RATE, ".wav"))
+            form = job.form or "wav"
+            sys.stdout.buffer.write(encode_audio(wave, SAMPLE_RATE, ".wav") if form == "wav" else raw(wave, form))
             sys.stdout.buffer.flush()
         else:
             save_audio(path, wave, SAMPLE_RATE)
 
 
 def _stream(tts: TextToSpeech, job: Job) -> float:
-    """Write chunks as they come; returns the seconds until the first."""
+    """Write chunks as they come, until the reader has heard enough; returns the seconds until the first."""
     started, first = time.perf_counter(), 0.0
     chunks = tts.tts_stream(
         job.text,
@@ -121,38 +130,17 @@ def _stream(tts: TextToSpeech, job: Job) -> float:
         verbose=job.progress,
         use_deterministic_seed=job.seed,
         preset=job.preset,
+        **job.stream,
         **job.tuning,
     )
-    with closing(chunks) as chunks, _sink(job.paths[0]) as write:  # type: ignore[type-var]
-        for chunk in chunks:
-            write(chunk)
-            first = first or time.perf_counter() - started
+    try:
+        with closing(chunks) as chunks, sink(job.paths[0], SAMPLE_RATE, job.form or "wav") as write:  # type: ignore[type-var]
+            for chunk in chunks:
+                write(chunk)
+                first = first or time.perf_counter() - started
+    except BrokenPipeError:
+        hush_stdout()
     return first
-
-
-@contextmanager
-def _sink(path: Path) -> Iterator[Any]:
-    """A function that takes (samples,) chunks for `path`."""
-    from tutortoietts.audio.io import OUTPUT_SUFFIXES, pcm16, wav_header
-
-    if path == STDOUT:
-        sys.stdout.buffer.write(wav_header(SAMPLE_RATE))
-
-        def write(chunk: Tensor) -> None:
-            sys.stdout.buffer.write(pcm16(chunk))
-            sys.stdout.buffer.flush()
-
-        yield write
-        return
-    import soundfile
-
-    container, subtype = OUTPUT_SUFFIXES[path.suffix.lower()]
-    with whole_file(path) as part:
-        try:
-            with soundfile.SoundFile(str(part), "w", SAMPLE_RATE, 1, subtype, format=container) as file:
-                yield lambda chunk: file.write(chunk.clamp(-1, 1).numpy())
-        except soundfile.LibsndfileError as error:
-            raise OutputError(f"{path} cannot be written ({error.error_string}): is the disk full?") from error
 
 
 def _report(tts: TextToSpeech, job: Job, start: float, seconds: float, first: float | None) -> None:

@@ -1,0 +1,111 @@
+"""`generate --streaming`: what is written as it comes, in which form, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+import soundfile
+from typer.testing import CliRunner, Result
+
+from tutortoietts.cli.main import app
+
+TEXT = "The first sentence is about this long, is it not. The second one comes after it and is as long."
+
+
+@pytest.fixture
+def generate(tmp_path: Path, streaming_model: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Result:
+        words = ["generate", "--model", streaming_model, "--seed", 5, "-v", "anna", *arguments]
+        return CliRunner().invoke(app, [str(word) for word in words])
+
+    return run
+
+
+def stdout_of(result: Result) -> bytes:
+    assert result.exit_code == 0, result.output
+    return result.stdout_bytes
+
+
+def test_the_same_samples_in_every_form(generate) -> None:
+    wav = stdout_of(generate(TEXT, "--streaming", "-o", "-"))
+    short = stdout_of(generate(TEXT, "--streaming", "-o", "-", "--format", "s16le"))
+    exact = stdout_of(generate(TEXT, "--streaming", "-o", "-", "--format", "f32le"))
+    assert wav[:4] == b"RIFF" and wav[44:] == short
+    assert soundfile.read(io.BytesIO(wav))[1] == 24000
+    floats = numpy.frombuffer(exact, "<f4")
+    numbers = numpy.frombuffer(short, "<i2")
+    assert len(floats) == len(numbers) > 24000
+    assert numpy.abs(floats * 32767 - numbers).max() <= 0.5001
+    result = generate(TEXT, "--streaming", "-o", "out.wav")
+    assert result.exit_code == 0 and os.listdir() == ["out.wav"]
+    assert abs(soundfile.read("out.wav", dtype="int16")[0].astype(int) - numbers).max() <= 1
+    assert "first sound after" in result.stderr and "decoder" in result.stderr and "diffusion" not in result.stderr
+
+
+def test_the_whole_pipeline_streams_too(generate) -> None:
+    result = generate(TEXT, "--streaming", "--decoder", "diffusion", "--json", "--diffusion-iterations", 3)
+    assert result.exit_code == 0, result.output
+    values = json.loads(result.stdout)
+    assert "diffusion" in values["stages"] and 0 < values["first_audio_seconds"] <= values["seconds"]
+    result = generate(TEXT, "--streaming", "--json")
+    assert "diffusion" not in json.loads(result.stdout)["stages"]
+
+
+def test_the_sizes_of_chunks_reach_the_engine(generate) -> None:
+    one = stdout_of(generate(TEXT, "--streaming", "-o", "-"))
+    other = stdout_of(generate(TEXT, "--streaming", "-o", "-", "--stream-chunk-size", 3, "--stream-chunk-max", 5))
+    difference = numpy.frombuffer(one[44:], "<i2").astype(int) - numpy.frombuffer(other[44:], "<i2")
+    assert abs(difference).max() <= 1
+
+
+def test_raw_samples_without_streaming(generate) -> None:
+    wav = stdout_of(generate("Hello.", "-o", "-"))
+    raw = stdout_of(generate("Hello.", "-o", "-", "--format", "s16le"))
+    difference = numpy.frombuffer(raw, "<i2").astype(int) - numpy.frombuffer(wav[44:], "<i2")
+    assert abs(difference).max() <= 1  # rounded by us and by libsndfile
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--decoder", "stream"], ["--decoder", "--streaming"]),
+        (["--stream-chunk-size", 4], ["--stream-chunk-size", "--streaming"]),
+        (["--streaming", "--decoder", "radio"], ["radio", "'stream'"]),
+        (["--streaming", "--stream-chunk-size", 0], ["stream_chunk_size is 0"]),
+        (["--streaming", "--decoder", "diffusion", "--stream-chunk-max", 9], ["stream_chunk_max", "leave them out"]),
+        (["--streaming", "--num-autoregressive-samples", 4], ["4", 'decoder="diffusion"']),
+        (["--streaming", "--sampler", "ddim"], ["sampler", 'decoder="diffusion"']),
+        (["--streaming", "--format", "s16le", "-o", "x.wav"], ["--format", "x.wav"]),
+        (["--streaming", "--format", "mp3", "-o", "-"], ["mp3", "f32le"]),
+        (["--streaming", "--candidates", 2], ["--candidates"]),
+    ],
+)
+def test_bad_usage(generate, arguments: list[object], words: list[str]) -> None:
+    result = generate("Hi.", *arguments)
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error")]
+    assert result.exit_code == 2 and all(word in line for word in words), line
+    assert os.listdir() == [] and result.stdout_bytes == b""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pipe that can be closed")
+def test_a_reader_that_has_heard_enough(streaming_model: Path, tmp_path: Path) -> None:
+    """As `... -o - | head -c 100`: the work ends, quietly."""
+    words = ["generate", TEXT * 20, "--model", str(streaming_model), "-v", "anna", "--streaming", "-o", "-"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tutortoietts", *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None and process.stderr is not None
+    with process, process.stdout, process.stderr:
+        assert process.stdout.read(100)[:4] == b"RIFF"
+        process.stdout.close()
+        assert b"error" not in process.stderr.read()
+    assert process.returncode == 0
