@@ -105,6 +105,19 @@ def test_the_next_passage_is_made_while_one_plays_and_no_further() -> None:
     assert stop.is_set() and len(begun) <= 3
 
 
+def test_work_that_does_not_wait_is_done_whoever_listens() -> None:
+    done = threading.Event()
+
+    def items() -> Generator[int, None, None]:
+        yield from range(20)
+        done.set()
+
+    made = ahead(items(), threading.Event(), waiting=False)
+    assert next(made) == 0
+    assert done.wait(60)
+    assert list(made) == list(range(1, 20))
+
+
 def test_errors_of_the_work_ahead_come_out() -> None:
     def failing() -> Generator[int, None, None]:
         yield 1

@@ -1,4 +1,4 @@
-"""Work done ahead of who takes it: in a thread of its own, by at most one item."""
+"""Work done ahead of who takes it, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ __all__ = ["ahead"]
 T = TypeVar("T")
 
 
-def ahead(items: Generator[T, None, None], stop: threading.Event) -> Iterator[T]:
+def ahead(items: Generator[T, None, None], stop: threading.Event, *, waiting: bool = True) -> Iterator[T]:
     """The items, each made while the one before is being used; what they raise is raised here.
 
+    `waiting` False: all are made as fast as they can be, so that what they hold is soon free, however slow the taker.
     Closing sets `stop`, at which the items must end soon (a `Watch` with it raises at its next step), and waits until
     the thread has let go of them. The items themselves run in that thread only.
     """
     made: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
     room = threading.Semaphore(1)
-    thread = threading.Thread(target=_work, args=(items, stop, made, room), name="tutortoietts-ahead", daemon=True)
+    thread = threading.Thread(
+        target=_work, args=(items, stop, made, room if waiting else None), name="tutortoietts-ahead", daemon=True
+    )
     thread.start()
     try:
         while True:
@@ -41,12 +44,12 @@ def _work(
     items: Generator[T, None, None],
     stop: threading.Event,
     made: SimpleQueue[tuple[T | None, BaseException | None]],
-    room: threading.Semaphore,
+    room: threading.Semaphore | None,
 ) -> None:
     """Puts (item, None) for each, at last (None, None) or (None, error)."""
     error: BaseException | None = None
     try:
-        while room.acquire() and not stop.is_set():
+        while (room is None or room.acquire()) and not stop.is_set():
             made.put((next(items), None))
     except StopIteration:
         pass

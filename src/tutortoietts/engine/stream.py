@@ -64,14 +64,18 @@ def stream(parts: Parts, request: Request, watch: Watch, streaming: Streaming = 
     From latents it needs options with one candidate.
     """
     streaming = decided(parts, streaming)
-    if streaming.decoder == "stream":
-        yield from _live(parts, request, watch, streaming)
-        return
-    with closing(ahead(_by_passage(parts, request, watch), watch.stop)) as chunks:  # type: ignore[type-var]
+    chunks: Iterator[Tensor]
+    if streaming.decoder == "diffusion":
+        chunks = ahead(_by_passage(parts, request, watch), watch.stop)
+    elif parts.offload:  # whose parts belong to one thread while they are in use, and should not wait for a listener
+        chunks = ahead(_live(parts, request, watch, streaming), watch.stop, waiting=False)
+    else:
+        chunks = _live(parts, request, watch, streaming)
+    with closing(chunks):  # type: ignore[type-var]
         yield from chunks
 
 
-def _live(parts: Parts, request: Request, watch: Watch, streaming: Streaming) -> Iterator[Tensor]:
+def _live(parts: Parts, request: Request, watch: Watch, streaming: Streaming) -> Generator[Tensor, None, None]:
     check_options(parts, request.options, request.k)
     check_speaker(parts, request.voice)
     shared = ["vocoder"] if isinstance(parts.spec.stream_decoder, StreamVocosConfig) else []
