@@ -6,13 +6,13 @@ Lee et al., "BigVGAN: A Universal Neural Vocoder with Large-Scale Training", 202
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tutortoietts.core.config import BigVGANConfig
+from tutortoietts.nn.upsample import branch_mean, dilated_pairs, level_widths, upsamplers
 
 __all__ = ["BigVGAN", "antialias_filter"]
 
@@ -27,14 +27,9 @@ class BigVGAN(nn.Module):
     def __init__(self, cfg: BigVGANConfig) -> None:
         super().__init__()
         self.cfg = cfg
-        widths = [cfg.upsample_initial_channel >> level for level in range(len(cfg.upsample_rates) + 1)]
+        widths = level_widths(cfg.upsample_initial_channel, len(cfg.upsample_rates))
         self.conv_pre = nn.Conv1d(cfg.num_mels, widths[0], 7, padding=3)
-        self.ups = nn.ModuleList(
-            nn.ConvTranspose1d(wide, narrow, size, stride=rate, padding=(size - rate) // 2)
-            for (wide, narrow), rate, size in zip(
-                pairwise(widths), cfg.upsample_rates, cfg.upsample_kernel_sizes, strict=True
-            )
-        )
+        self.ups = upsamplers(widths, cfg.upsample_rates, cfg.upsample_kernel_sizes)
         shapes = list(zip(cfg.resblock_kernel_sizes, cfg.resblock_dilation_sizes, strict=True))
         self.resblocks = nn.ModuleList(
             _ResidualBlock(width, size, dilations) for width in widths[1:] for size, dilations in shapes
@@ -48,8 +43,7 @@ class BigVGAN(nn.Module):
         branches = len(self.cfg.resblock_kernel_sizes)
         for level, up in enumerate(self.ups):
             x = up(x)
-            outputs = [self.resblocks[level * branches + branch](x) for branch in range(branches)]
-            x = torch.stack(outputs).mean(dim=0)
+            x = branch_mean(self.resblocks, level, branches, x)
         x = self.conv_post(self.activation_post(x))
         return torch.tanh(x) if self.cfg.use_tanh_at_final else x.clamp(-1.0, 1.0)
 
@@ -59,10 +53,7 @@ class _ResidualBlock(nn.Module):
 
     def __init__(self, width: int, size: int, dilations: Sequence[int]) -> None:
         super().__init__()
-        self.dilated = nn.ModuleList(
-            nn.Conv1d(width, width, size, padding=(size - 1) * d // 2, dilation=d) for d in dilations
-        )
-        self.plain = nn.ModuleList(nn.Conv1d(width, width, size, padding=size // 2) for _ in dilations)
+        self.dilated, self.plain = dilated_pairs(width, size, dilations)
         self.activations = nn.ModuleList(_SnakeBeta(width) for _ in range(2 * len(dilations)))
 
     def forward(self, x: Tensor) -> Tensor:

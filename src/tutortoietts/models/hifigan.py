@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import pairwise
 from typing import cast
 
 import torch
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 
 from tutortoietts.core.config import HifiganConfig
 from tutortoietts.core.errors import OptionError
+from tutortoietts.nn.upsample import branch_mean, dilated_pairs, level_widths, upsamplers
 from tutortoietts.nn.windows import Span, Stretch, seen, union
 
 __all__ = ["Hifigan"]
@@ -34,15 +34,10 @@ class Hifigan(nn.Module):
     def __init__(self, cfg: HifiganConfig) -> None:
         super().__init__()
         self.cfg = cfg
-        widths = [cfg.upsample_initial_channel >> level for level in range(len(cfg.upsample_factors) + 1)]
+        widths = level_widths(cfg.upsample_initial_channel, len(cfg.upsample_factors))
         self.conv_pre = nn.Conv1d(cfg.in_channels, widths[0], 7, padding=3)
         self.speaker = nn.Conv1d(cfg.cond_channels, widths[0], 1) if cfg.cond_channels else None
-        self.ups = nn.ModuleList(
-            nn.ConvTranspose1d(wide, narrow, size, stride=rate, padding=(size - rate) // 2)
-            for (wide, narrow), rate, size in zip(
-                pairwise(widths), cfg.upsample_factors, cfg.upsample_kernel_sizes, strict=True
-            )
-        )
+        self.ups = upsamplers(widths, cfg.upsample_factors, cfg.upsample_kernel_sizes)
         shapes = list(zip(cfg.resblock_kernel_sizes, cfg.resblock_dilation_sizes, strict=True))
         self.resblocks = nn.ModuleList(
             _ResidualBlock(width, size, dilations) for width in widths[1:] for size, dilations in shapes
@@ -101,8 +96,7 @@ class Hifigan(nn.Module):
         branches = len(self.cfg.resblock_kernel_sizes)
         for level, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, _SLOPE))
-            outputs = [self.resblocks[level * branches + branch](x) for branch in range(branches)]
-            x = torch.stack(outputs).mean(dim=0)
+            x = branch_mean(self.resblocks, level, branches, x)
         return torch.tanh(self.conv_post(F.leaky_relu(x, _LAST_SLOPE)))
 
 
@@ -111,10 +105,7 @@ class _ResidualBlock(nn.Module):
 
     def __init__(self, width: int, size: int, dilations: Sequence[int]) -> None:
         super().__init__()
-        self.dilated = nn.ModuleList(
-            nn.Conv1d(width, width, size, padding=(size - 1) * d // 2, dilation=d) for d in dilations
-        )
-        self.plain = nn.ModuleList(nn.Conv1d(width, width, size, padding=size // 2) for _ in dilations)
+        self.dilated, self.plain = dilated_pairs(width, size, dilations)
 
     def seen(self, span: Span) -> Span:
         """The inputs that outputs first..last depend on."""

@@ -1,0 +1,39 @@
+"""What the vocoders of the HiFi-GAN family share: upsampling convolutions, each followed by residual branches.
+
+Kong et al., "HiFi-GAN: Generative Adversarial Networks for Efficient and High Fidelity Speech Synthesis", 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["branch_mean", "dilated_pairs", "level_widths", "upsamplers"]
+
+
+def level_widths(first: int, levels: int) -> list[int]:
+    """Channels before the first level and after each: halved every time."""
+    return [first >> level for level in range(levels + 1)]
+
+
+def upsamplers(widths: Sequence[int], rates: Sequence[int], sizes: Sequence[int]) -> nn.ModuleList:
+    """One transposed convolution a level: (B, widths[i], L) -> (B, widths[i + 1], L * rates[i])."""
+    return nn.ModuleList(
+        nn.ConvTranspose1d(wide, narrow, size, stride=rate, padding=(size - rate) // 2)
+        for (wide, narrow), rate, size in zip(pairwise(widths), rates, sizes, strict=True)
+    )
+
+
+def dilated_pairs(width: int, size: int, dilations: Sequence[int]) -> tuple[nn.ModuleList, nn.ModuleList]:
+    """A dilated and a plain convolution for each dilation, all (B, width, L) -> same."""
+    dilated = nn.ModuleList(nn.Conv1d(width, width, size, padding=(size - 1) * d // 2, dilation=d) for d in dilations)
+    plain = nn.ModuleList(nn.Conv1d(width, width, size, padding=size // 2) for _ in dilations)
+    return dilated, plain
+
+
+def branch_mean(blocks: nn.ModuleList, level: int, branches: int, x: Tensor) -> Tensor:
+    """The mean of what the branches of a level make of x (B, C, L) -> same; `blocks` holds those of all levels."""
+    return torch.stack([blocks[level * branches + branch](x) for branch in range(branches)]).mean(dim=0)
