@@ -6,6 +6,7 @@ Weights never change, so nothing is copied back: leaving is forgetting the copy.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
@@ -101,7 +102,8 @@ class Offload:
         """Start its journey, if there is room for it beside what is there."""
         part = self._parts.get(name)
         if part is not None and part.there is None and part.size * 5 // 4 <= self._copier.free():
-            part.come(self._copier)
+            with suppress(torch.OutOfMemoryError):  # then it comes when it is entered
+                part.come(self._copier)
 
     def enter(self, name: str) -> nn.Module:
         """The part on the device, until `leave` is called as often as this."""
