@@ -30,6 +30,12 @@ bench() {
     step "$name" -m tutortoietts bench "$@"
 }
 
+script() {
+    local name="$1"
+    shift
+    if [ -f "benchmarks/$name.py" ]; then step "$name" "benchmarks/$name.py" "$@"; else echo "== $name: no benchmarks/$name.py"; fi
+}
+
 cd "$ROOT" || exit 1
 { date -u; uname -srm; grep -m1 "model name" /proc/cpuinfo; echo "threads $THREADS"; git rev-parse --short HEAD; } 2>/dev/null |
     tee "$OUT/machine.txt"
@@ -41,6 +47,12 @@ bench full-fp32 --model random-full --precision fp32 -p ultra_fast_optimized --r
 bench full-one-int8 --model random-full --precision int8 -p ultra_fast_optimized --candidates 1 --diffusion-iterations 1
 bench full-compare --model random-full --precision int8 -p ultra_fast_optimized --compare --candidates 1 --codes 24 \
     --runs 1 --warmup 0
+script stream --precision int8
+script decode --batches 1,8 --codes 48
+script precision
+script steps --limit 2 --solvers dpm++2m,ddim,ancestral
+script deepspeed
+script offload
 step soak benchmarks/soak.py
 
 [ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}"; exit 1; }
