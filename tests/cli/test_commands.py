@@ -325,7 +325,9 @@ def test_doctor(shell: Shell) -> None:
     result = shell("doctor", "--json")
     findings = json.loads(result.stdout)
     assert result.exit_code == 0, result.output
-    assert {"version", "packages", "processor", "gpu", "sound", "cache", "model"} <= {f["subject"] for f in findings}
+    assert {"version", "packages", "processor", "gpu", "sound", "cache", "model", "speedups"} <= {
+        f["subject"] for f in findings
+    }
     assert Shell(shell.folder, Path("no/model"))("doctor").exit_code == 1
 
 

@@ -10,13 +10,16 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tutortoietts.cli.common import EXIT_FAILURE, Debug, Json, guarded, new_app, print_json
 from tutortoietts.cli.playback import PLAYERS
 from tutortoietts.version import __version__
+
+if TYPE_CHECKING:
+    from tutortoietts.api import TextToSpeech
 
 NEEDED = ("torch", "numpy", "safetensors", "tokenizers", "huggingface_hub", "soundfile", "soxr", "inflect")
 LEAST_FREE_BYTES = 1 << 30
@@ -168,6 +171,17 @@ def _model(model: str, device: str | None) -> Iterator[Finding]:
         yield bad("model", str(error))
         return
     yield good("model", f"{model} loads in {time.perf_counter() - started:.1f} s on {tts.device}")
+    yield good("speedups", "; ".join(_speedups(tts)))
+
+
+def _speedups(tts: TextToSpeech) -> Iterator[str]:
+    """Those active when nothing is said, and those at hand."""
+    import torch
+
+    yield "keys and values cached, the text read once for all candidates" if tts.kv_cache else "no cache"
+    yield f"numbers in {tts.precision}"
+    if tts.device.type == "cpu" and getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)():
+        yield "bfloat16 matrix units present, used by --half"
 
 
 app = new_app("What device and speedups are active, what is installed, and what is wrong.")
