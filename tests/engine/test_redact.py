@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tutortoietts.core.config import AutoregressiveConfig
+import tiny_configs
 from tutortoietts.engine.redact import cut_spans, follow, gazes, redact, text_path
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.nn import gpt
@@ -42,17 +42,7 @@ def test_without_a_steady_head_there_is_no_path() -> None:
 
 
 def test_gazes_are_the_attention_that_the_model_pays(monkeypatch: pytest.MonkeyPatch) -> None:
-    cfg = AutoregressiveConfig(
-        layers=2,
-        model_dim=32,
-        heads=2,
-        max_text_tokens=20,
-        max_mel_tokens=40,
-        number_mel_codes=20,
-        start_mel_token=18,
-        stop_mel_token=19,
-        conditioning_blocks=1,
-    )
+    cfg = tiny_configs.autoregressive(18, max_text_tokens=20, max_mel_tokens=40)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = Autoregressive(cfg).eval().requires_grad_(False)

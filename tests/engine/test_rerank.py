@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tutortoietts.core.config import ClvpConfig, CvvpConfig
+import tiny_configs
+from tutortoietts.core.config import CvvpConfig
 from tutortoietts.core.types import Codes
 from tutortoietts.engine.rerank import Candidate, Ranker, best
 from tutortoietts.models.clvp import Clvp
@@ -17,19 +18,7 @@ TEXT = torch.tensor([[5, 9, 2, 0]])
 
 @pytest.fixture(scope="module")
 def clvp() -> Clvp:
-    cfg = ClvpConfig(
-        dim_text=32,
-        dim_speech=32,
-        dim_latent=16,
-        num_text_tokens=12,
-        text_enc_depth=1,
-        text_heads=2,
-        num_speech_tokens=20,
-        speech_enc_depth=1,
-        speech_heads=2,
-        head_dim=16,
-        rotary_dim=8,
-    )
+    cfg = tiny_configs.clvp(num_text_tokens=12, num_speech_tokens=20)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return Clvp(cfg).eval().requires_grad_(False)

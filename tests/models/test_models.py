@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from tutortoietts.core.config import AutoregressiveConfig, ClvpConfig, DiffusionConfig, DvaeConfig, VocosConfig
+import tiny_configs
+from tutortoietts.core.config import DvaeConfig, VocosConfig
 from tutortoietts.core.errors import OptionError
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.clvp import Clvp
@@ -14,46 +15,11 @@ from tutortoietts.models.diffusion import Diffusion
 from tutortoietts.models.dvae import Dvae
 from tutortoietts.models.vocos import IstftHead, Vocos
 
-AR = AutoregressiveConfig(
-    layers=2,
-    model_dim=32,
-    heads=2,
-    max_text_tokens=20,
-    max_mel_tokens=24,
-    number_text_tokens=40,
-    start_text_token=40,
-    number_mel_codes=50,
-    start_mel_token=48,
-    stop_mel_token=49,
-    conditioning_blocks=2,
+AR = tiny_configs.autoregressive(
+    48, max_text_tokens=20, max_mel_tokens=24, number_text_tokens=40, start_text_token=40, conditioning_blocks=2
 )
-DIFFUSION = DiffusionConfig(
-    model_channels=32,
-    num_layers=2,
-    in_channels=10,
-    out_channels=20,
-    in_latent_channels=32,
-    in_tokens=50,
-    num_heads=2,
-    latent_conditioner_blocks=1,
-    contextual_embedder_blocks=1,
-    code_converter_blocks=1,
-    integrator_layers=1,
-    head_residual_blocks=1,
-)
-CLVP = ClvpConfig(
-    dim_text=32,
-    dim_speech=32,
-    dim_latent=16,
-    num_text_tokens=41,
-    text_enc_depth=1,
-    text_heads=2,
-    num_speech_tokens=48,
-    speech_enc_depth=2,
-    speech_heads=2,
-    head_dim=16,
-    rotary_dim=8,
-)
+DIFFUSION = tiny_configs.diffusion(num_layers=2, in_channels=10, out_channels=20, in_tokens=50)
+CLVP = tiny_configs.clvp(num_text_tokens=41, num_speech_tokens=48, speech_enc_depth=2)
 DVAE = DvaeConfig(channels=8, num_tokens=16, codebook_dim=4, hidden_dim=8, num_resnet_blocks=1)
 VOCOS = VocosConfig(n_mels=10, dim=16, intermediate_dim=32, layers=2)
 

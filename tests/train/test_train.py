@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from tutortoietts.core.config import AutoregressiveConfig
+import tiny_configs
 from tutortoietts.engine.denoise import mel_frames
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.sampling.schedule import trained_schedule
@@ -23,19 +23,7 @@ from tutortoietts.train.dvae import Codebook
 from tutortoietts.train.features import CodedClip, half_code_phones, phone_at, read_coded, write_coded
 from tutortoietts.train.optim import Trainer
 
-CONFIG = AutoregressiveConfig(
-    layers=2,
-    model_dim=64,
-    heads=2,
-    max_text_tokens=40,
-    max_mel_tokens=60,
-    number_text_tokens=39,
-    start_text_token=39,
-    number_mel_codes=66,
-    start_mel_token=64,
-    stop_mel_token=65,
-    conditioning_blocks=1,
-)
+CONFIG = tiny_configs.autoregressive(64, model_dim=64, max_text_tokens=40, number_text_tokens=39, start_text_token=39)
 
 
 def relative(ours: torch.Tensor, theirs: torch.Tensor) -> float:
