@@ -85,6 +85,15 @@ def test_settled_frames_do_not_change(name: str) -> None:
         assert not torch.allclose(decoder.frames(other, 0, sure + 1)[..., sure:], whole[..., sure : sure + 1])
 
 
+def test_lowered_convolutions_stay_close() -> None:
+    decoder, latents, speaker = make("even"), draw(1, 12, 6), draw(1, 3)
+    exact = decoder(latents, speaker)  # type: ignore[operator]
+    decoder.lower(torch.bfloat16)  # type: ignore[attr-defined]
+    lowered = decoder(latents.bfloat16(), speaker.bfloat16())  # type: ignore[operator]
+    assert lowered.dtype == torch.float32 and decoder.frames(latents).dtype == torch.float32
+    assert 0 < (lowered - exact).norm() < 0.03 * exact.norm()
+
+
 def test_the_public_sizes() -> None:
     """The sound is 13 frames, three codes, behind what is drawn; the small front is small."""
     with torch.device("meta"):

@@ -247,10 +247,15 @@ class Parts:
         return self.precision.decoder if part == "autoregressive" else self.dtype
 
     def _load(self, part: str) -> nn.Module:
+        from tutortoietts.models.hifigan import Hifigan
+
         weights = self.precision.weights if part == "autoregressive" else None
         _log.info("loading %s of %s", part, self.spec.name)
         if weights is None:
-            return self.source.load(part, self._home, self.dtype_of(part))
+            module = self.source.load(part, self._home, self.dtype_of(part))
+            if isinstance(module, Hifigan) and self.dtype == torch.bfloat16:
+                module.lower(self.dtype)
+            return module
         module = self.source.load(part, self.device, self.dtype_of(part))
         cast("Autoregressive", module).quantise(weights)  # on the device that will use them
         return module.to(self._home)
