@@ -74,6 +74,7 @@ PURPOSES = {
     "tokenizer": "speaking",
     "mel_norms": "voices from clips",
     "cvvp": "`--cvvp-amount` above 0",
+    "hifigan": "`--streaming`",
     "univnet": "`--vocoder univnet`, the original one",
     "bigvgan": "`--vocoder bigvgan`",
     "bigvgan_large": '`tortoise.models.vocoder.BigVGAN("bigvgan_large")`',
