@@ -168,6 +168,69 @@ def test_streaming(tts: TextToSpeech) -> None:
         tts.tts_stream("")
 
 
+def test_streaming_from_latents(streaming_model: Path) -> None:
+    tts = TextToSpeech(model=streaming_model)
+    text = "The first sentence is this one here now. The second one follows the first. And a third."
+    chunks = list(tts.tts_stream(text, use_deterministic_seed=1))
+    assert all(chunk.ndim == 1 and chunk.dtype == torch.float32 and not chunk.is_inference() for chunk in chunks)
+    report = tts.last_report
+    assert report is not None and report.candidates == 1 and {"codes", "decoder"} <= report.stages.keys()
+    assert report.audio_seconds == sum(map(len, chunks)) / 24000
+    other = torch.cat(list(tts.tts_stream(text, use_deterministic_seed=1, stream_chunk_size=3)))
+    torch.testing.assert_close(other, torch.cat(chunks), rtol=0, atol=1e-5)
+    plain = list(tts.tts_stream(text, use_deterministic_seed=1, decoder="diffusion", num_autoregressive_samples=2))
+    assert tts.last_report is not None and "diffusion" in tts.last_report.stages and len(plain) > 1
+    speaker, _ = tts.get_conditioning_latents("anna")
+    assert next(tts.tts_stream(text, conditioning_latents=(speaker, None), use_deterministic_seed=1)).isfinite().all()
+
+
+def test_the_codes_of_a_stream_are_those_of_one_candidate(
+    streaming_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tts, seen = TextToSpeech(model=streaming_model), []
+    monkeypatch.setattr(tts.autoregressive, "mel_logits", _noting(tts.autoregressive.mel_logits, seen))
+    list(tts.tts_stream("One two three.", use_deterministic_seed=4, preset="fast", max_mel_tokens=10))
+    streamed = torch.cat(seen)
+    seen.clear()
+    whole = {"num_autoregressive_samples": 1, "diffusion_iterations": 1, "max_mel_tokens": 10}
+    tts.tts_with_preset("One two three.", preset="fast", use_deterministic_seed=4, verbose=False, **whole)
+    torch.testing.assert_close(streamed, torch.cat(seen))
+
+
+def _noting(function, seen: list[torch.Tensor]):
+    def noted(hidden: torch.Tensor) -> torch.Tensor:
+        seen.append(hidden.clone())
+        return function(hidden)
+
+    return noted
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_autoregressive_samples": 4}, 'num_autoregressive_samples is 4, .* give decoder="diffusion"'),
+        ({"k": 2}, "k must be 1"),
+        ({"cvvp_amount": 0.5}, "ranks none"),
+        ({"diffusion_iterations": 5}, "diffusion_iterations is 5, but a stream from latents has no diffusion"),
+        ({"sampler": "ddim"}, "sampler is 'ddim'"),
+        ({"decoder": "diffusion", "stream_chunk_size": 8}, "leave them out"),
+        ({"decoder": "both"}, "decoder is 'both'"),
+        ({"stream_chunk_size": 0}, "stream_chunk_size is 0"),
+        ({"max_mel_tokens": 61}, "max_mel_tokens is 61"),
+    ],
+)
+def test_a_stream_refuses_what_it_cannot_do(streaming_model: Path, options: dict, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        TextToSpeech(model=streaming_model).tts_stream(TEXT, **options)
+
+
+def test_a_model_without_a_streaming_decoder_says_so(tts: TextToSpeech) -> None:
+    with pytest.raises(OptionError, match="has no streaming decoder"):
+        tts.tts_stream(TEXT, decoder="stream")
+    with pytest.raises(OptionError, match="leave them out"):
+        tts.tts_stream(TEXT, stream_chunk_size=4)
+
+
 def test_conditioning_latents(tts: TextToSpeech, tmp_path: Path) -> None:
     clip = torch.sin(torch.arange(40000) * 0.05)[None] * 0.3
     speaker, diffusion = tts.get_conditioning_latents([clip])
