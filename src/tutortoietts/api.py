@@ -225,10 +225,11 @@ class TextToSpeech:
         Arguments as `tts`, and a preset's name; one reading only. decoder: "stream" makes sound straight from the
         latents of one candidate while its codes are drawn; "diffusion" takes the whole pipeline, sentence by sentence,
         the next being made while one plays; "auto": "stream" where the model has such a decoder.
-        Of "stream": stream_chunk_size codes (8) are drawn before the first sound, later chunks double up to
-        stream_chunk_max codes (32). It draws one candidate and denoises nothing, whatever the preset says; options of
-        ranking and diffusion that are given here are refused. Its codes are those of `tts` with one candidate and the
-        same seed. Everything is checked before this returns. Closing the iterator ends the work within a step.
+        Of "stream": stream_chunk_size codes (8) are drawn before the first sound and as many before the second chunk,
+        later ones double up to stream_chunk_max codes (32). It draws one candidate and denoises nothing, whatever the
+        preset says; options of ranking and diffusion that are given here are refused. Its codes are those of `tts`
+        with one candidate and the same seed. Everything is checked before this returns. Closing the iterator ends the
+        work within a step.
         """
         if options.pop("k", 1) != 1:
             raise OptionError("a stream has one reading: k must be 1 (tts returns several)")

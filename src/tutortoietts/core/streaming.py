@@ -27,8 +27,9 @@ class Streaming:
     """`decoder`: "stream" makes sound straight from the latents of one candidate while its codes are drawn;
     "diffusion" takes the whole pipeline, passage by passage; "auto": "stream" where the model has such a decoder.
 
-    `chunk_size`: codes (1/21.5 s each) drawn before the first sound of a passage. Later chunks double up to
-    `chunk_max` codes (None: 32, or `chunk_size` if that is more).
+    `chunk_size`: codes (1/21.5 s each) drawn before the first sound of a passage. The second chunk takes as many, for
+    the first sounds shorter by what the decoder must see ahead; later ones double up to `chunk_max` codes (None: 32,
+    or `chunk_size` if that is more).
     """
 
     decoder: str = "auto"
@@ -46,6 +47,7 @@ class Streaming:
     def sizes(self) -> Iterator[int]:
         """Codes of the first chunk, the second, and so on without end."""
         size, most = self.chunk_size, self.chunk_max or max(_MOST, self.chunk_size)
+        yield size
         while True:
             yield size
             size = min(2 * size, most)
