@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import tiny_configs
 from tutortoietts.core.config import AutoregressiveConfig
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.types import Codes
@@ -19,24 +20,16 @@ from tutortoietts.sampling.tokens import TokenOptions
 from tutortoietts.weights.convert import convert
 
 GOLDEN = Path(__file__).resolve().parents[2].parent / "shared" / "golden" / "autoregressive.safetensors"
-CONFIG = AutoregressiveConfig(
-    layers=2,
-    model_dim=32,
-    heads=2,
-    max_text_tokens=40,
-    max_mel_tokens=60,
-    number_text_tokens=20,
-    start_text_token=20,
-    number_mel_codes=26,
-    start_mel_token=24,
-    stop_mel_token=25,
-    conditioning_blocks=1,
-)
+CONFIG = tiny_configs.autoregressive(number_text_tokens=20, start_text_token=20)
 CALM = 3
 
 
 @pytest.fixture(scope="module")
 def model() -> Autoregressive:
+    return lively_model()
+
+
+def lively_model() -> Autoregressive:
     """Random, but lively: its next code depends on the codes before, and it stops after a dozen codes or so."""
     with torch.random.fork_rng():
         torch.manual_seed(5)
@@ -210,6 +203,26 @@ def test_bfloat16(model: Autoregressive) -> None:
     assert codes.hidden is not None and codes.hidden.dtype == torch.bfloat16
     kept = latents_of(half, request(4), codes, 0)
     assert kept.isfinite().all()
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_out_of_memory_in_the_middle(model: Autoregressive, monkeypatch: pytest.MonkeyPatch, fixed: bool) -> None:
+    """The second batch fails on its way; the first is kept, the second is drawn again in halves."""
+    whole, seen, embed = run(model, request(8)), [0], model.embed_codes
+
+    def little(codes: torch.Tensor, offset: int | torch.Tensor = 0) -> torch.Tensor:
+        there = len(codes) == 4 and int(offset) == 5
+        seen[0] += there
+        if there and seen[0] == 2:
+            raise torch.OutOfMemoryError("no room")
+        return embed(codes, offset)
+
+    monkeypatch.setattr(model, "embed_codes", little)
+    batches = list(decode(model, request(8, batch_size=4, fixed=fixed)))
+    assert [len(batch.ids) for batch in batches] == [4, 2, 2]
+    together = join_codes(batches, CONFIG.stop_mel_token)
+    assert torch.equal(together.lengths, whole.lengths)
+    assert torch.equal(together.ids[:, : int(whole.lengths.max())], whole.ids[:, : int(whole.lengths.max())])
 
 
 def test_out_of_memory_halves_the_batch_and_loses_nothing(

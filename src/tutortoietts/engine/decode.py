@@ -8,9 +8,8 @@ codes; rows that are done leave the batch. `cached=False` is the slow oracle: th
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -18,16 +17,16 @@ from torch import Tensor
 
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.types import Codes
+from tutortoietts.engine.graphs import Workspaces
 from tutortoietts.engine.memory import is_out_of_memory
-from tutortoietts.engine.repair import CALM_RUN, latent_count, repair_codes, tail_codes
+from tutortoietts.engine.repair import CALM_RUN, latent_count, repair_codes
+from tutortoietts.engine.trunks import CachedTrunk, open_trunk
 from tutortoietts.models.autoregressive import Autoregressive
-from tutortoietts.nn.kv_cache import KVCache
-from tutortoietts.sampling.tokens import TokenOptions, draw, filtered, uniforms
+from tutortoietts.sampling.tokens import TokenOptions, uniforms
 
 __all__ = ["DecodeRequest", "decode", "decode_live", "join_codes", "latents_of"]
 
 _log = logging.getLogger(__name__)
-_PLACEHOLDER = 1  # the id the originals' prefix has in the history that the repetition penalty sees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,6 +36,7 @@ class DecodeRequest:
     One candidate for each of `generators`. `max_codes` counts the stop code. `min_codes`: no stop before that
     many; equal to `max_codes`, every row has exactly so many.
     `calm_token`: the code of silence, None for a model without one. `on_step(done, max_codes)` may raise to stop.
+    `fixed`: in steps of fixed shape (`engine.graphs`), None where that is faster; `workspaces` lends their buffers.
     """
 
     speaker: Tensor
@@ -50,6 +50,8 @@ class DecodeRequest:
     cached: bool = True
     check_every: int | None = None
     on_step: Callable[[int, int], None] | None = None
+    fixed: bool | None = None
+    workspaces: Workspaces | None = None
 
     def check(self, model: Autoregressive) -> None:
         """Raises OptionError unless this model can decode it."""
@@ -86,170 +88,121 @@ def decode_live(model: Autoregressive, request: DecodeRequest) -> Iterator[Codes
     return _live(model, request)
 
 
+@torch.inference_mode()
 def _live(model: Autoregressive, request: DecodeRequest) -> Iterator[Codes]:
-    drawn = uniforms(request.generators, request.max_codes)
-    trunk = (_CachedTrunk if request.cached else _WholeTrunk)(model, request, 1)
-    yield from _Batch(model, request, drawn, trunk).live()
+    trunk = open_trunk(model, request, 1)
+    try:
+        batch = _Batch(model, request, uniforms(request.generators, request.max_codes), trunk)
+        for places in batch.checks():
+            yield batch.filled(places)
+        yield batch.result()
+    finally:
+        trunk.close()
 
 
+@torch.inference_mode()
 def _batches(model: Autoregressive, request: DecodeRequest) -> Iterator[Codes]:
     drawn = uniforms(request.generators, request.max_codes)
     size = min(request.batch_size, len(drawn))
-    trunk: _CachedTrunk | _WholeTrunk | None = None
+    trunk: CachedTrunk | None = None
     start = 0
-    while start < len(drawn):
-        try:
-            trunk = trunk or (_CachedTrunk if request.cached else _WholeTrunk)(model, request, size)
-            codes = _Batch(model, request, drawn[start : start + size], trunk).run()
-        except (RuntimeError, MemoryError) as error:
-            if size == 1 or not is_out_of_memory(error):
-                raise
-            trunk = None
-            size = (size + 1) // 2
-            _log.warning("out of memory: going on with %d candidates at once", size)
-        else:
-            yield codes
-            start += size
+    try:
+        while start < len(drawn):
+            try:
+                trunk = trunk or open_trunk(model, request, size)
+                codes = _run(_Batch(model, request, drawn[start : start + size], trunk))
+            except (RuntimeError, MemoryError) as error:
+                if size == 1 or not is_out_of_memory(error):
+                    raise
+                trunk = None
+                if request.workspaces is not None:
+                    request.workspaces.clear()
+                size = (size + 1) // 2
+                _log.warning("out of memory: going on with %d candidates at once", size)
+            else:
+                yield codes
+                start += size
+    finally:
+        if trunk is not None:
+            trunk.close()
 
 
-class _CachedTrunk:
-    """Hidden states of new inputs from the static cache; the prefix stays in it for the next batch."""
-
-    def __init__(self, model: Autoregressive, request: DecodeRequest, rows: int) -> None:
-        self.model = model
-        with torch.inference_mode():
-            prefix = model.prefix(request.speaker, request.text)
-            self.start = prefix.shape[1]
-            self.cache = model.allocate_cache(rows, self.start + request.max_codes)
-            model.trunk(prefix, self.cache.rows(0, 1), position=0)
-            self.cache.fill_rows(0, self.start)
-        self.active: KVCache = self.cache
-
-    def reset(self, rows: int) -> None:
-        self.active = self.cache.rows(0, rows)
-
-    def __call__(self, x: Tensor, at: int) -> Tensor:
-        return self.model.trunk(x, cache=self.active, position=self.start + at)
-
-    def keep(self, index: Tensor) -> None:
-        self.active = self.active.keep_rows(index)
-
-
-class _WholeTrunk:
-    """The oracle: everything so far goes through the model again."""
-
-    def __init__(self, model: Autoregressive, request: DecodeRequest, rows: int) -> None:
-        self.model = model
-        with torch.inference_mode():
-            self.prefix = model.prefix(request.speaker, request.text)
-        self.inputs = self.prefix
-
-    def reset(self, rows: int) -> None:
-        self.inputs = self.prefix.expand(rows, -1, -1)
-
-    def __call__(self, x: Tensor, at: int) -> Tensor:
-        self.inputs = torch.cat([self.inputs, x], dim=1)
-        return self.model.trunk(self.inputs)[:, -x.shape[1] :]
-
-    def keep(self, index: Tensor) -> None:
-        self.inputs = self.inputs[index]
+def _run(batch: _Batch) -> Codes:
+    for _ in batch.checks():
+        pass
+    return batch.result()
 
 
 class _Batch:
-    """One batch of candidates while it is decoded. Buffers hold all rows; `alive` says which are still in the trunk."""
+    """One batch of candidates while it is decoded: those that may still change are in the first slots."""
 
-    def __init__(
-        self,
-        model: Autoregressive,
-        request: DecodeRequest,
-        uniforms: Tensor,
-        trunk: _CachedTrunk | _WholeTrunk,
-    ) -> None:
-        cfg, rows, steps = model.cfg, len(uniforms), request.max_codes
-        device = model.device
+    def __init__(self, model: Autoregressive, request: DecodeRequest, uniforms: Tensor, trunk: CachedTrunk) -> None:
         self.model, self.request, self.trunk = model, request, trunk
-        self.stop, self.start = cfg.stop_mel_token, cfg.start_mel_token
-        self.every = request.check_every or (1 if device.type == "cpu" else 8)
+        self.every = request.check_every or (1 if model.device.type == "cpu" else 8)
         self.extra = 0 if request.calm_token is None else CALM_RUN
-        calm = self.stop if request.calm_token is None else request.calm_token
-        self.tail = tail_codes(steps, calm, device)
-        self.uniforms = uniforms.to(device)
-        self.codes = torch.full((rows, steps), self.stop, dtype=torch.int64, device=device)
-        self.hidden = torch.empty((rows, steps, cfg.model_dim), dtype=model.dtype, device=device)
-        self.lengths = torch.full((rows,), steps, dtype=torch.int64, device=device)
-        self.alive = torch.arange(rows, device=device)
-        self.seen = torch.zeros((rows, cfg.number_mel_codes), dtype=torch.bool, device=device)
-        self.seen[:, [_PLACEHOLDER, self.start]] = True
-        trunk.reset(rows)
+        self.rows = len(uniforms)
+        trunk.slots.begin(model, uniforms, request.calm_token, request.min_codes)
+        size = trunk.size(self.rows)
+        self.all = self.active = trunk.slots.first(size)
+        self.order = list(range(size))  # the row in each slot
+        self.done = 0
+        trunk.begin(size)
 
-    def run(self) -> Codes:
-        return deque(self.live(), maxlen=1).pop()
+    def result(self) -> Codes:
+        """After the last check: all rows in their order, in tensors of their own."""
+        codes = self.filled(self._finish(self.done))
+        slot = {row: slot for slot, row in enumerate(self.order)}
+        index = torch.tensor([slot[row] for row in range(self.rows)], device=self.model.device)
+        return Codes(
+            ids=codes.ids[index],
+            lengths=codes.lengths[index],
+            finished=codes.finished[index],
+            hidden=None if codes.hidden is None else codes.hidden[index],
+        )
 
-    @torch.inference_mode()
-    def live(self) -> Iterator[Codes]:
-        """What there is at every check, as views; the last is complete."""
+    def filled(self, places: int) -> Codes:
+        """What there is of the first places, as views; rows in the order of the slots."""
+        finished = self.all.lengths < self.request.max_codes
+        hidden = self.all.hidden[:, :places]
+        return Codes(ids=self.all.codes[:, :places], lengths=self.all.lengths, finished=finished, hidden=hidden)
+
+    def checks(self) -> Iterator[int]:
+        """Draws the codes; how many places are filled, at every check but one that finds all rows stopped."""
         steps = self.request.max_codes
-        inputs = torch.full((len(self.alive), 1), self.start, dtype=torch.int64, device=self.alive.device)
-        done = 0
-        while done < steps:
-            inputs = self._step(inputs, done)
-            done += 1
-            if done % self.every == 0 or done == steps:
+        while self.done < steps:
+            self.trunk.step(self.active, self.done)
+            self.done += 1
+            if self.done % self.every == 0 or self.done == steps:
                 if self.request.on_step is not None:
-                    self.request.on_step(done, steps)
-                lengths = self.lengths[self.alive].tolist()
-                if max(lengths) < done:
-                    break
-                yield self._filled(done)
-                inputs = self._leave(inputs, lengths, done)
-        filled = self._finish(inputs, done)
-        codes = self._filled(filled)
-        if filled < steps and codes.hidden is not None:
-            codes = replace(codes, ids=codes.ids.clone(), hidden=codes.hidden.clone())  # lets the buffers go
-        yield codes
+                    self.request.on_step(self.done, steps)
+                lengths = self.active.lengths.tolist()
+                if max(lengths) < self.done:
+                    return
+                yield self.done
+                self._leave(lengths, self.done)
 
-    def _filled(self, places: int) -> Codes:
-        finished = self.lengths < self.request.max_codes
-        hidden = self.hidden[:, :places]
-        return Codes(ids=self.codes[:, :places], lengths=self.lengths, finished=finished, hidden=hidden)
-
-    def _step(self, inputs: Tensor, at: int) -> Tensor:
-        """Feed one code a row, draw the next; returns what to feed after it."""
-        hidden = self.trunk(self.model.embed_codes(inputs, offset=at), at)[:, -1]
-        logits = self.model.mel_logits(hidden)
-        logits[:, self.start] = -torch.inf
-        if at < self.request.min_codes:
-            logits[:, self.stop] = -torch.inf
-        code = draw(*filtered(logits, self.seen, self.request.options), self.uniforms[self.alive, at])
-        before = self.lengths[self.alive]
-        stopped = before < at
-        code = torch.where(stopped, self.stop, code)
-        length = torch.where(stopped, before, torch.where(code == self.stop, at, self.request.max_codes))
-        self.hidden[self.alive, at] = hidden
-        self.codes[self.alive, at] = code
-        self.lengths[self.alive] = length
-        self.seen.scatter_(1, code.unsqueeze(1), True)
-        return torch.where(code == self.stop, self.tail[at], code).unsqueeze(1)
-
-    def _leave(self, inputs: Tensor, lengths: list[int], done: int) -> Tensor:
+    def _leave(self, lengths: list[int], done: int) -> None:
         """Take rows out that have stopped and have all their hidden states, once that halves the batch."""
-        staying = [row for row, length in enumerate(lengths) if length + self.extra >= done]
-        if 2 * len(staying) > len(lengths):
-            return inputs
-        index = torch.tensor(staying, device=self.alive.device)
-        self.trunk.keep(index)
-        self.alive, self.seen = self.alive[index], self.seen[index]
-        return inputs[index]
+        staying = [slot for slot, length in enumerate(lengths) if length + self.extra >= done]
+        kept = self.trunk.size(len(staying))
+        if 2 * kept > len(lengths):
+            return
+        order = staying + [slot for slot in range(len(lengths)) if slot not in set(staying)]
+        index = torch.tensor(order, device=self.model.device)
+        self.active.reorder(index)
+        self.trunk.keep(index[:kept])
+        self.order[: len(order)] = [self.order[slot] for slot in order]
+        self.active = self.all.first(kept)
 
-    def _finish(self, inputs: Tensor, done: int) -> int:
+    def _finish(self, done: int) -> int:
         """The hidden states still missing behind the last stop codes, in one go; how many places are filled now."""
-        steps = self.request.max_codes
-        longest = int(self.lengths[self.alive].max())
+        slots, steps = self.active, self.request.max_codes
+        longest = int(slots.lengths.max())
         more = min(longest + self.extra, steps) - done
         if more > 0:
-            rest = self.tail[done : done + more - 1].expand(len(self.alive), -1)
-            x = self.model.embed_codes(torch.cat([inputs, rest], dim=1), offset=done)
-            self.hidden[self.alive, done : done + more] = self.trunk(x, done)
+            rest = slots.tail[done : done + more - 1].expand(len(slots.inputs), -1)
+            x = self.model.embed_codes(torch.cat([slots.inputs, rest], dim=1), offset=done)
+            slots.hidden[:, done : done + more] = self.trunk(x, done)
         return done + max(more, 0)
 
 

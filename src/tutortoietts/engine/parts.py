@@ -28,6 +28,7 @@ from tutortoietts.core.config import (
 )
 from tutortoietts.core.errors import ModelError, OptionError
 from tutortoietts.core.paths import expanded
+from tutortoietts.engine.graphs import Workspaces
 from tutortoietts.engine.offload import Copier, Offload, copier_for
 from tutortoietts.engine.precision import Precision
 
@@ -205,6 +206,7 @@ class Parts:
         self.device, self.dtype, self.precision = device, given.dtype, given
         copier = copier or copier_for(device)
         self._offload = Offload(copier) if offload and copier is not None else None
+        self.workspaces = Workspaces()
         self._loaded: dict[str, nn.Module] = {}
         self._lock = threading.RLock()
         self._tokenizer: Tokenizer | None = None

@@ -18,7 +18,7 @@ from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Mel, Voice
 from tutortoietts.engine.decode import DecodeRequest, decode, latents_of
 from tutortoietts.engine.denoise import Unconditioned, denoise
-from tutortoietts.engine.memory import pick_batch_size
+from tutortoietts.engine.memory import bytes_a_candidate, pick_batch_size
 from tutortoietts.engine.parts import PUBLIC, Parts
 from tutortoietts.engine.redact import cut_spans, redact, text_path
 from tutortoietts.engine.rerank import Candidate, Ranker, best
@@ -174,6 +174,8 @@ def decoding(parts: Parts, request: Request, text: Tensor, seed: int, watch: Wat
     """What to decode for a passage: text (1, T) ending in its one 0, one candidate for each that is asked for."""
     options, cfg = request.options, parts.spec.autoregressive
     rows, positions = options.num_autoregressive_samples, text.shape[1] + 3 + options.max_mel_tokens
+    dtype = parts.dtype_of("autoregressive")
+    row = bytes_a_candidate(cfg, positions, torch.bfloat16 if parts.precision.weights else dtype, dtype)
     return DecodeRequest(
         speaker=request.voice.speaker.to(parts.device, parts.dtype_of("autoregressive")),
         text=text,
@@ -187,9 +189,11 @@ def decoding(parts: Parts, request: Request, text: Tensor, seed: int, watch: Wat
             repetition_penalty=options.repetition_penalty,
         ),
         calm_token=parts.spec.calm_token,
-        batch_size=request.batch_size or pick_batch_size(cfg, positions, parts.device, parts.dtype, rows),
+        batch_size=request.batch_size or pick_batch_size(row, parts.device, rows, reusable=parts.workspaces.idle_bytes),
         cached=request.kv_cache,
         on_step=partial(watch.step, "codes"),
+        fixed=False if parts.offload else None,  # captured steps know where the weights lay
+        workspaces=parts.workspaces,
     )
 
 

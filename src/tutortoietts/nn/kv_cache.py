@@ -60,6 +60,11 @@ class KVCache:
         """Bytes of both buffers (of the part seen, for a view)."""
         return 2 * self.keys.numel() * self.keys.element_size()
 
+    def clear(self) -> None:
+        """Zeros again: what is masked must be finite, and an earlier user's numbers may not have been."""
+        self.keys.zero_()
+        self.values.zero_()
+
     def rows(self, start: int, stop: int) -> KVCache:
         """A view of rows start..stop-1."""
         return KVCache(self.keys[:, start:stop], self.values[:, start:stop])

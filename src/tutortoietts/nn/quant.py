@@ -42,7 +42,7 @@ def int8_inverse(q: Tensor, scale: Tensor) -> Tensor:
 
 def int4_weights(weight: Tensor, group: int = GROUP) -> tuple[Tensor, Tensor]:
     """weight (N, K) -> q (N, K) uint8 of 0..15 and (K / group, N, 2) bfloat16: scale and offset of each group."""
-    groups = weight.float().unflatten(1, (-1, group))
+    groups = weight.float().view(weight.shape[0], -1, group)
     low, high = groups.amin(dim=2), groups.amax(dim=2)
     scale = ((high - low) / 15).clamp_min(1e-12).bfloat16()
     offset = (low + 8 * scale.float()).bfloat16()
@@ -53,7 +53,8 @@ def int4_weights(weight: Tensor, group: int = GROUP) -> tuple[Tensor, Tensor]:
 def int4_inverse(q: Tensor, scales: Tensor) -> Tensor:
     """The weight (N, K) float32 that q and the groups' scales and offsets stand for."""
     scale, offset = scales.float().transpose(0, 1).unsqueeze(-1).unbind(2)
-    return ((q.float() - 8).unflatten(1, (scales.shape[0], -1)) * scale + offset).flatten(1)
+    groups = (q.float() - 8).view(q.shape[0], scales.shape[0], -1)
+    return (groups * scale + offset).flatten(1)
 
 
 class QuantLinear(nn.Module):

@@ -1,0 +1,190 @@
+"""Decoding in steps of fixed shape: on a CUDA GPU each is captured once as a graph and then only replayed.
+
+A graph remembers addresses, so its buffers must outlive a request. They form a `Workspace` that a request borrows from
+a `Workspaces` and has to itself until it is done; two requests at once have two. Positions are tensors; attention looks
+over a window of the cache whose length is rounded up, and the number of slots is too, so that few graphs are needed.
+Everywhere but in `capture_graph` the code is the same on every device; without a capture the steps run one by one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tutortoietts.engine.slots import Slots, take_step
+from tutortoietts.models.autoregressive import Autoregressive
+from tutortoietts.nn.kv_cache import KVCache
+from tutortoietts.sampling.tokens import TokenOptions
+
+__all__ = ["Capture", "Workspace", "Workspaces", "bucket", "capture_graph", "default_capture", "wanted"]
+
+Capture = Callable[[Callable[[], None], "list[Tensor]"], Callable[[], None]]
+"""(step, the tensors it both reads and writes) -> what to call for each step. The state is afterwards as before."""
+
+_WINDOW = 128  # positions that the attended part of the cache is rounded up to
+_PLACES = 64
+_OFF = "TUTORTOIETTS_CUDA_GRAPHS"
+
+_log = logging.getLogger(__name__)
+
+
+def wanted(device: torch.device) -> bool:
+    """Whether decoding on this device should go in fixed steps: on CUDA, unless TUTORTOIETTS_CUDA_GRAPHS is 0."""
+    return device.type == "cuda" and os.environ.get(_OFF, "1") != "0"
+
+
+def default_capture(device: torch.device) -> Capture:
+    """CUDA graphs where there is CUDA; elsewhere the step itself."""
+    if device.type == "cuda":
+        return partial(capture_graph, pool=torch.cuda.graph_pool_handle())
+    return lambda step, state: step
+
+
+def capture_graph(step: Callable[[], None], state: list[Tensor], pool: Any = None) -> Callable[[], None]:
+    """The step as a CUDA graph, or the step itself, with a warning, if this driver cannot capture it.
+
+    pool: the memory that graphs share which never run at once and leave nothing there.
+    """
+    kept = [tensor.clone() for tensor in state]
+    try:
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):  # libraries allocate what they need, outside the graph
+            step()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=pool):
+            step()
+        replay: Callable[[], None] = graph.replay
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        _log.warning("decoding without CUDA graphs (%s); %s=0 says so at once", str(error).split("\n")[0], _OFF)
+        replay = step
+    for tensor, before in zip(state, kept, strict=True):
+        tensor.copy_(before)
+    return replay
+
+
+def bucket(rows: int) -> int:
+    """The power of two that holds so many rows."""
+    return 1 << (rows - 1).bit_length()
+
+
+def _up(count: int, unit: int) -> int:
+    return -(-count // unit) * unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Workspace:
+    """Buffers at fixed addresses for one request at a time, and what was captured over them.
+
+    `at` () and `position` () int64: the place among the codes, and in the cache.
+    """
+
+    model_key: Hashable
+    slots: Slots
+    cache: KVCache
+    at: Tensor
+    position: Tensor
+    capture: Capture
+    steps: dict[Hashable, Callable[[], None]] = field(default_factory=dict)
+
+    @classmethod
+    def allocate(
+        cls, model: Autoregressive, rows: int, positions: int, places: int, capture: Capture | None = None
+    ) -> Workspace:
+        """For batches of `rows`, `places` codes and `positions` in the cache, all rounded up."""
+        rows, positions = bucket(rows), _up(positions, _WINDOW)
+        return cls(
+            model_key=_identity(model),
+            slots=Slots.allocate(model, rows, min(_up(places, _PLACES), model.cfg.max_mel_tokens)),
+            cache=model.allocate_cache(rows, positions),
+            at=torch.zeros((), dtype=torch.int64, device=model.device),
+            position=torch.zeros((), dtype=torch.int64, device=model.device),
+            capture=capture or default_capture(model.device),
+        )
+
+    def fits(self, model: Autoregressive, rows: int, positions: int, places: int) -> bool:
+        """Whether it was made for these weights, in this place in memory, and is large enough."""
+        held, room = self.slots.codes.shape
+        enough = held >= rows and room >= places and self.cache.max_len >= positions
+        return enough and self.model_key == _identity(model)
+
+    @property
+    def nbytes(self) -> int:
+        """Of the cache and the hidden states, which are nearly all."""
+        return self.cache.nbytes + self.slots.hidden.nbytes
+
+    def go_to(self, at: int, start: int) -> None:
+        """The next step is that of place `at`; the code part of the cache begins at position `start`."""
+        self.at.fill_(at)
+        self.position.fill_(start + at)
+
+    def step(self, model: Autoregressive, options: TokenOptions, rows: int, position: int) -> None:
+        """Take the first `rows` slots, a bucket, one code further; `position` is the host's copy of where."""
+        window = min(_up(position + 1, _WINDOW), self.cache.max_len)
+        key = (options, rows, window)
+        if key not in self.steps:
+            slots, cache = self.slots.first(rows), self.cache.rows(0, rows).window(window)
+            state = [self.at, self.position, slots.inputs, slots.lengths, slots.seen]
+            self.steps[key] = self.capture(self._body(model, options, slots, cache), state)
+        self.steps[key]()
+
+    def _body(self, model: Autoregressive, options: TokenOptions, slots: Slots, cache: KVCache) -> Callable[[], None]:
+        def trunk(x: Tensor, _: int | Tensor) -> Tensor:
+            return model.trunk(x, cache=cache, position=self.position)
+
+        def step() -> None:
+            take_step(model, trunk, slots, options, self.at)
+            self.at.add_(1)
+            self.position.add_(1)
+
+        return step
+
+
+class Workspaces:
+    """Lends workspaces, and keeps the last one that came back. Safe to share between threads."""
+
+    def __init__(self, capture: Capture | None = None) -> None:
+        self.capture = capture
+        self._idle: Workspace | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def idle_bytes(self) -> int:
+        """What a request would not have to allocate again."""
+        idle = self._idle
+        return 0 if idle is None else idle.nbytes
+
+    def take(self, model: Autoregressive, rows: int, positions: int, places: int) -> Workspace:
+        """One that is large enough, for the borrower alone until `give_back`."""
+        with self._lock:
+            idle, self._idle = self._idle, None
+        if idle is not None and idle.fits(model, rows, positions, places):
+            return idle
+        del idle  # its memory first
+        return Workspace.allocate(model, rows, positions, places, self.capture)
+
+    def give_back(self, workspace: Workspace) -> None:
+        """The next request may have it."""
+        with self._lock:
+            self._idle = workspace
+
+    def clear(self) -> None:
+        """Let the memory go."""
+        with self._lock:
+            self._idle = None
+
+
+def _identity(model: Autoregressive) -> Hashable:
+    """Changes when the weights are others or lie elsewhere; a graph would read the old place."""
+    return tuple(tensor.data_ptr() for tensor in (*model.parameters(), *model.buffers()))

@@ -1,0 +1,108 @@
+"""Hidden states of new codes: from the cache, from the cache in steps of fixed shape, or by a whole pass for each code.
+
+A trunk belongs to one request, and serves its batches one after the other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from tutortoietts.engine.graphs import Workspaces, bucket, wanted
+from tutortoietts.engine.slots import Slots, take_step
+from tutortoietts.models.autoregressive import Autoregressive
+from tutortoietts.nn.kv_cache import KVCache
+
+if TYPE_CHECKING:
+    from tutortoietts.engine.decode import DecodeRequest
+
+__all__ = ["CachedTrunk", "FixedTrunk", "WholeTrunk", "open_trunk"]
+
+
+class CachedTrunk:
+    """Hidden states of new inputs from the static cache; the prefix stays in it for the next batch."""
+
+    def __init__(self, model: Autoregressive, request: DecodeRequest, rows: int) -> None:
+        self.model, self.options = model, request.options
+        prefix = model.prefix(request.speaker, request.text)
+        self.start = prefix.shape[1]
+        self.slots, self.cache = self.buffers(request, rows)
+        model.trunk(prefix, self.cache.rows(0, 1), position=0)
+        self.cache.fill_rows(0, self.start)
+        self.active = self.cache
+
+    def buffers(self, request: DecodeRequest, rows: int) -> tuple[Slots, KVCache]:
+        cache = self.model.allocate_cache(rows, self.start + request.max_codes)
+        return Slots.allocate(self.model, rows, request.max_codes), cache
+
+    def size(self, rows: int) -> int:
+        """Slots to compute for so many rows."""
+        return rows
+
+    def begin(self, slots: int) -> None:
+        self.active = self.cache.rows(0, slots)
+
+    def __call__(self, x: Tensor, at: int | Tensor) -> Tensor:
+        return self.model.trunk(x, cache=self.active, position=self.start + at)
+
+    def step(self, slots: Slots, at: int) -> None:
+        take_step(self.model, self, slots, self.options, at)
+
+    def keep(self, index: Tensor) -> None:
+        self.active = self.active.keep_rows(index)
+
+    def close(self) -> None:
+        """Nothing outlives the request."""
+
+
+class FixedTrunk(CachedTrunk):
+    """The same in steps of fixed shape over borrowed buffers."""
+
+    def buffers(self, request: DecodeRequest, rows: int) -> tuple[Slots, KVCache]:
+        self.lender = request.workspaces or Workspaces()
+        self.space = self.lender.take(self.model, rows, self.start + request.max_codes, request.max_codes)
+        cache = self.space.cache.rows(0, bucket(rows))
+        cache.clear()
+        return self.space.slots, cache
+
+    def size(self, rows: int) -> int:
+        return bucket(rows)
+
+    def begin(self, slots: int) -> None:
+        super().begin(slots)
+        self.space.go_to(0, self.start)
+
+    def step(self, slots: Slots, at: int) -> None:
+        self.space.step(self.model, self.options, len(slots.lengths), self.start + at)
+
+    def close(self) -> None:
+        self.lender.give_back(self.space)
+
+
+class WholeTrunk(CachedTrunk):
+    """The oracle: everything so far goes through the model again."""
+
+    def __init__(self, model: Autoregressive, request: DecodeRequest, rows: int) -> None:
+        self.model, self.options = model, request.options
+        self.prefix = self.inputs = model.prefix(request.speaker, request.text)
+        self.slots = Slots.allocate(model, rows, request.max_codes)
+
+    def begin(self, slots: int) -> None:
+        self.inputs = self.prefix.expand(slots, -1, -1)
+
+    def __call__(self, x: Tensor, at: int | Tensor) -> Tensor:
+        self.inputs = torch.cat([self.inputs, x], dim=1)
+        return self.model.trunk(self.inputs)[:, -x.shape[1] :]
+
+    def keep(self, index: Tensor) -> None:
+        self.inputs = self.inputs[index]
+
+
+def open_trunk(model: Autoregressive, request: DecodeRequest, rows: int) -> CachedTrunk:
+    """What the request asks for, for batches of up to so many rows, with the prefix in it."""
+    if not request.cached:
+        return WholeTrunk(model, request, rows)
+    fixed = wanted(model.device) if request.fixed is None else request.fixed
+    return (FixedTrunk if fixed else CachedTrunk)(model, request, rows)

@@ -1,0 +1,158 @@
+"""Decoding in steps of fixed shape: equal to the usual path, few captures, buffers lent to one request at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from test_decode import CONFIG, latents, lively_model, request, run
+from torch import Tensor
+
+from tutortoietts.engine import graphs
+from tutortoietts.engine.decode import decode, decode_live, join_codes
+from tutortoietts.engine.graphs import Workspace, Workspaces, bucket, capture_graph
+from tutortoietts.models.autoregressive import Autoregressive
+
+
+class Recorder:
+    """Stands in for CUDA: a capture does not advance, and a replay may only touch what was there at the capture."""
+
+    def __init__(self) -> None:
+        self.captures, self.replays = 0, 0
+
+    def __call__(self, step: Callable[[], None], state: list[Tensor]) -> Callable[[], None]:
+        self.captures += 1
+        places = [tensor.data_ptr() for tensor in state]
+
+        def replay() -> None:
+            assert [tensor.data_ptr() for tensor in state] == places
+            self.replays += 1
+            step()
+
+        return replay
+
+
+@pytest.fixture(scope="module")
+def model() -> Autoregressive:
+    return lively_model()
+
+
+@pytest.fixture(autouse=True)
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a request of these tests goes through several."""
+    monkeypatch.setattr(graphs, "_WINDOW", 16)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7])
+@pytest.mark.parametrize(
+    "changes", [{}, {"min_codes": 20}, {"calm_token": None}, {"batch_size": 2}, {"check_every": 5}]
+)
+def test_equal_to_the_usual_path(model: Autoregressive, rows: int, changes: dict) -> None:
+    ours, usual = (run(model, request(rows, **{**changes, "fixed": fixed})) for fixed in (True, False))
+    width = int(usual.lengths.max())
+    assert torch.equal(ours.lengths, usual.lengths) and torch.equal(ours.finished, usual.finished)
+    assert torch.equal(ours.ids[:, :width], usual.ids[:, :width])
+    if "calm_token" not in changes:
+        torch.testing.assert_close(latents(model, ours), latents(model, usual))
+
+
+def test_live(model: Autoregressive) -> None:
+    ours, usual = (list(decode_live(model, request(1, fixed=fixed))) for fixed in (True, False))
+    assert len(ours) == len(usual)
+    assert torch.equal(ours[-1].ids, usual[-1].ids)
+    torch.testing.assert_close(ours[-1].hidden, usual[-1].hidden)
+
+
+def test_few_captures_and_none_for_the_next_request(model: Autoregressive) -> None:
+    recorder = Recorder()
+    lender = Workspaces(recorder)
+    wanted = {"fixed": True, "workspaces": lender}
+    first = run(model, request(6, **wanted))
+    buckets, windows = {1, 2, 4, 8}, -(-(8 + 50) // 16)
+    assert 3 <= recorder.captures <= len(buckets) * windows
+    captures, replays = recorder.captures, recorder.replays
+    again = run(model, request(6, **wanted))
+    assert recorder.captures == captures and recorder.replays == 2 * replays
+    assert torch.equal(first.ids, again.ids) and torch.equal(latents(model, first), latents(model, again))
+    shorter = {"text": torch.tensor([[4, 0]]), "max_codes": 30}
+    other = run(model, request(3, seed=4, **shorter, **wanted))
+    assert torch.equal(other.ids, run(model, request(3, seed=4, **shorter)).ids)  # nothing of the first is left
+
+
+def test_numbers_gone_wrong_in_one_request_do_not_reach_the_next(model: Autoregressive) -> None:
+    lender = Workspaces()
+    space = lender.take(model, 3, 58, 50)
+    for buffer in (space.cache.keys, space.cache.values, space.slots.hidden):
+        buffer.fill_(torch.nan)
+    lender.give_back(space)
+    ours = run(model, request(3, fixed=True, workspaces=lender))
+    assert torch.equal(ours.ids, run(model, request(3)).ids) and latents(model, ours).isfinite().all()
+
+
+def test_two_requests_at_once_have_two_workspaces(model: Autoregressive) -> None:
+    lender = Workspaces()
+    wanted = [request(4, seed=seed, batch_size=2, fixed=True, workspaces=lender) for seed in range(2)]
+    pairs = list(zip(*(decode(model, one) for one in wanted), strict=True))
+    for seed, batches in enumerate(zip(*pairs, strict=True)):
+        alone = run(model, request(4, seed=seed, batch_size=2))
+        together = join_codes(batches, CONFIG.stop_mel_token)
+        assert torch.equal(together.ids, alone.ids)
+    assert lender.idle_bytes > 0
+    lender.clear()
+    assert lender.idle_bytes == 0
+
+
+def test_a_workspace_for_other_weights_or_too_small_is_not_lent(model: Autoregressive) -> None:
+    lender = Workspaces()
+    first = lender.take(model, 3, 20, 20)
+    lender.give_back(first)
+    assert lender.take(model, 4, 32, 20) is first
+    lender.give_back(first)
+    assert lender.take(model, 5, 20, 20) is not first
+    lender.give_back(first)
+    assert lender.take(model, 1, 40, 20) is not first
+    lender.give_back(first)
+    moved = Autoregressive(CONFIG).eval().requires_grad_(False)
+    assert lender.take(moved, 1, 20, 20) is not first
+
+
+def test_the_buffers_come_back_when_a_request_is_given_up(model: Autoregressive) -> None:
+    lender = Workspaces()
+    batches = decode(model, request(4, batch_size=2, fixed=True, workspaces=lender))
+    next(batches)
+    assert lender.idle_bytes == 0
+    batches.close()
+    assert lender.idle_bytes > 0
+
+
+def test_buckets() -> None:
+    assert [bucket(rows) for rows in (1, 2, 3, 4, 5, 16, 17)] == [1, 2, 4, 4, 8, 16, 32]
+
+
+def test_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    assert graphs.wanted(cuda) and not graphs.wanted(cpu)
+    monkeypatch.setenv("TUTORTOIETTS_CUDA_GRAPHS", "0")
+    assert not graphs.wanted(cuda)
+
+
+@pytest.mark.gpu
+def test_a_captured_step_is_the_step(model: Autoregressive) -> None:
+    there = Autoregressive(CONFIG).eval().requires_grad_(False)
+    there.load_state_dict(model.state_dict())
+    there = there.cuda()
+    spaces = [Workspace.allocate(there, 3, 40, 30, capture) for capture in (capture_graph, lambda step, state: step)]
+    wanted = request(3)
+    results = []
+    with torch.inference_mode():
+        prefix = there.prefix(wanted.speaker.cuda(), wanted.text.cuda())
+        for space in spaces:
+            there.trunk(prefix, space.cache.rows(0, 1))
+            space.cache.fill_rows(0, prefix.shape[1])
+            space.slots.begin(there, torch.rand(3, 30, generator=torch.Generator().manual_seed(0)), None, 0)
+            space.go_to(0, prefix.shape[1])
+            for place in range(20):
+                space.step(there, wanted.options, 4, prefix.shape[1] + place)
+            results.append(space.slots.codes[:3, :20].clone())
+    assert torch.equal(*results)
