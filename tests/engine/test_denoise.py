@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+import tiny_configs
 from tutortoietts.audio.mel import MEL_MAX, MEL_MIN, denormalize_mel
-from tutortoietts.core.config import DiffusionConfig, UnivNetConfig
+from tutortoietts.core.config import UnivNetConfig
 from tutortoietts.core.errors import ModelError
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Mel
@@ -22,18 +23,7 @@ SPEAKER = 0.1 * torch.randn(1, 64, generator=torch.Generator().manual_seed(2))
 
 @pytest.fixture(scope="module")
 def model() -> Diffusion:
-    cfg = DiffusionConfig(
-        model_channels=32,
-        num_layers=1,
-        in_latent_channels=32,
-        in_tokens=9,
-        num_heads=2,
-        latent_conditioner_blocks=1,
-        contextual_embedder_blocks=1,
-        code_converter_blocks=1,
-        integrator_layers=1,
-        head_residual_blocks=1,
-    )
+    cfg = tiny_configs.diffusion(in_tokens=9)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         made = Diffusion(cfg).eval().requires_grad_(False)
@@ -43,10 +33,9 @@ def model() -> Diffusion:
 
 
 def run(model: Diffusion, seed: int = 0, *, batched: bool = True, on_step=None, kept=None, **options) -> Tensor:
+    how = {"batched": batched, "on_step": on_step, "unconditioned": kept, "capture": options.pop("capture", None)}
     chosen = SpeechOptions(**{"diffusion_iterations": 4, "sampler": "dpm++2m", **options})
-    generator = torch.Generator().manual_seed(seed)
-    mel = denoise(model, LATENTS, SPEAKER, chosen, generator, batched=batched, on_step=on_step, unconditioned=kept)
-    return mel.values
+    return denoise(model, LATENTS, SPEAKER, chosen, torch.Generator().manual_seed(seed), **how).values
 
 
 def test_frames() -> None:
@@ -80,6 +69,36 @@ def rows_seen(model: Diffusion, monkeypatch: pytest.MonkeyPatch, **options) -> t
         monkeypatch.setattr(Diffusion, name, counted)
     run(model, **options)
     return seen["integrate"], seen["denoise"]
+
+
+def captured(model: Diffusion, monkeypatch: pytest.MonkeyPatch, **options) -> tuple[list[int], Tensor]:
+    """Rows of every forward that was captured, and the mel. A replay is the step itself, as a graph would be."""
+    rows: list[int] = []
+
+    def capture(step, state):
+        assert state == []
+        before = len(seen)
+        step()
+        rows.append(seen[before])
+        return step
+
+    seen: list[int] = []
+    whole = Diffusion.denoise
+    with monkeypatch.context() as patch:
+        patch.setattr(Diffusion, "denoise", lambda self, x, m, i, b: seen.append(len(i)) or whole(self, x, m, i, b))
+        return rows, run(model, capture=capture, **options)
+
+
+@pytest.mark.parametrize("sampler", ["ancestral", "unipc"])
+def test_fixed_shapes_change_nothing(model: Diffusion, monkeypatch: pytest.MonkeyPatch, sampler: str) -> None:
+    """The same buffers at every step: what a CUDA graph sees."""
+    some = {"sampler": sampler, "diffusion_iterations": 12, "cond_free_to": 2000}
+    for options, rows in (({}, [2]), ({"cond_free": False}, [1]), (some, [2, 1])):
+        given = {"sampler": sampler, "diffusion_iterations": 40, "diffusion_spacing": "uniform", **options}
+        found, mel = captured(model, monkeypatch, **given)
+        assert found == rows
+        torch.testing.assert_close(mel, run(model, batched=False, **given), rtol=1e-4, atol=2e-3)
+    assert captured(model, monkeypatch, sampler=sampler, diffusion_iterations=4)[0] == []  # not worth it
 
 
 def test_unguided_steps_cost_one_row(model: Diffusion, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -10,6 +12,7 @@ from torch import Tensor
 from tutortoietts.audio.mel import denormalize_mel
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Mel
+from tutortoietts.engine.graphs import Capture, default_capture, wanted
 from tutortoietts.models.diffusion import Diffusion, Modulation
 from tutortoietts.sampling import plan, sample
 from tutortoietts.sampling.guidance import NoiseModel
@@ -18,6 +21,7 @@ from tutortoietts.sampling.rows import randn
 __all__ = ["Unconditioned", "denoise", "mel_frames"]
 
 _STEPS_AT_ONCE = 32
+_WORTH_CAPTURING = 5  # forwards of one shape
 _KEPT_BYTES = 256 << 20
 
 
@@ -57,10 +61,12 @@ def denoise(
     on_step: Callable[[int, int], None] | None = None,
     batched: bool = True,
     unconditioned: Unconditioned | None = None,
+    capture: Capture | None = None,
 ) -> Mel:
     """latents (1, S, D), conditioning (1, 2C) -> Mel of `mel_frames(S)` frames, in nats.
 
-    `on_step(done, steps)` may raise to stop. `unconditioned`: shared by the mels of one request. `batched` False is
+    `on_step(done, steps)` may raise to stop. `unconditioned`: shared by the mels of one request. `capture`: how many
+    forwards of one shape are made fast; None: as CUDA graphs on a CUDA GPU, not at all elsewhere. `batched` False is
     the slow oracle: every forward whole and by itself, nothing kept from one to the next.
     """
     weight = model.inp_block.weight
@@ -73,7 +79,9 @@ def denoise(
     steps = plan(options.sampler, options.diffusion_iterations, options.diffusion_spacing, start_step)
     interval = None if options.guidance is None else (float(options.cond_free_to), float(options.cond_free_from))
     if batched:
-        estimate: NoiseModel = _Forwards(model, aligned, steps, interval, unconditioned)
+        if capture is None and wanted(weight.device):
+            capture = default_capture(weight.device)
+        estimate: NoiseModel = _Forwards(model, aligned, steps, interval, unconditioned, capture)
     else:
         estimate = _slowly(model, aligned, guided=interval is not None)
     noise = randn((1, model.cfg.in_channels, frames), [generator], weight.device) * options.diffusion_temperature
@@ -100,6 +108,7 @@ class _Forwards:
 
     What does not depend on x is not computed again: position biases once; scales and shifts for many steps at once, so
     that their weights are read once for all of them; the unconditional integrator, where another mel knows it.
+    With `capture`, many forwards of one shape become a `_Fixed`, which computes that integrator again.
     """
 
     def __init__(
@@ -109,44 +118,78 @@ class _Forwards:
         steps: list[float],
         interval: tuple[float, float] | None,
         unconditioned: Unconditioned | None,
+        capture: Capture | None,
     ) -> None:
         self.model, self.aligned, self.steps, self.interval = model, aligned, steps, interval
-        self.unconditioned = unconditioned
+        self.unconditioned, self.capture = unconditioned, capture
         self.frames = aligned.shape[-1]
         self.biases = model.position_biases(self.frames)
         self.both = None if interval is None else torch.cat([aligned, model.unconditioned(self.frames)])
         self._place = {step: place for place, step in enumerate(steps)}
-        self._block, self._modulations = -1, list[Tensor]()
+        self._block, self._modulations = -1, aligned.new_empty(0)
+        self._fixed: dict[bool, _Fixed] = {}
 
     def __call__(self, x: Tensor, step: float) -> Tensor | tuple[Tensor, Tensor]:
-        modulation = self._modulation(step)
-        if self.interval is None or not self.interval[0] <= step <= self.interval[1]:
-            return self._forward(x, modulation, self.model.integrate(self.aligned, modulation, self.biases))
-        output = self._forward(x, modulation, self._integrated(step, modulation))
-        return output[:1], output[1:]
+        modulation, guided = self._modulation(step), self._guided(step)
+        if self.capture is not None and sum(self._guided(other) == guided for other in self.steps) >= _WORTH_CAPTURING:
+            if guided not in self._fixed:
+                self._fixed[guided] = _Fixed(partial(self._whole, guided=guided), x, modulation, self.capture)
+            output = self._fixed[guided](x, modulation)
+        elif self.unconditioned is not None and guided:
+            integrated = self._integrated(self.unconditioned, step, modulation.unbind())
+            output = self.model.denoise(x, modulation.unbind(), integrated, self.biases)
+        else:
+            output = self._whole(x, modulation.unbind(), guided)
+        return (output[:1], output[1:]) if guided else output
 
-    def _forward(self, x: Tensor, modulation: Modulation, integrated: Tensor) -> Tensor:
-        """Of one shape and without a look at any number: what a CUDA graph of this length could hold."""
-        return self.model.denoise(x, modulation, integrated, self.biases)
+    def _guided(self, step: float) -> bool:
+        return self.interval is not None and self.interval[0] <= step <= self.interval[1]
 
-    def _integrated(self, step: float, modulation: Modulation) -> Tensor:
+    def _whole(self, x: Tensor, modulation: Modulation, guided: bool) -> Tensor:
+        """Of one shape for all steps, and without a look at any number."""
+        aligned = self.both if guided and self.both is not None else self.aligned
+        return self.model.denoise(x, modulation, self.model.integrate(aligned, modulation, self.biases), self.biases)
+
+    def _integrated(self, kept: Unconditioned, step: float, modulation: Modulation) -> Tensor:
         """Conditional and unconditional (2, F, C)."""
-        model, kept = self.model, self.unconditioned
-        known = None if kept is None else kept.get(self.frames, step)
+        known = kept.get(self.frames, step)
         if known is not None:
-            return torch.cat([model.integrate(self.aligned, modulation, self.biases), known])
-        both = model.integrate(self.both if self.both is not None else self.aligned, modulation, self.biases)
-        if kept is not None:
-            kept.put(self.frames, step, both[1:])
+            return torch.cat([self.model.integrate(self.aligned, modulation, self.biases), known])
+        both = self.model.integrate(cast(Tensor, self.both), modulation, self.biases)
+        kept.put(self.frames, step, both[1:])
         return both
 
-    def _modulation(self, step: float) -> list[Tensor]:
+    def _modulation(self, step: float) -> Tensor:
+        """(blocks, 1, 2C)."""
         block, row = divmod(self._place[step], _STEPS_AT_ONCE)
         if block != self._block:
             steps = self.steps[block * _STEPS_AT_ONCE :][:_STEPS_AT_ONCE]
             known = torch.tensor(steps, dtype=torch.float32, device=self.aligned.device)
-            self._block, self._modulations = block, self.model.modulations(self.model.embed_step(known))
-        return [each[row : row + 1] for each in self._modulations]
+            self._block = block
+            self._modulations = torch.stack(self.model.modulations(self.model.embed_step(known)))
+        return self._modulations[:, row : row + 1]
+
+
+class _Fixed:
+    """A forward over buffers of its own, captured. It lives as long as its mel: lengths are too many to keep it, and
+    it costs about two forwards to make."""
+
+    def __init__(
+        self, forward: Callable[[Tensor, Modulation], Tensor], x: Tensor, modulation: Tensor, capture: Capture
+    ) -> None:
+        self.x, self.modulation = x.clone(), modulation.clone(memory_format=torch.contiguous_format)
+        self.output = forward(self.x, self.modulation.unbind())
+
+        def step() -> None:
+            self.output.copy_(forward(self.x, self.modulation.unbind()))
+
+        self.run = capture(step, [])
+
+    def __call__(self, x: Tensor, modulation: Tensor) -> Tensor:
+        self.x.copy_(x)
+        self.modulation.copy_(modulation)
+        self.run()
+        return self.output.clone()
 
 
 def _slowly(model: Diffusion, aligned: Tensor, guided: bool) -> NoiseModel:
