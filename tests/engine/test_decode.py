@@ -15,6 +15,7 @@ from tutortoietts.core.types import Codes
 from tutortoietts.engine.decode import DecodeRequest, decode, join_codes, latents_of
 from tutortoietts.engine.repair import repair_codes
 from tutortoietts.models.autoregressive import Autoregressive
+from tutortoietts.nn.quant import Int8Linear
 from tutortoietts.sampling.rows import row_generators
 from tutortoietts.sampling.tokens import TokenOptions
 from tutortoietts.weights.convert import convert
@@ -203,6 +204,18 @@ def test_bfloat16(model: Autoregressive) -> None:
     assert codes.hidden is not None and codes.hidden.dtype == torch.bfloat16
     kept = latents_of(half, request(4), codes, 0)
     assert kept.isfinite().all()
+
+
+@pytest.mark.skipif(not Int8Linear.works(), reason="this torch has no fbgemm")
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_in_int8_rows_are_the_same_bits_in_any_batch(size: int) -> None:
+    model = lively_model()
+    model.quantise("int8")
+    whole, parts = run(model, request(7)), run(model, request(7, batch_size=size))
+    width = int(whole.lengths.max())
+    assert torch.equal(whole.lengths, parts.lengths) and torch.equal(whole.ids[:, :width], parts.ids[:, :width])
+    kept = [codes.hidden[row, :length] for codes in (whole, parts) for row, length in enumerate(codes.lengths)]
+    assert all(torch.equal(one, other) for one, other in zip(kept[:7], kept[7:], strict=True))
 
 
 @pytest.mark.parametrize("fixed", [False, True])
