@@ -160,7 +160,7 @@ def test_odd_text_is_spoken(shell: Shell, text: str) -> None:
 def test_a_very_long_text_is_split_and_joined(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     spoken: list[str] = []
 
-    def speak(parts: object, request: object, passage: Passage, *_: object) -> list[torch.Tensor]:
+    def speak(parts: object, request: object, passage: Passage, *_: object, more: bool) -> list[torch.Tensor]:
         spoken.append(passage.text)
         return [0.1 * torch.ones(1, 1, 2400)]
 
