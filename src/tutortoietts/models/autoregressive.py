@@ -18,6 +18,7 @@ from tutortoietts.nn.attention import query_positions
 from tutortoietts.nn.blocks import AttentionBlock
 from tutortoietts.nn.gpt import Gpt
 from tutortoietts.nn.kv_cache import KVCache
+from tutortoietts.nn.linear import FewRowsLinear
 from tutortoietts.nn.quant import quantise
 
 __all__ = ["Autoregressive"]
@@ -53,7 +54,7 @@ class Autoregressive(nn.Module):
         self.gpt = Gpt(dim, cfg.heads, cfg.layers)
         self.final_norm = nn.LayerNorm(dim)
         self.text_head = nn.Linear(dim, cfg.text_vocabulary)
-        self.mel_head: nn.Module = nn.Linear(dim, cfg.number_mel_codes)
+        self.mel_head: nn.Module = FewRowsLinear(dim, cfg.number_mel_codes)
         self.cache_dtype: torch.dtype | None = None  # None: as the weights
         for table in (self.text_embedding, self.mel_embedding, self.text_pos_embedding, self.mel_pos_embedding):
             nn.init.normal_(table.weight, std=0.02)

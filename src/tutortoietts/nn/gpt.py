@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tutortoietts.nn.attention import attend, causal_mask
 from tutortoietts.nn.kv_cache import KVCache
+from tutortoietts.nn.linear import FewRowsLinear
 
 __all__ = ["Gpt"]
 
@@ -20,11 +21,11 @@ class GptBlock(nn.Module):
         super().__init__()
         self.heads = heads
         self.ln_1 = nn.LayerNorm(dim)
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = FewRowsLinear(dim, 3 * dim)
+        self.proj = FewRowsLinear(dim, dim)
         self.ln_2 = nn.LayerNorm(dim)
-        self.widen = nn.Linear(dim, 4 * dim)
-        self.narrow = nn.Linear(4 * dim, dim)
+        self.widen = FewRowsLinear(dim, 4 * dim)
+        self.narrow = FewRowsLinear(4 * dim, dim)
 
     def forward(
         self, x: Tensor, layer: int, cache: KVCache | None, position: int | Tensor, mask: Tensor | None

@@ -19,11 +19,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tutortoietts.core.errors import OptionError
+from tutortoietts.nn.linear import FewRowsLinear
 
 __all__ = ["GROUP", "Int4Linear", "Int8Linear", "QuantLinear", "WeightInt8Linear", "quantise"]
 
 GROUP = 64  # weights that share a scale in int4
 _LEVELS8 = 127
+_FBGEMM = "linear_with_input_q_dq_qweight_dq_output_fp32"
 _TILES = 8  # of 16 inputs each, how CUDA's int4 layout is interleaved
 _FEW = 8  # rows up to which the weight-only int8 kernel is the faster one
 
@@ -73,6 +75,7 @@ class QuantLinear(nn.Module):
         raise NotImplementedError
 
     def _rows(self, rows: Tensor) -> Tensor:
+        """(M, K) -> (M, N)."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,25 +98,25 @@ class Int8Linear(QuantLinear):
             tensor = torch._make_per_channel_quantized_tensor(q, scale.double(), zeros, 0)
             self.packed = torch.ops.quantized.linear_prepack(tensor, None)
         self.steps, self.zero = (127, 128) if _has_vnni() else (63, 64)  # without it, sums of two products are cut
+        self.product = getattr(torch.ops.quantized, _FBGEMM).default
 
     @staticmethod
     def works() -> bool:
         """Whether this torch and this machine have it."""
-        name = "linear_with_input_q_dq_qweight_dq_output_fp32"
-        made = hasattr(torch, "_make_per_channel_quantized_tensor") and hasattr(torch.ops.quantized, name)
+        made = hasattr(torch, "_make_per_channel_quantized_tensor") and hasattr(torch.ops.quantized, _FBGEMM)
         return made and torch.backends.quantized.engine in ("x86", "fbgemm")
 
     @property
     def nbytes(self) -> int:
         return self.in_features * self.out_features + 8 * self.out_features
 
-    def _rows(self, rows: Tensor) -> Tensor:
-        rows = rows.float()
-        size = rows.abs().amax(dim=1, keepdim=True)  # 0: NaN is rounded to some number, times 0
-        y = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
-            rows / size, 1 / self.steps, self.zero, self.packed
-        )
-        return torch.addcmul(self.bias, y, size)
+    def forward(self, x: Tensor) -> Tensor:
+        """As few calls as can be: between two weights of some megabytes each one starts with cold caches."""
+        rows = x if x.dtype == torch.float32 else x.float()
+        size = rows.abs().amax(dim=-1, keepdim=True)  # 0: NaN is rounded to some number, times 0
+        y = self.product(rows / size, 1 / self.steps, self.zero, self.packed)
+        y = torch.addcmul(self.bias, y, size)
+        return y if x.dtype == torch.float32 else y.to(x.dtype)
 
 
 class WeightInt8Linear(QuantLinear):
@@ -190,7 +193,7 @@ def quantise(module: nn.Module, precision: str) -> nn.Module:
     """
     if precision not in ("int8", "int4"):
         raise OptionError(f"weights cannot be {precision!r}: must be int8 or int4")
-    if type(module) is nn.Linear:  # a subclass does more than multiply
+    if type(module) in (nn.Linear, FewRowsLinear):  # other subclasses do more than multiply
         return _layer(module, precision)
     for name, child in module.named_children():
         setattr(module, name, quantise(child, precision))
