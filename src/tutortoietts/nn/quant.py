@@ -193,7 +193,7 @@ def quantise(module: nn.Module, precision: str) -> nn.Module:
     """
     if precision not in ("int8", "int4"):
         raise OptionError(f"weights cannot be {precision!r}: must be int8 or int4")
-    if type(module) in (nn.Linear, FewRowsLinear):  # other subclasses do more than multiply
+    if isinstance(module, nn.Linear) and type(module) in (nn.Linear, FewRowsLinear):  # others do more than multiply
         return _layer(module, precision)
     for name, child in module.named_children():
         setattr(module, name, quantise(child, precision))
