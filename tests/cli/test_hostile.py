@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -115,7 +116,8 @@ def test_a_real_interrupt(tiny_model: Path, tmp_path: Path) -> None:
     words = ["generate", "-", "--streaming", "-o", "x.wav", "--seed", "1", "--model", str(tiny_model)]
     command = [sys.executable, "-m", "tutortoietts", *words]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=tmp_path, stdin=pipe, stderr=pipe, stdout=pipe) as process:
+    heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background ignores it
+    with subprocess.Popen(command, cwd=tmp_path, stdin=pipe, stderr=pipe, stdout=pipe, preexec_fn=heeded) as process:
         assert process.stdin is not None and process.stderr is not None
         process.stdin.write(b"The quick brown fox jumps over the lazy dog. " * 2000)
         process.stdin.close()
