@@ -32,8 +32,8 @@ from tutortoietts import TextToSpeech
 from tutortoietts.core.presets import SAMPLERS, SpeechOptions, preset_options
 from tutortoietts.engine.decode import DecodeRequest, decode, latents_of
 from tutortoietts.engine.denoise import denoise
+from tutortoietts.engine.pipeline import token_options
 from tutortoietts.sampling.rows import row_generators
-from tutortoietts.sampling.tokens import TokenOptions
 
 STARTS = (100, 300, 1000, 2000)
 SEED = 1000
@@ -78,12 +78,7 @@ def drawn_latents(tts: TextToSpeech, text: str, speaker: Tensor, options: Speech
         text=ids.to(weight.device),
         generators=row_generators(seed, 1),
         max_codes=min(options.max_mel_tokens, tts.spec.autoregressive.max_mel_tokens),
-        options=TokenOptions(
-            temperature=options.temperature,
-            top_p=options.top_p,
-            top_k=options.top_k,
-            repetition_penalty=options.repetition_penalty,
-        ),
+        options=token_options(options),
         calm_token=tts.spec.calm_token,
     )
     (codes,) = decode(tts.autoregressive, request)

@@ -32,7 +32,17 @@ from tutortoietts.sampling.rows import mix_seed, row_generators
 from tutortoietts.sampling.tokens import TokenOptions
 from tutortoietts.text.brackets import Passage
 
-__all__ = ["SAMPLE_RATE", "Request", "check_options", "check_speaker", "check_voice", "decoding", "speak", "speak_all"]
+__all__ = [
+    "SAMPLE_RATE",
+    "Request",
+    "check_options",
+    "check_speaker",
+    "check_voice",
+    "decoding",
+    "speak",
+    "speak_all",
+    "token_options",
+]
 
 SAMPLE_RATE = 24000
 _DECODE, _DENOISE, _VOCODE = range(3)  # what a seed is used for
@@ -177,23 +187,28 @@ def decoding(parts: Parts, request: Request, text: Tensor, seed: int, watch: Wat
     dtype = parts.dtype_of("autoregressive")
     row = bytes_a_candidate(cfg, positions, torch.bfloat16 if parts.precision.weights else dtype, dtype)
     return DecodeRequest(
-        speaker=request.voice.speaker.to(parts.device, parts.dtype_of("autoregressive")),
+        speaker=request.voice.speaker.to(parts.device, dtype),
         text=text,
         generators=row_generators(seed, rows, _DECODE),
         max_codes=options.max_mel_tokens,
         min_codes=options.min_mel_tokens,
-        options=TokenOptions(
-            temperature=options.temperature,
-            top_p=options.top_p,
-            top_k=options.top_k,
-            repetition_penalty=options.repetition_penalty,
-        ),
+        options=token_options(options),
         calm_token=parts.spec.calm_token,
         batch_size=request.batch_size or pick_batch_size(row, parts.device, rows, reusable=parts.workspaces.idle_bytes),
         cached=request.kv_cache,
         on_step=partial(watch.step, "codes"),
         fixed=False if parts.offload else None,  # captured steps know where the weights lay
         workspaces=parts.workspaces,
+    )
+
+
+def token_options(options: SpeechOptions) -> TokenOptions:
+    """The part of `options` that drawing codes looks at."""
+    return TokenOptions(
+        temperature=options.temperature,
+        top_p=options.top_p,
+        top_k=options.top_k,
+        repetition_penalty=options.repetition_penalty,
     )
 
 

@@ -17,6 +17,8 @@ Minutes = Annotated[float, typer.Option(help="Minutes of training in all, over h
 Exclude = Annotated[
     list[Path] | None, typer.Option(help="Text files of sentences, one a line, that training must never see.")
 ]
+PerVoice = Annotated[int, typer.Option(help="Shards (15 minutes each) of every voice.")]
+PerWarp = Annotated[int, typer.Option(help="Shards of every resampled speaker.")]
 _WORK = Path(".train")
 
 
@@ -84,8 +86,8 @@ def decoder(
     work: Work = _WORK,
     minutes: Minutes = 40.0,
     threads: int = 1,
-    per_voice: Annotated[int, typer.Option(help="Shards (15 minutes each) of every voice.")] = 8,
-    per_warp: Annotated[int, typer.Option(help="Shards of every resampled speaker.")] = 1,
+    per_voice: PerVoice = 8,
+    per_warp: PerWarp = 1,
     exclude: Exclude = None,
 ) -> None:
     """Stage 7: latents to mel; run again after the autoregressive model has changed."""
@@ -97,8 +99,8 @@ def stream(
     work: Work = _WORK,
     minutes: Minutes = 5.0,
     threads: int = 1,
-    per_voice: Annotated[int, typer.Option(help="Shards (15 minutes each) of every voice.")] = 4,
-    per_warp: Annotated[int, typer.Option(help="Shards of every resampled speaker.")] = 1,
+    per_voice: PerVoice = 4,
+    per_warp: PerWarp = 1,
     exclude: Exclude = None,
 ) -> None:
     """Stage 8: latents to mel for streaming; like stage 7, from the final autoregressive model."""

@@ -1,4 +1,4 @@
-"""Stage 6: CLVP, which ranks candidates: does this text go with these codes?
+"""Stage 5: CLVP, which ranks candidates: does this text go with these codes?
 
 Contrastive over a batch (Radford et al., 2021). Beside other clips' codes each text must reject its own codes
 damaged as a decoder damages them: a stretch left out, said twice, taken from another clip, or the end missing.

@@ -1,4 +1,4 @@
-"""Stage 5: latents to mel, by diffusion that starts from its own regression.
+"""Stage 7: latents to mel, by diffusion that starts from its own regression.
 
 `mel_head` learns the mean mel of the aligned latents. The diffusion learns to remove noise, most of its steps at the
 low noise from which a shallow start begins: there half of the work is done, and few steps suffice.

@@ -1,6 +1,6 @@
 """Stage 8: latents to mel for streaming, by a small front that regresses the mel and looks hardly ahead.
 
-It goes with the vocoder of stage V, whose weights it shares. Being a regression, it sounds flatter than the diffusion.
+It goes with the vocoder of stage 6, whose weights it shares. Being a regression, it sounds flatter than the diffusion.
 """
 
 from __future__ import annotations

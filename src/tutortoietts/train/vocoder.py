@@ -1,4 +1,4 @@
-"""Stage V: the Vocos vocoder, from mels of true speech.
+"""Stage 6: the Vocos vocoder, from mels of true speech.
 
 Losses: L1 between log-mels, and spectral convergence plus log-magnitude L1 at one of several STFT
 resolutions (Yamamoto et al., 2020), then an adversary of small multi-resolution spectrogram discriminators
