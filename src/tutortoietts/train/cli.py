@@ -18,7 +18,7 @@ Exclude = Annotated[
     list[Path] | None, typer.Option(help="Text files of sentences, one a line, that training must never see.")
 ]
 PerVoice = Annotated[int, typer.Option(help="Shards (15 minutes each) of every voice.")]
-PerWarp = Annotated[int, typer.Option(help="Shards of every resampled speaker.")]
+PerWarp = Annotated[int, typer.Option(help="Shards of every speaker derived from them.")]
 _WORK = Path(".train")
 
 

@@ -18,10 +18,15 @@ from tutortoietts.train.corpus import Corpus
 from tutortoietts.train.flite import Flite, Utterance
 
 RATE = 16000
-# Gains that bring every voice to about -21 dB full scale; WARPS are the factors by which kal16 is resampled into
-# further speakers (pitch and formants up by the factor), so that the speaker latent learns a continuous space.
+# Gains that bring every voice to about -21 dB full scale. WARPS are further speakers made of a voice, so that the speaker
+# latent learns a continuous space: x is the percent to which all is resampled (pitch, formants and pace), p the percent
+# to which the pitch alone is moved first (rms of flite's has no such setting).
 GAINS = {"slt": 0.65, "rms": 1.15, "awb": 1.0, "kal16": 2.4}
-WARPS = (0.80, 0.86, 0.93, 1.08, 1.16, 1.25, 1.35)
+WARPS = {
+    "slt": "x080 x080p125 x086p085 x086p115 x093p075 x093 x100p080 x100p125 x108p090 x116p080 x116",
+    "rms": "x080 x086 x093 x108 x116 x125 x135 x148",
+    "kal16": "x080 x080p150 x086 x086p130 x093 x093p150 x100p125 x100p150 x108 x108p080 x108p130 x116 x116p075 x125 x135",
+}
 SHARD_SECONDS = 900.0
 LEAD_SECONDS, TAIL_SECONDS = 0.06, 0.20
 
@@ -38,8 +43,8 @@ class Clip:
 
 
 def speakers() -> list[str]:
-    """Every training speaker."""
-    return ["slt", "rms", "kal16", *(f"kal16x{round(100 * w):03d}" for w in WARPS)]
+    """Every training speaker: the voices, then the ones derived from them."""
+    return [*WARPS, *(voice + warp for voice, warps in WARPS.items() for warp in warps.split())]
 
 
 def _trim(said: Utterance, gain: float) -> Utterance:
@@ -59,10 +64,11 @@ def _trim(said: Utterance, gain: float) -> Utterance:
 
 
 def render(flite: Flite, speaker: str, text: str) -> Clip:
-    """Speak ``text`` as ``speaker`` (a voice of flite's, or kal16xNNN: kal16 resampled by NNN percent)."""
-    voice, _, percent = speaker.partition("x")
-    said = _trim(flite.speak(voice, text), GAINS[voice])
-    if not percent:
+    """Speak ``text`` as ``speaker``: a voice of flite's, perhaps with one of its WARPS behind the name."""
+    voice, _, warp = speaker.partition("x")
+    percent, _, pitch = warp.partition("p")
+    said = _trim(flite.speak(voice, text, int(pitch or 100) / 100), GAINS[voice])
+    if not warp:
         return Clip(speaker, text, said.samples, said.phones, said.ends)
     factor = int(percent) / 100
     warped = soxr.resample(said.samples, RATE * factor, RATE)

@@ -19,6 +19,10 @@ PHONES = (
 PHONE_INDEX = {name: i for i, name in enumerate(PHONES)}
 
 
+class _Voice(c.Structure):
+    _fields_ = (("name", c.c_char_p), ("features", c.c_void_p))
+
+
 class _Wave(c.Structure):
     _fields_ = (
         ("type", c.c_char_p),
@@ -63,23 +67,28 @@ class Flite:
             "item_feat_string": (text, [pointer, text]),
             "item_feat_float": (c.c_float, [pointer, text]),
             "delete_utterance": (None, [pointer]),
+            "feat_set_float": (None, [pointer, text, c.c_float]),
         }
         for name, (result, arguments) in signatures.items():
             function = getattr(lib, name)
             function.restype, function.argtypes = result, arguments
         lib.flite_init()
 
-    def _voice(self, name: str) -> int:
+    def _voice(self, name: str, pitch: float) -> int:
         if name not in self._voices:
             register = getattr(c.CDLL(f"libflite_cmu_us_{name}.so.1", mode=c.RTLD_GLOBAL), f"register_cmu_us_{name}")
             register.restype, register.argtypes = c.c_void_p, [c.c_char_p]
             self._voices[name] = register(None)
-        return self._voices[name]
+        voice = self._voices[name]
+        features = c.cast(voice, c.POINTER(_Voice)).contents.features
+        self._lib.feat_set_float(features, b"f0_shift", pitch)
+        return voice
 
-    def speak(self, voice: str, text: str) -> Utterance:
-        """Say ``text`` (ASCII) with the voice ``slt``, ``rms``, ``awb`` or ``kal16``."""
+    def speak(self, voice: str, text: str, pitch: float = 1.0) -> Utterance:
+        """Say ``text`` (ASCII) with the voice ``slt``, ``rms``, ``awb`` or ``kal16``, its pitch times ``pitch``
+        (``rms`` takes no notice)."""
         lib = self._lib
-        utterance = lib.flite_synth_text(text.encode("ascii"), self._voice(voice))
+        utterance = lib.flite_synth_text(text.encode("ascii"), self._voice(voice, pitch))
         wave = lib.utt_wave(utterance).contents
         rate = int(wave.sample_rate)
         samples = np.ctypeslib.as_array(wave.samples, (wave.num_samples,)).copy()

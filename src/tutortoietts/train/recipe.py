@@ -108,18 +108,18 @@ class Recipe:
         return load_file(path)["mel_norms"]
 
     def speech(self, per_voice: int, per_warp: int) -> list[Path]:
-        """At most so many shards of every voice, then of every resampled speaker."""
-        resampled = [name for name in data.speakers() if name not in VOICES]
+        """At most so many shards of every voice, then of every derived speaker."""
+        derived = [name for name in data.speakers() if name not in VOICES]
         folder = self.work / "speech"
-        return [*shards(folder, per_voice, list(VOICES)), *shards(folder, per_warp, resampled)]
+        return [*shards(folder, per_voice, list(VOICES)), *shards(folder, per_warp, derived)]
 
     def render(self, hours: float, excluded: list[str], worker: int, workers: int) -> None:
-        """``hours`` of each of slt and rms, 8 of kal16 and 2 of each of its resampled speakers."""
-        amounts = {n: hours if n in ("slt", "rms") else 8.0 if n == "kal16" else 2.0 for n in data.speakers()}
+        """``hours`` of each of slt and rms, 8 of kal16 and half an hour of each derived speaker."""
+        amounts = {n: hours if n in ("slt", "rms") else 8.0 if n == "kal16" else 0.5 for n in data.speakers()}
         data.render_all(self.work / "speech", amounts, excluded, worker, workers)
 
     def dvae(self, minutes: float) -> None:
-        """Three shards of every voice and one of every resampled speaker are enough."""
+        """Three shards of every voice and one of every derived speaker are enough."""
         dvae.train(self.speech(3, 1), self.norms(), self.work / "dvae.safetensors", minutes, self.log("dvae"))
 
     def codes(self) -> None:
@@ -168,7 +168,7 @@ class Recipe:
         return model
 
     def pairs(self, excluded: list[str], per_voice: int, per_warp: int) -> decoder.Pairs:
-        """Latents of the current autoregressive model, with mels: so many shards of every voice and resampled one."""
+        """Latents of the current autoregressive model, with mels: so many shards of every voice and derived one."""
         clips, _ = self.clips(excluded)
         paths = self.speech(per_voice, per_warp)
         model = self._gpt().bfloat16()
