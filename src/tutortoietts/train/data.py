@@ -18,14 +18,15 @@ from tutortoietts.train.corpus import Corpus
 from tutortoietts.train.flite import Flite, Utterance
 
 RATE = 16000
-# Gains that bring every voice to about -21 dB full scale. WARPS are further speakers made of a voice, so that the speaker
-# latent learns a continuous space: x is the percent to which all is resampled (pitch, formants and pace), p the percent
-# to which the pitch alone is moved first (rms of flite's has no such setting).
+# Gains that bring every voice to about -21 dB full scale. WARPS are further speakers made of a voice, so that the
+# speaker latent learns a continuous space: x is the percent to which all is resampled (pitch, formants and pace),
+# p the percent to which the pitch alone is moved first (flite's rms has no such setting).
 GAINS = {"slt": 0.65, "rms": 1.15, "awb": 1.0, "kal16": 2.4}
 WARPS = {
     "slt": "x080 x080p125 x086p085 x086p115 x093p075 x093 x100p080 x100p125 x108p090 x116p080 x116",
     "rms": "x080 x086 x093 x108 x116 x125 x135 x148",
-    "kal16": "x080 x080p150 x086 x086p130 x093 x093p150 x100p125 x100p150 x108 x108p080 x108p130 x116 x116p075 x125 x135",
+    "kal16": "x080 x080p150 x086 x086p130 x093 x093p150 x100p125 x100p150 "
+    "x108 x108p080 x108p130 x116 x116p075 x125 x135",
 }
 SHARD_SECONDS = 900.0
 LEAD_SECONDS, TAIL_SECONDS = 0.06, 0.20
