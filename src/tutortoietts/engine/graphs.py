@@ -61,7 +61,8 @@ def capture_graph(step: Callable[[], None], state: list[Tensor], pool: Any = Non
             step()
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool):
+        # "global", the default, would fail when a thread of another request allocates memory meanwhile
+        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
             step()
         replay: Callable[[], None] = graph.replay
     except torch.OutOfMemoryError:
