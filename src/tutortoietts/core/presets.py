@@ -137,7 +137,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {"num_autoregressive_samples": 96, "diffusion_iterations": 80},
     "standard": {"num_autoregressive_samples": 256, "diffusion_iterations": 200},
     "high_quality": {"num_autoregressive_samples": 256, "diffusion_iterations": 400},
-    # ours; "realtime" and "balanced" are provisional, see docs/presets.md
+    # ours; the steps of "realtime" and "balanced" are read off the curve in docs/quality.md
     "realtime": {
         **_OPTIMIZED,
         "num_autoregressive_samples": 4,
