@@ -30,8 +30,9 @@ the limit and the remedy; `--debug` (or `TUTORTOIETTS_DEBUG=1`) adds the traceba
 |---|---|
 | `TUTORTOIETTS_VOICES` | folder of your voices (default `~/.local/share/tutortoietts/voices`) |
 | `TORTOISE_MODELS_DIR` | folder of public checkpoints, looked into before the caches |
-| `TUTORTOIETTS_CACHE` | folder of converted checkpoints (default `~/.cache/tutortoietts`) |
+| `TUTORTOIETTS_CACHE` | folder of converted checkpoints and compiled kernels (default `~/.cache/tutortoietts`) |
 | `HF_HUB_OFFLINE` | 1: never use the network |
+| `TUTORTOIETTS_NATIVE` | 0: compile nothing; torch alone does the work on a CPU |
 | `TUTORTOIETTS_DEBUG` | 1: as `--debug` |
 """
 

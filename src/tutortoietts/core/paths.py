@@ -1,4 +1,4 @@
-"""Paths that a person typed: "~" means a home folder, and a folder that is named must be there."""
+"""Paths that a person typed, where "~" means a home folder and a folder that is named must be there; and the cache."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from pathlib import Path
 
 from tutortoietts.core.errors import OptionError
 
-__all__ = ["existing_folder", "expanded"]
+__all__ = ["cache_dir", "existing_folder", "expanded"]
+
+
+def cache_dir() -> Path:
+    """TUTORTOIETTS_CACHE, or ``tutortoietts`` in XDG_CACHE_HOME (``~/.cache``)."""
+    if own := os.environ.get("TUTORTOIETTS_CACHE"):
+        return expanded(own)
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return expanded(base) / "tutortoietts"
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:

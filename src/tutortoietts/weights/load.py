@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from tutortoietts.core.errors import ModelError
-from tutortoietts.core.paths import expanded
+from tutortoietts.core.paths import cache_dir
 from tutortoietts.weights.convert import convert
 from tutortoietts.weights.read import is_ours, load_state, load_tensor, stored_elements
 from tutortoietts.weights.tables import TABLES
@@ -153,14 +153,6 @@ def save_state(
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-
-
-def cache_dir() -> Path:
-    """TUTORTOIETTS_CACHE, or ``tutortoietts`` in XDG_CACHE_HOME (``~/.cache``)."""
-    if own := os.environ.get("TUTORTOIETTS_CACHE"):
-        return expanded(own)
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return expanded(base) / "tutortoietts"
 
 
 def _our_state(kind: str, path: Path, expected: Mapping[str, torch.Size], cache: bool) -> dict[str, Tensor]:

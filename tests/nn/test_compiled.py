@@ -1,0 +1,69 @@
+"""C that is compiled on first use, kept, and done without."""
+
+from __future__ import annotations
+
+import shutil
+from ctypes import c_int
+from pathlib import Path
+
+import pytest
+
+from tutortoietts.core.paths import cache_dir
+from tutortoietts.nn import compiled
+
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+
+
+@pytest.fixture(autouse=True)
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(compiled.VARIABLE, raising=False)
+    compiled._library.cache_clear()
+
+
+def written(folder: Path, text: str) -> Path:
+    source = folder / "sum.c"
+    source.write_text(text)
+    return source
+
+
+def kept() -> list[Path]:
+    return sorted((cache_dir() / "compiled").glob("*"))
+
+
+@needs_compiler
+def test_compiled_once_and_again_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = written(tmp_path, "int sum(int a, int b) { return a + b; }")
+    made = compiled.library(source)
+    assert made is not None and made.sum(c_int(3), c_int(4)) == 7
+    (first,) = kept()
+    compiled._library.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(compiled, "_compile", lambda *_: pytest.fail("compiled again"))
+        assert compiled.library(source) is not None
+    compiled._library.cache_clear()
+    flagged = compiled.library(written(tmp_path, "int sum(int a, int b) { return a + b + MORE; }"), "-DMORE=10")
+    assert flagged is not None and flagged.sum(c_int(3), c_int(4)) == 17
+    assert len(kept()) == 2 and first in kept()
+
+
+@needs_compiler
+def test_a_cache_that_cannot_be_written_and_code_that_cannot_be_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TUTORTOIETTS_CACHE", str(tmp_path / "file"))
+    made = compiled.library(written(tmp_path, "int sum(int a, int b) { return a + b; }"))
+    assert made is not None and made.sum(c_int(3), c_int(4)) == 7
+    compiled._library.cache_clear()
+    assert compiled.library(written(tmp_path, "int sum(int a {")) is None
+    assert "sum.c could not be compiled" in caplog.text
+
+
+def test_without_a_compiler_and_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = written(tmp_path, "int sum(int a, int b) { return a + b; }")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "which", lambda _: None)
+        assert compiled.library(source) is None
+    monkeypatch.setenv(compiled.VARIABLE, "0")
+    compiled._library.cache_clear()
+    assert compiled.library(source) is None and kept() == []
