@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ import typer
 
 from shell import Shell, one_line, write_clip
 from tutortoietts.api import TextToSpeech
+from tutortoietts.cli.doctor import NEEDED
 from tutortoietts.text.brackets import Passage
 
 # generate
@@ -329,6 +332,22 @@ def test_doctor(shell: Shell) -> None:
         f["subject"] for f in findings
     }
     assert Shell(shell.folder, Path("no/model"))("doctor").exit_code == 1
+
+
+def test_doctor_asks_for_what_an_installation_has() -> None:
+    project = (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    listed = re.search(r"^dependencies = \[\n(.*?)^\]", project, re.MULTILINE | re.DOTALL)
+    assert listed is not None
+    assert re.findall(r'^ +"(\w+)', listed[1], re.MULTILINE) == list(NEEDED)
+
+
+def test_doctor_reads_the_weights(shell: Shell, tiny_model: Path) -> None:
+    broken = shell.folder / "broken"
+    shutil.copytree(tiny_model, broken)
+    (broken / "diffusion.safetensors").write_bytes(b"short")
+    result = Shell(shell.folder, broken)("doctor", "--json")
+    finding = next(one for one in json.loads(result.stdout) if one["subject"] == "model")
+    assert result.exit_code == 1 and finding["level"] == "bad" and "diffusion.safetensors" in finding["detail"]
 
 
 def test_train_is_handed_on(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,9 @@ from tutortoietts.version import __version__
 if TYPE_CHECKING:
     from tutortoietts.api import TextToSpeech
 
-NEEDED = ("torch", "numpy", "safetensors", "tokenizers", "huggingface_hub", "soundfile", "soxr", "inflect")
+NEEDED = (  # as pyproject.toml has them
+    "torch", "numpy", "safetensors", "tokenizers", "huggingface_hub", "soundfile", "soxr", "anyascii", "typer", "rich"
+)  # fmt: skip
 LEAST_FREE_BYTES = 1 << 30
 
 
@@ -167,6 +169,8 @@ def _model(model: str, device: str | None) -> Iterator[Finding]:
     started = time.perf_counter()
     try:
         tts = TextToSpeech(model=model, device=device)
+        for part in ("autoregressive", "diffusion", "vocoder", *(["clvp"] if tts.spec.clvp else [])):
+            getattr(tts, part)  # read and checked now, not when it first speaks
     except TutortoieError as error:
         yield bad("model", str(error))
         return
@@ -178,7 +182,11 @@ def _speedups(tts: TextToSpeech) -> Iterator[str]:
     """Those active when nothing is said, and those at hand."""
     import torch
 
+    from tutortoietts.engine.graphs import wanted
+
     yield "keys and values cached, the text read once for all candidates" if tts.kv_cache else "no cache"
+    if wanted(tts.device):
+        yield "decoding steps and diffusion forwards as CUDA graphs"
     yield f"numbers in {tts.precision}"
     if tts.device.type == "cpu" and getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)():
         yield "bfloat16 matrix units present, used by --half"
