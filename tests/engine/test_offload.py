@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tutortoietts.engine.offload import Copier, Offload, copier_for
+from tutortoietts.engine.offload import Copier, CudaCopier, Offload, copier_for
 
 CPU = torch.device("cpu")
 
@@ -125,6 +125,13 @@ def test_no_room_at_all_is_an_error_that_leaves_all_in_order() -> None:
     offload.enter("first")
     offload.leave("first")
     assert offload._parts["first"].there is None
+
+
+def test_what_torch_holds_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: None)
+    for name, bytes_of in (("mem_get_info", (1000, 9000)), ("memory_reserved", 300), ("memory_allocated", 100)):
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=bytes_of: value)
+    assert CudaCopier(torch.device("cuda")).free() == 1200
 
 
 def test_the_cpu_has_nowhere_to_go() -> None:

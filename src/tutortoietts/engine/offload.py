@@ -64,11 +64,6 @@ class CudaCopier(Copier):
     def arrive(self) -> None:
         torch.cuda.current_stream(self.device).wait_stream(self._stream)
 
-    def free(self) -> int:
-        """With what torch holds but does not use."""
-        held = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
-        return free_bytes(self.device) + held
-
 
 def copier_for(device: torch.device) -> Copier | None:
     """None for a CPU: there is nowhere to go."""
