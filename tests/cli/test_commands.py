@@ -279,6 +279,13 @@ def test_a_voice_is_kept_only_when_it_has_spoken(
     assert json.loads(shell("voices", "show", "eve", "--json").stdout)["seconds"] == [1.5]
 
 
+def test_voices_of_another_model_are_not_listed(shell: Shell) -> None:
+    names = {row["name"] for row in json.loads(shell("voices", "list", "--json").stdout)}
+    assert "rms" in names
+    assert json.loads(shell("voices", "list", "-m", "tortoise-v2", "--json").stdout) == []
+    one_line(shell("voices", "show", "rms", "-m", "tortoise-v2"), 2, "no voice named 'rms'")
+
+
 def test_clone_needs_its_options(shell: Shell) -> None:
     assert "--samples" in shell("clone", "--name", "eve").stderr
     assert shell("clone", "--name", "eve").exit_code == 2

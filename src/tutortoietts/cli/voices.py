@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from tutortoietts.voices.store import VoiceSource, VoiceStore
 
 ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help='Whose own voices to show too: "bundled" or a model directory.')
+    str,
+    typer.Option("--model", "-m", help='Whose own voices to show too: "bundled", a directory, "tortoise-v2" (none).'),
 ]
 Name = Annotated[str, typer.Argument(help="The voice's name.")]
 
@@ -73,8 +74,10 @@ def _store(model: str) -> VoiceStore:
     from tutortoietts.core.paths import existing_folder
     from tutortoietts.voices.store import VoiceStore
 
-    if model in ("bundled", "tortoise-v2"):
+    if model == "bundled":
         return VoiceStore()
+    if model == "tortoise-v2":
+        return VoiceStore(builtin_folders=())
     return VoiceStore(builtin_folders=[existing_folder(model, "--model") / "voices"])
 
 
