@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +11,15 @@ import torch
 
 from tutortoietts.core.errors import AudioError, OptionError, VoiceError
 from tutortoietts.core.presets import SpeechOptions
-from tutortoietts.core.types import Voice
+from tutortoietts.core.types import Codes, Voice
 from tutortoietts.engine import stream as stream_room
 from tutortoietts.engine.ahead import ahead
+from tutortoietts.engine.decode import DecodeRequest, decode
 from tutortoietts.engine.parts import Parts, open_source
 from tutortoietts.engine.pipeline import Request, speak_all
 from tutortoietts.engine.stream import stream, whole
 from tutortoietts.engine.watch import Watch
+from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.text.brackets import Passage
 
 OPTIONS = SpeechOptions(
@@ -154,6 +156,25 @@ def test_an_interruption_leaves_the_models_usable(parts: Parts) -> None:
         whole(parts, request(parts), Watch(show=stop))
     before = whole(parts, request(parts, "one"), Watch())[0]
     assert torch.equal(before, whole(parts, request(parts, "one"), Watch())[0])
+
+
+def test_an_error_while_ranking_ends_the_decoding(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[bool] = []
+
+    def noted(model: Autoregressive, work: DecodeRequest) -> Iterator[Codes]:
+        try:
+            yield from decode(model, work)
+        finally:
+            closed.append(True)
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("no rank")
+
+    monkeypatch.setattr("tutortoietts.engine.pipeline.decode", noted)
+    monkeypatch.setattr("tutortoietts.engine.rerank.Ranker.candidates", fails)
+    with pytest.raises(RuntimeError, match="no rank") as caught:
+        whole(parts, request(parts, "One two three."), Watch())
+    assert closed and caught.value  # whoever holds the error does not hold the cache
 
 
 def test_stages_are_timed_and_shown(parts: Parts) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -221,7 +221,7 @@ def _candidates(parts: Parts, request: Request, work: DecodeRequest, watch: Watc
         model = cast(Autoregressive, stack.enter_context(parts.use("autoregressive")))
         with watch.stage("ranking"):
             ranker = _ranker(parts, request, work, used)
-        batches = decode(model, work)
+        batches = stack.enter_context(closing(decode(model, work)))  # type: ignore[type-var]
         while seen < len(work.generators):
             with watch.stage("codes"):
                 codes = next(batches)
