@@ -96,6 +96,21 @@ def test_ranking_counts_only_where_it_is_done(tts: TextToSpeech) -> None:
     assert not one.ranked and Workload(tts, Plan()).ranked
 
 
+def test_a_text_of_several_parts_is_counted_whole(tts: TextToSpeech) -> None:
+    text = "All these words are said, one after the other. " * 12
+    _, tokens = Workload(tts, Plan(text=text)).tokenize()
+    assert tokens > tts.tokenizer.limit
+
+
+def test_what_streams_is_what_the_vocoder_leaves(
+    streaming_model: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Workload(TextToSpeech(model=streaming_model), Plan()).decoder == "stream"
+    assert Workload(TextToSpeech(model=tiny_model), Plan()).decoder == "diffusion"
+    monkeypatch.setattr("tutortoietts.weights.fetch.fetch", lambda *_: tiny_model / "model.json")  # never loaded
+    assert Workload(TextToSpeech(model=streaming_model, vocoder="univnet"), Plan()).decoder == "diffusion"
+
+
 def test_what_weights_weigh(tts: TextToSpeech, tiny_model: Path) -> None:
     width, name = _format(tts, "autoregressive")
     assert width == pytest.approx(4.0, rel=0.03) and name == "fp32"

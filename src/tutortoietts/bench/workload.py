@@ -16,7 +16,8 @@ from tutortoietts.api import TextToSpeech
 from tutortoietts.bench.random_model import RANDOM_FULL, random_full
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.presets import SpeechOptions, known_names, preset_options
-from tutortoietts.core.streaming import refuse_unheard
+from tutortoietts.core.streaming import Streaming, refuse_unheard
+from tutortoietts.engine.stream import decided
 
 __all__ = ["SENTENCE", "Plan", "Sample", "StreamSample", "Workload", "open_model"]
 
@@ -128,8 +129,8 @@ class Workload:
 
     @property
     def decoder(self) -> str:
-        """What streams: straight from the latents where the model can."""
-        return "diffusion" if self.tts.spec.stream_decoder is None else "stream"
+        """What streams: straight from the latents where the model can, with the vocoder that it was given."""
+        return decided(self.tts._parts, Streaming()).decoder
 
     def run(self) -> Sample:
         """Speak once."""
@@ -181,5 +182,6 @@ class Workload:
     def tokenize(self) -> tuple[float, int]:
         """Seconds to clean and tokenize the text, and how many tokens it has."""
         started = time.perf_counter()
-        tokens = self.tts.tokenizer.encode(self.plan.text)
-        return time.perf_counter() - started, int(tokens.ids.shape[1])
+        tokenizer = self.tts.tokenizer
+        ids = tokenizer.ids(tokenizer.clean(self.plan.text))  # of any length: what is spoken is split
+        return time.perf_counter() - started, len(ids)
