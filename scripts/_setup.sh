@@ -10,6 +10,7 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=${TUTORTOIETTS_VENV:-$ROOT/.venv}
 TORCH=${TUTORTOIETTS_TORCH:-2.13.0}
+TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
 PYTHON_ENV=$VENV/bin/python
 
 say() { printf '%s\n' "$*" >&2; }
@@ -36,6 +37,9 @@ find_python() {
 have_uv() { [ -z "${TUTORTOIETTS_NO_UV:-}" ] && command -v uv >/dev/null; }
 
 have_nvidia_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; }
+
+# The builds for Linux on the usual index carry CUDA: gigabytes that a machine without an NVIDIA GPU has no use for.
+wants_cpu_index() { [ -z "${PIP_FIND_LINKS:-}" ] && [ "$(uname -s)" = Linux ] && ! have_nvidia_gpu; }
 
 make_venv() {
     if [ -x "$PYTHON_ENV" ] && python_is_new_enough "$PYTHON_ENV"; then
@@ -73,6 +77,10 @@ install_torch() {
         have_nvidia_gpu && backend=auto
         uv pip install --quiet --python "$PYTHON_ENV" --torch-backend "$backend" "torch==$TORCH" && return
         say "uv found no torch $TORCH; trying pip ..."
+    fi
+    if wants_cpu_index; then
+        "$PYTHON_ENV" -m pip install --quiet --timeout 20 --retries 1 --index-url "$TORCH_CPU_INDEX" "torch==$TORCH" && return
+        say "no torch $TORCH at $TORCH_CPU_INDEX; trying the usual index, whose build is larger ..."
     fi
     "$PYTHON_ENV" -m pip install --quiet "torch==$TORCH" || die "torch $TORCH did not install (network? disk?)"
 }
