@@ -14,6 +14,7 @@ from tokenizers import Tokenizer as Library
 
 from tutortoietts.core.errors import ModelError, OptionError, TextError
 from tutortoietts.text.brackets import parse_brackets
+from tutortoietts.text.split import passages
 from tutortoietts.text.tokenizer import Tokenizer
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "text"
@@ -103,6 +104,19 @@ def test_pieces_of_a_bracketed_text_are_found_again(path: Path) -> None:
 def test_pieces_do_not_double_spaces(path: Path) -> None:
     tokens, _ = Tokenizer(path).encode_parts(["one ", " two"])
     assert tokens.text == "one two"
+
+
+def test_bracketed_parts_fit_as_they_are_encoded(path: Path) -> None:
+    """Numbers that brackets take apart have more words than whole ones."""
+    tokenizer = Tokenizer(path, limit=60)
+    text = parse_brackets("1[0]0[0]0[0]0 " * 4 + "end")
+    assert tokenizer.count("1000000") < 20 < tokenizer.count(*"1000000") < 60
+    parts = passages(text, count=tokenizer.count, limit=tokenizer.limit)
+    for part in parts:
+        pieces = [piece for piece, _ in part.pieces()]
+        tokens, _ = tokenizer.encode_parts(pieces)
+        assert tokenizer.count(*pieces) == tokens.ids.shape[1] + 1 < 60
+    assert "".join(part.text for part in parts).replace(" ", "") == text.text.replace(" ", "")
 
 
 @pytest.mark.parametrize(

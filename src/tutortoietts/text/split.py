@@ -41,14 +41,15 @@ def passages(
     *,
     desired_length: int = DESIRED_LENGTH,
     max_length: int = MAX_LENGTH,
-    count: Callable[[str], int] | None = None,
+    count: Callable[..., int] | None = None,
     limit: int | None = None,
 ) -> list[Passage]:
     """The same parts as passages that keep track of what is hidden; none longer than the token limit.
 
-    With `count` (`Tokenizer.count`) and `limit`, a part whose count is not under the limit (numbers grow when
-    spelled out) is split again, until all are; one whose count is 0, of characters without a reading, is left out with
-    a logged warning. Raises TextError when nothing sayable is left, or when even a single character is over the limit.
+    With `count` (`Tokenizer.count`, of a part's pieces) and `limit`, a part whose count is not under the limit (numbers
+    grow when spelled out) is split again, until all are; one whose count is 0, of characters without a reading, is left
+    out with a logged warning. Raises TextError when nothing sayable is left, or when even a single character is over
+    the limit.
     """
     whole = _single_spaced(passage)
     parts = [_cut(whole, *edges) for edges in _ranges(whole.text, desired_length, max_length)]
@@ -60,8 +61,8 @@ def passages(
     return parts
 
 
-def _fit(part: Passage, count: Callable[[str], int], limit: int) -> list[Passage]:
-    size = count(part.text)
+def _fit(part: Passage, count: Callable[..., int], limit: int) -> list[Passage]:
+    size = count(*(piece for piece, _ in part.pieces()))  # as they are encoded: "1[0]" is two numbers
     if size == 0:
         _log.warning("left out %r: none of its characters has a reading", part.text[:60])
         return []

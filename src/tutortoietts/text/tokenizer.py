@@ -92,16 +92,24 @@ class Tokenizer:
         _log.warning("%s characters the tokenizer does not know: %s", what, describe(lost))
         return ids if self.unknown == "keep" else [i for i in ids if i != self._unknown_id]
 
-    def count(self, text: str) -> int:
-        """How many tokens `text` becomes, with the 0 that the models append; silent about unknown characters.
+    def count(self, *pieces: str) -> int:
+        """How many tokens these consecutive pieces of a text become, with the 0 that the models append.
 
-        0 for letters of which cleaning leaves nothing to say: none has a reading.
+        Silent about unknown characters. 0 for letters of which cleaning leaves nothing to say: none has a reading.
         """
-        cleaned = self._clean(text)
-        if is_sayable(text) and not is_sayable(cleaned):
+        cleaned = self._cleaned(pieces)
+        if is_sayable("".join(pieces)) and not is_sayable("".join(cleaned)):
             return 0
-        encoding = self._encoder.encode(cleaned.replace(" ", SPACE), add_special_tokens=False)
-        return len(encoding.ids) + 1
+        spaced = (piece.replace(" ", SPACE) for piece in cleaned)
+        return sum(len(self._encoder.encode(piece, add_special_tokens=False).ids) for piece in spaced) + 1
+
+    def _cleaned(self, pieces: Sequence[str]) -> list[str]:
+        """Each piece cleaned, with no second space where two meet."""
+        cleaned, last = [], ""
+        for piece in map(self._clean, pieces):
+            cleaned.append(piece.lstrip(" ") if last.endswith(" ") else piece)
+            last = cleaned[-1] or last
+        return cleaned
 
     def encode(self, text: str) -> Tokens:
         """Cleans and encodes one passage.
@@ -119,15 +127,13 @@ class Tokenizer:
         """
         import torch
 
-        cleaned, ids, ends = "", [], []
-        for part in parts:
-            piece = self._clean(part)
-            if cleaned.endswith(" "):
-                piece = piece.lstrip(" ")
-            cleaned += piece
+        ids: list[int] = []
+        ends: list[int] = []
+        pieces = self._cleaned(parts)
+        for piece in pieces:
             ids += self.ids(piece)
             ends.append(len(ids))
-        whole = "".join(parts)
+        whole, cleaned = "".join(parts), "".join(pieces)
         if not is_sayable(cleaned) or not ids:
             raise TextError(f"nothing to say in {_short(whole)}: give text with at least one letter or digit")
         if len(ids) + 1 >= self.limit:
