@@ -216,6 +216,18 @@ def test_a_store_of_names_only(tmp_path: Path) -> None:
             store.find(name)
 
 
+def test_a_folder_of_clips_here_needs_no_slash(
+    store: VoiceStore, compute: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    clip(tmp_path / "mine" / "a.wav", 1.0)
+    assert store.get("mine", "m1", compute).speaker[0, 0] == 1.0
+    store.save("mine", latents("x", "m1", 9.0))
+    assert store.get("mine", "m1").speaker[0, 0] == 9.0  # a voice's name comes first
+    with pytest.raises(VoiceError, match="no voice named 'min', did you mean 'mine'"):
+        store.find("min")
+
+
 def test_adding_is_whole_or_not_at_all(store: VoiceStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good, bad = clip(tmp_path / "good.wav"), tmp_path / "bad.wav"
     bad.write_bytes(b"no audio")

@@ -130,7 +130,7 @@ class VoiceStore:
         for candidate in (folder / (name + end) for folder in self.folders for end in ("", SUFFIX, ".pth")):
             if os.path.exists(candidate):  # False, not an error, for names that no file can have
                 return _source(candidate, name)
-        if self.paths and os.path.isfile(name):
+        if self.paths and os.path.exists(name):
             return _source(Path(name))
         known = sorted(source.name for source in self.voices())
         near = difflib.get_close_matches(name, known, 1)
