@@ -102,10 +102,6 @@ def _gpu() -> Iterator[Finding]:
         free, total = torch.cuda.mem_get_info()
         name = torch.cuda.get_device_name()
         yield good("gpu", f"{name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free, CUDA {torch.version.cuda}")
-        if importlib.util.find_spec("deepspeed") is None:
-            yield note("deepspeed", "not installed: --deepspeed uses this package's own cached decoding")
-        else:
-            yield good("deepspeed", importlib.metadata.version("deepspeed"))
     elif torch.backends.mps.is_available():
         yield good("gpu", "Apple GPU (mps)")
     elif shutil.which("nvidia-smi"):

@@ -52,7 +52,8 @@ class EngineOptions:
         bool, typer.Option("--kv-cache/--no-kv-cache", help="Keep keys and values while decoding; off is only slower.")
     ] = True
     use_deepspeed: Annotated[
-        bool, typer.Option("--deepspeed/--no-deepspeed", help="DeepSpeed's kernels, where it and a GPU are present.")
+        bool,
+        typer.Option("--deepspeed/--no-deepspeed", help="Taken for old commands: a warning, and our own decoding."),
     ] = False
     cpu_offload: Annotated[
         bool, typer.Option("--cpu-offload/--no-cpu-offload", help="Only the working stage on the GPU: less memory.")
