@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from tutortoietts.core.config import AutoregressiveConfig, ClvpConfig, DiffusionConfig
+from tutortoietts.core.config import (
+    AutoregressiveConfig,
+    ClvpConfig,
+    DiffusionConfig,
+    HifiganConfig,
+    ModelSpec,
+    StreamVocosConfig,
+    TokenizerSpec,
+    VocosConfig,
+)
 
 
 def autoregressive(codes: int = 24, **changes: Any) -> AutoregressiveConfig:
@@ -53,3 +62,34 @@ def clvp(**changes: Any) -> ClvpConfig:
         "rotary_dim": 8,
     }
     return ClvpConfig(**{**values, **changes})
+
+
+def stream_decoder(kind: str, width: int = 64) -> StreamVocosConfig | HifiganConfig:
+    """Of "stream_vocos" or "hifigan": a narrow one, over latents and a speaker latent of `width`."""
+    if kind == "stream_vocos":
+        return StreamVocosConfig(in_channels=width, cond_channels=width, dim=32, intermediate_dim=48)
+    return HifiganConfig(
+        in_channels=width,
+        cond_channels=width,
+        upsample_initial_channel=16,
+        upsample_factors=(16, 16),
+        upsample_kernel_sizes=(32, 32),
+        resblock_kernel_sizes=(3, 5),
+        resblock_dilation_sizes=((1, 3), (1, 3)),
+    )
+
+
+def model(streaming: str | None = None, codes: int = 32, width: int = 64) -> ModelSpec:
+    """A whole voice model of `width`, its preset "tiny"; `streaming`: with a `stream_decoder` of that kind."""
+    return ModelSpec(
+        name="tiny",
+        default_preset="tiny",
+        tokenizer=TokenizerSpec(file="tokenizer.json", cleaner="english"),
+        autoregressive=autoregressive(codes, model_dim=width, max_text_tokens=402),
+        diffusion=diffusion(model_channels=width, in_latent_channels=width, in_tokens=codes + 1),
+        clvp=clvp(dim_latent=32, num_speech_tokens=codes),
+        vocoder=VocosConfig(dim=32, intermediate_dim=64, layers=1),
+        stream_decoder=None if streaming is None else stream_decoder(streaming, width),
+        calm_token=None,
+        presets={"tiny": {"num_autoregressive_samples": 2, "diffusion_iterations": 2, "max_mel_tokens": 12}},
+    )
