@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ from tutortoietts.weights.load import model_class
 FULL = Sizes(
     autoregressive=AutoregressiveConfig(), diffusion=DiffusionConfig(), vocoder=BigVGANConfig(), clvp=ClvpConfig()
 )
-SENTENCE = Shape(text=70, codes=111, candidates=1, forwards=15, guided=False)
+SENTENCE = Shape(text=70, codes=111, candidates=1, forwards=15)
 AUTOREGRESSIVE = AutoregressiveConfig(
     layers=2, model_dim=48, heads=3, number_mel_codes=34, start_mel_token=32, stop_mel_token=33, conditioning_blocks=2
 )
@@ -139,7 +140,7 @@ def test_a_diffusion_forward() -> None:
 
 def test_ranking() -> None:
     model = model_class("clvp")(CLVP).eval()
-    shape = Shape(text=8, codes=11, candidates=3, forwards=1, guided=False)
+    shape = Shape(text=8, codes=11, candidates=3, forwards=1)
     text, rows = limits._ranking(CLVP, shape, Formats())
     ids = torch.ones(1, 9, dtype=torch.int64)
     assert counted(lambda: model.encode_text(ids)) == text.operations
@@ -180,8 +181,10 @@ def test_stages_grow_with_what_is_asked() -> None:
     prefix = 74 * 2 * 377e6 / 86e9  # the processor decides there, in every format
     assert half["codes"] - prefix == pytest.approx(111 * 0.77e9 / 18e9, rel=0.05)
     assert one["codes"] - prefix == pytest.approx(2 * (half["codes"] - prefix), rel=0.05)
-    many = seconds(Shape(text=70, codes=111, candidates=8, forwards=15, guided=True, parts=2))
+    many = seconds(Shape(text=70, codes=111, candidates=8, forwards=15, guided=15, parts=2))
     assert many["diffusion"] == pytest.approx(4 * one["diffusion"], rel=0.01)
+    some = seconds(replace(SENTENCE, guided=5))
+    assert some["diffusion"] == pytest.approx(20 / 15 * one["diffusion"], rel=0.01)
     assert many["ranking"] > 0 and many["codes"] > 2 * one["codes"] and many["condition"] == one["condition"]
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from tutortoietts.api import TextToSpeech
 from tutortoietts.bench.compare import compare, slow_engine, slow_plan
 from tutortoietts.bench.machine import Machine, measure_machine
-from tutortoietts.bench.measure import _format, _held, threads_set
+from tutortoietts.bench.measure import _format, _guided, _held, threads_set
 from tutortoietts.bench.memory import peak_memory, resident_bytes
 from tutortoietts.bench.random_model import RANDOM_FULL, RandomSource, random_full, random_state
 from tutortoietts.bench.workload import Plan, Sample, Workload, _heard, open_model
@@ -109,6 +109,22 @@ def test_what_streams_is_what_the_vocoder_leaves(
     assert Workload(TextToSpeech(model=tiny_model), Plan()).decoder == "diffusion"
     monkeypatch.setattr("tutortoietts.weights.fetch.fetch", lambda *_: tiny_model / "model.json")  # never loaded
     assert Workload(TextToSpeech(model=streaming_model, vocoder="univnet"), Plan()).decoder == "diffusion"
+
+
+@pytest.mark.parametrize(
+    ("options", "guided"),
+    [
+        ({"cond_free": False}, 0),
+        ({}, 20),
+        ({"cond_free_from": 2000}, 10),
+        ({"cond_free_to": 3999}, 1),
+        ({"diffusion_start": "regressed", "diffusion_start_step": 300, "cond_free_from": 0}, 1),
+        ({"diffusion_start": "regressed", "diffusion_iterations": 0}, 0),
+    ],
+)
+def test_guided_forwards_are_counted(options: dict[str, Any], guided: int) -> None:
+    usual = {"sampler": "ddim", "diffusion_iterations": 20}
+    assert _guided(SpeechOptions(**{**usual, **options})) == guided
 
 
 def test_what_weights_weigh(tts: TextToSpeech, tiny_model: Path) -> None:

@@ -45,16 +45,16 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """One utterance: `text` tokens, `codes` of each of `candidates`, `forwards` of the diffusion, two rows if `guided`.
+    """One utterance: `text` tokens, `codes` of each of `candidates`, `forwards` of the diffusion.
 
-    `parts`: so many such utterances one after the other.
+    `guided`: how many of these have two rows. `parts`: so many such utterances one after the other.
     """
 
     text: int
     codes: int
     candidates: int
     forwards: int
-    guided: bool
+    guided: int = 0
     parts: int = 1
 
     @property
@@ -196,12 +196,12 @@ def align_macs(cfg: DiffusionConfig, latents: int) -> int:
 
 
 def _diffusion(cfg: DiffusionConfig, shape: Shape, formats: Formats) -> tuple[Phase, ...]:
-    rows = 2 if shape.guided else 1
     read = (frame_weights(cfg) + time_weights(cfg)) * formats.diffusion
-    forward = 2 * rows * forward_macs(cfg, shape.frames)
+    row, plain = 2 * forward_macs(cfg, shape.frames), shape.forwards - shape.guided
     return (
         Phase(name="align", operations=2 * align_macs(cfg, shape.codes), bytes=0.0),
-        Phase(name="forwards", operations=forward, bytes=read, times=shape.forwards),
+        Phase(name="forwards", operations=row, bytes=read, times=plain),
+        Phase(name="guided forwards", operations=2 * row, bytes=read, times=shape.guided),
     )
 
 

@@ -18,6 +18,8 @@ from tutortoietts.bench.machine import Machine
 from tutortoietts.bench.memory import PeakMemory, peak_memory
 from tutortoietts.bench.workload import Sample, StreamSample, Workload
 from tutortoietts.core.errors import OptionError
+from tutortoietts.core.presets import SpeechOptions
+from tutortoietts.sampling import plan
 from tutortoietts.version import __version__
 
 __all__ = ["Figures", "Result", "Stage", "measure", "threads_set", "where_and_when"]
@@ -177,9 +179,18 @@ def _shape(workload: Workload, parts: int, audio: float, tokens: int) -> Shape:
         codes=codes,
         candidates=options.num_autoregressive_samples,
         forwards=options.diffusion_iterations,
-        guided=options.cond_free,
+        guided=_guided(options),
         parts=parts,
     )
+
+
+def _guided(options: SpeechOptions) -> int:
+    """How many of the diffusion's forwards are guided, and so have two rows."""
+    if options.guidance is None or options.diffusion_iterations == 0:
+        return 0
+    start = options.diffusion_start_step if options.diffusion_start == "regressed" else None
+    steps = plan(options.sampler, options.diffusion_iterations, options.diffusion_spacing, start)
+    return sum(options.cond_free_to <= step <= options.cond_free_from for step in steps)
 
 
 def _limits(workload: Workload, shape: Shape, machine: Machine) -> dict[str, float]:

@@ -43,7 +43,8 @@ def _rate(rate: float) -> str:
 
 def _print_stages(values: Mapping[str, Any]) -> None:
     s = values["settings"]
-    steps = f"{s['forwards']} x {s['sampler']}{' guided' if s['guided'] else ''}"
+    guided = f", {s['guided']} guided" if s["guided"] else ""
+    steps = f"{s['forwards']} x {s['sampler']}{guided}"
     forced = "" if s["codes_forced"] else "about "
     print(
         f"  {s['model']}, preset {s['preset']}, on {s['device']}: {s['candidates']} candidates of {forced}{s['codes']} "
