@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def main() -> None:
-    """Run the command line; exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    """Run the command line; exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated."""
     from tutortoietts.cli import run
 
     run()

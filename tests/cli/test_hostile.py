@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from shell import Shell, one_line, write_clip
-from tutortoietts.cli.common import print_json
+from tutortoietts.cli.common import print_json, termination_raised
 from tutortoietts.cli.inputs import read_text
 from tutortoietts.cli.output import keep_inputs, plan_outputs
 from tutortoietts.core.errors import OptionError, TextError
@@ -112,18 +112,35 @@ def test_json_of_a_name_that_is_not_utf8(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_a_real_interrupt(tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("stop", "times", "code", "word"),
+    [(signal.SIGINT, 1, 130, "interrupted"), (signal.SIGTERM, 2, 143, "terminated")],
+)
+def test_a_real_interrupt(
+    tiny_model: Path, tmp_path: Path, stop: signal.Signals, times: int, code: int, word: str
+) -> None:
     words = ["generate", "-", "--streaming", "-o", "x.wav", "--seed", "1", "--model", str(tiny_model)]
     command = [sys.executable, "-m", "tutortoietts", *words]
     pipe = subprocess.PIPE
-    heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background ignores it
+    heeded = partial(signal.signal, stop, signal.SIG_DFL)  # a job in the background ignores SIGINT
     with subprocess.Popen(command, cwd=tmp_path, stdin=pipe, stderr=pipe, stdout=pipe, preexec_fn=heeded) as process:
         assert process.stdin is not None and process.stderr is not None
         process.stdin.write(b"The quick brown fox jumps over the lazy dog. " * 2000)
         process.stdin.close()
         first = process.stderr.readline()  # a warning about a part that is cut off: speaking has begun
-        process.send_signal(signal.SIGINT)
+        for _ in range(times):
+            process.send_signal(stop)
         rest = process.stderr.read().decode()
-    assert process.returncode == 130 and first
-    assert rest.splitlines()[-1] == "error: interrupted; nothing was left half-written" and "Traceback" not in rest
+    assert process.returncode == code and first
+    assert rest.splitlines()[-1] == f"error: {word}; nothing was left half-written" and "Traceback" not in rest
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_handles_termination_keeps_it() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with termination_raised():
+        assert signal.getsignal(signal.SIGTERM) != before
+        inner = signal.getsignal(signal.SIGTERM)
+        with termination_raised():
+            assert signal.getsignal(signal.SIGTERM) is inner
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -1,7 +1,7 @@
 """What every command shares: one line for an error, the exit codes, and where lines go.
 
 Data goes to stdout; progress, warnings, reports and errors go to stderr.
-Exit codes: 0 done, 1 failed, 2 wrong usage (options, text, voice names), 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong usage (options, text, voice names), 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import functools
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +26,7 @@ from tutortoietts.core.errors import Cancelled, OptionError, TextError, Tutortoi
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 USAGE_ERRORS = (OptionError, TextError, VoiceError)
 
 P = ParamSpec("P")
@@ -73,10 +76,12 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         debug = bool(kwargs.get("debug")) or bool(os.environ.get("TUTORTOIETTS_DEBUG"))
         try:
-            with warnings_as_lines():
+            with warnings_as_lines(), termination_raised():
                 return command(*args, **kwargs)
         except typer.Exit:
             raise
+        except Terminated:
+            fail("terminated; nothing was left half-written", EXIT_TERMINATED)
         except (KeyboardInterrupt, Cancelled):
             fail("interrupted; nothing was left half-written", EXIT_INTERRUPTED)
         except Exception as error:
@@ -110,6 +115,29 @@ def explain(error: Exception) -> tuple[str, int]:
 def hush_stdout() -> None:
     """Keep the interpreter from writing to a closed stdout once more on its way out."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has come: everything that is half-done goes away as at a Ctrl-C."""
+
+
+@contextmanager
+def termination_raised() -> Iterator[None]:
+    """In a block of the main thread SIGTERM raises Terminated, once, unless somebody already handles or ignores it."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+
+    def stop(*_: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `timeout` sends two: nothing stops the clearing up
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is stop:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class _LineHandler(logging.Handler):

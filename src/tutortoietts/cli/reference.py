@@ -10,7 +10,7 @@ from typing import Any
 
 import typer.main
 
-from tutortoietts.cli.common import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE
+from tutortoietts.cli.common import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_USAGE
 
 PROLOGUE = f"""# Command line
 
@@ -25,6 +25,7 @@ the limit and the remedy; `--debug` (or `TUTORTOIETTS_DEBUG=1`) adds the traceba
 | {EXIT_FAILURE} | failed: a file, a clip, a checkpoint, the disk |
 | {EXIT_USAGE} | wrong usage: an option, the text, a voice's name |
 | {EXIT_INTERRUPTED} | interrupted (Ctrl-C); no half-written file is left |
+| {EXIT_TERMINATED} | terminated (SIGTERM); likewise |
 
 | environment variable | means |
 |---|---|
