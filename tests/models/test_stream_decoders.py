@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from tutortoietts.core.config import HifiganConfig, StreamVocosConfig, VocosConfig
 from tutortoietts.core.errors import ModelError
-from tutortoietts.engine.windows import StreamDecoder
+from tutortoietts.engine.windows import StreamDecoder, Windows, decode_whole
 from tutortoietts.models.hifigan import Hifigan
 from tutortoietts.models.stream_vocos import StreamFront, StreamVocos
 from tutortoietts.models.vocos import Vocos
+from tutortoietts.nn.convolve import can_convolve
 
 UPSAMPLER = {
     "upsample_initial_channel": 8,
@@ -83,6 +84,23 @@ def test_settled_frames_do_not_change(name: str) -> None:
         if sure:
             torch.testing.assert_close(decoder.frames(latents[:, :count], 0, sure), whole[..., :sure])
         assert not torch.allclose(decoder.frames(other, 0, sure + 1)[..., sure:], whole[..., sure : sure + 1])
+
+
+@pytest.mark.parametrize("name", ["even", "wide", "odd"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_windows_of_a_hastened_decoder_are_the_whole_to_the_bit(name: str, dtype: torch.dtype) -> None:
+    """So no join can click, whatever is rounded."""
+    if not can_convolve(half=False):
+        pytest.skip("no C compiler")
+    decoder, latents, speaker = make(name), draw(1, 40, 6), draw(1, 3)
+    slow = decode_whole(decoder, latents, speaker)
+    decoder.hasten(dtype)  # type: ignore[attr-defined]
+    whole = decode_whole(decoder, latents, speaker)
+    assert (whole - slow).norm() < (1e-4 if dtype == torch.float32 else 0.03) * slow.norm()
+    for step in (1, 3, 8):
+        windows = Windows(decoder, speaker)
+        sizes = [*range(step, 40, step), 40]
+        assert torch.equal(torch.cat([windows.push(latents[:, :size], size == 40) for size in sizes]), whole)
 
 
 def test_lowered_convolutions_stay_close() -> None:

@@ -249,18 +249,24 @@ class Parts:
         return self.precision.decoder if part == "autoregressive" else self.dtype
 
     def _load(self, part: str) -> nn.Module:
-        from tutortoietts.models.hifigan import Hifigan
-
         weights = self.precision.weights if part == "autoregressive" else None
         _log.info("loading %s of %s", part, self.spec.name)
         if weights is None:
-            module = self.source.load(part, self._home, self.dtype_of(part))
-            if isinstance(module, Hifigan) and self.dtype == torch.bfloat16:
-                module.lower(self.dtype)
-            return module
+            return self._hastened(self.source.load(part, self._home, self.dtype_of(part)))
         module = self.source.load(part, self.device, self.dtype_of(part))
         cast("Autoregressive", module).quantise(weights)  # on the device that will use them
         return module.to(self._home)
+
+    def _hastened(self, module: nn.Module) -> nn.Module:
+        """A vocoder that is fast on this device; others as they are."""
+        from tutortoietts.models.bigvgan import BigVGAN
+        from tutortoietts.models.hifigan import Hifigan
+
+        if self.device.type == "cpu" and isinstance(module, BigVGAN | Hifigan):
+            module.hasten(self.dtype)
+        if isinstance(module, Hifigan) and module.native is None and self.dtype == torch.bfloat16:
+            module.lower(self.dtype)
+        return module
 
     @contextmanager
     def use(self, part: str) -> Iterator[nn.Module]:

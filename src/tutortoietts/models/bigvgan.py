@@ -6,13 +6,15 @@ Lee et al., "BigVGAN: A Universal Neural Vocoder with Large-Scale Training", 202
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tutortoietts.core.config import BigVGANConfig
-from tutortoietts.nn.upsample import branch_mean, dilated_pairs, level_widths, upsamplers
+from tutortoietts.nn.convolve import Activation, Pair, Upsampler, can_convolve, layer_of, leaky, snake
+from tutortoietts.nn.upsample import branch_mean, dilated_pairs, level_widths, split_levels, upsamplers
 
 __all__ = ["BigVGAN", "antialias_filter"]
 
@@ -36,15 +38,34 @@ class BigVGAN(nn.Module):
         )
         self.activation_post = _SnakeBeta(widths[-1])
         self.conv_post = nn.Conv1d(widths[-1], 1, 7, padding=3, bias=cfg.use_bias_at_final)
+        self.native: Upsampler | None = None
+
+    def hasten(self, dtype: torch.dtype = torch.float32) -> None:
+        """From now on forwards without gradients on a CPU go through `nn.convolve`, where the machine can, with the
+        weights as they are now. In bfloat16 only what convolutions multiply is rounded, the last one's not."""
+        half = dtype == torch.bfloat16 and can_convolve(half=True)
+        if not can_convolve(half):
+            return
+        blocks = [cast(_ResidualBlock, block).native(half) for block in self.resblocks]
+        levels = zip(self.ups, split_levels(blocks, len(self.ups)), strict=True)
+        self.native = Upsampler(
+            start=layer_of(self.conv_pre, half),
+            levels=[(leaky(1), layer_of(cast(nn.ConvTranspose1d, up), half), level) for up, level in levels],
+            last=self.activation_post.native(),
+            end=layer_of(self.conv_post, half=False),
+        )
 
     def forward(self, mel: Tensor) -> Tensor:
         """mel (B, num_mels, F), log scale -> (B, 1, L) in [-1, 1]."""
-        x = self.conv_pre(mel)
-        branches = len(self.cfg.resblock_kernel_sizes)
-        for level, up in enumerate(self.ups):
-            x = up(x)
-            x = branch_mean(self.resblocks, level, branches, x)
-        x = self.conv_post(self.activation_post(x))
+        if self.native is not None and mel.device.type == "cpu" and not torch.is_grad_enabled():
+            x = self.native(mel).to(mel.dtype)
+        else:
+            x = self.conv_pre(mel)
+            branches = len(self.cfg.resblock_kernel_sizes)
+            for level, up in enumerate(self.ups):
+                x = up(x)
+                x = branch_mean(self.resblocks, level, branches, x)
+            x = self.conv_post(self.activation_post(x))
         return torch.tanh(x) if self.cfg.use_tanh_at_final else x.clamp(-1.0, 1.0)
 
 
@@ -61,6 +82,12 @@ class _ResidualBlock(nn.Module):
             inner = dilated(self.activations[2 * pair](x))
             x = x + plain(self.activations[2 * pair + 1](inner))
         return x
+
+    def native(self, half: bool) -> list[Pair]:
+        """The same for `nn.convolve`."""
+        acts = [cast(_SnakeBeta, activation).native() for activation in self.activations]
+        first, second = ([layer_of(cast(nn.Conv1d, c), half) for c in convs] for convs in (self.dilated, self.plain))
+        return [Pair(*parts) for parts in zip(acts[::2], first, acts[1::2], second, strict=True)]
 
 
 class _SnakeBeta(nn.Module):
@@ -81,6 +108,10 @@ class _SnakeBeta(nn.Module):
             return _in_blocks(x, taps, alpha, beta)
         x = _double(x, taps)
         return _halve(x + torch.sin(x * alpha).square() / beta, taps)
+
+    def native(self) -> Activation:
+        """The same for `nn.convolve`."""
+        return snake(self.alpha.exp(), self.beta.exp() + _EPSILON, self.filter)
 
 
 def antialias_filter() -> Tensor:

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from tutortoietts.core.config import HifiganConfig
 from tutortoietts.core.errors import OptionError
-from tutortoietts.nn.upsample import branch_mean, dilated_pairs, level_widths, upsamplers
+from tutortoietts.nn.convolve import Pair, Upsampler, can_convolve, layer_of, leaky
+from tutortoietts.nn.upsample import branch_mean, dilated_pairs, level_widths, split_levels, upsamplers
 from tutortoietts.nn.windows import Span, Stretch, seen, union
 
 __all__ = ["Hifigan"]
@@ -48,6 +49,7 @@ class Hifigan(nn.Module):
         if cfg.output_sample_rate != cfg.input_sample_rate:
             ratios.append(Fraction(cfg.output_sample_rate, cfg.input_sample_rate))
         self.stretch = Stretch(tuple(ratios))
+        self.native: Upsampler | None = None
 
     @property
     def hop(self) -> int:
@@ -64,6 +66,21 @@ class Hifigan(nn.Module):
             span = seen(union(cast(_ResidualBlock, block).seen(span) for block in blocks), self.ups[level])
         first, last = seen(span, self.conv_pre)
         return -first, last
+
+    def hasten(self, dtype: torch.dtype = torch.float32) -> None:
+        """From now on forwards without gradients on a CPU go through `nn.convolve`, where the machine can, with the
+        weights as they are now. In bfloat16 only what convolutions multiply is rounded, the last one's not."""
+        half = dtype == torch.bfloat16 and can_convolve(half=True)
+        if not can_convolve(half):
+            return
+        blocks = [cast(_ResidualBlock, block).native(half) for block in self.resblocks]
+        levels = zip(self.ups, split_levels(blocks, len(self.ups)), strict=True)
+        self.native = Upsampler(
+            start=layer_of(self.conv_pre, half),
+            levels=[(leaky(_SLOPE), layer_of(cast(nn.ConvTranspose1d, up), half), level) for up, level in levels],
+            last=leaky(_LAST_SLOPE),
+            end=layer_of(self.conv_post, half=False),
+        )
 
     def lower(self, dtype: torch.dtype) -> None:
         """All convolutions over samples but the last in `dtype`, about twice as fast where the processor multiplies
@@ -94,16 +111,24 @@ class Hifigan(nn.Module):
 
     def synthesize(self, frames: Tensor, speaker: Tensor | None) -> Tensor:
         """frames (B, D, F), speaker (B, D) -> (B, 1, F * product of factors)."""
+        shift = self._shift(speaker)
+        if self.native is not None and frames.device.type == "cpu" and not torch.is_grad_enabled():
+            return self.native(frames, None if shift is None else shift.flatten(1)).to(frames.dtype).tanh_()
         x = self.conv_pre(frames.to(self.conv_pre.weight.dtype))
-        if self.speaker is not None:
-            if speaker is None:
-                raise OptionError("this streaming decoder needs a speaker latent and got none")
-            x = x + self.speaker(speaker.to(self.speaker.weight).unsqueeze(-1)).to(x.dtype)
+        x = x if shift is None else x + shift.to(x.dtype)
         branches = len(self.cfg.resblock_kernel_sizes)
         for level, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, _SLOPE))
             x = branch_mean(self.resblocks, level, branches, x)
         return torch.tanh(self.conv_post(F.leaky_relu(x.to(frames.dtype), _LAST_SLOPE)))
+
+    def _shift(self, speaker: Tensor | None) -> Tensor | None:
+        """(B, width of the first level, 1): what the speaker adds to every frame."""
+        if self.speaker is None:
+            return None
+        if speaker is None:
+            raise OptionError("this streaming decoder needs a speaker latent and got none")
+        return cast(Tensor, self.speaker(speaker.to(self.speaker.weight).unsqueeze(-1)))
 
 
 class _ResidualBlock(nn.Module):
@@ -125,3 +150,8 @@ class _ResidualBlock(nn.Module):
             inner = dilated(F.leaky_relu(x, _SLOPE))
             x = x + plain(F.leaky_relu(inner, _SLOPE))
         return x
+
+    def native(self, half: bool) -> list[Pair]:
+        """The same for `nn.convolve`."""
+        first, second = ([layer_of(cast(nn.Conv1d, c), half) for c in convs] for convs in (self.dilated, self.plain))
+        return [Pair(leaky(_SLOPE), one, leaky(_SLOPE), other) for one, other in zip(first, second, strict=True)]

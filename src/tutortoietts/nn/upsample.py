@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["branch_mean", "dilated_pairs", "level_widths", "upsamplers"]
+__all__ = ["branch_mean", "dilated_pairs", "level_widths", "split_levels", "upsamplers"]
+
+T = TypeVar("T")
 
 
 def level_widths(first: int, levels: int) -> list[int]:
@@ -37,3 +40,9 @@ def dilated_pairs(width: int, size: int, dilations: Sequence[int]) -> tuple[nn.M
 def branch_mean(blocks: nn.ModuleList, level: int, branches: int, x: Tensor) -> Tensor:
     """The mean of what the branches of a level make of x (B, C, L) -> same; `blocks` holds those of all levels."""
     return torch.stack([blocks[level * branches + branch](x) for branch in range(branches)]).mean(dim=0)
+
+
+def split_levels(parts: Sequence[T], levels: int) -> list[Sequence[T]]:
+    """What belongs to each level, of all the branches."""
+    branches = len(parts) // levels
+    return [parts[start : start + branches] for start in range(0, len(parts), branches)]

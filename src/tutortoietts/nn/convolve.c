@@ -1,0 +1,323 @@
+// Convolutions over samples with their activations: see convolve.py.
+//
+// A signal of C channels is kept in planes of 32 of them, (C / 32, length, 32) float32. What is multiplied, the
+// operand, is made tile by tile in scratch memory that stays in a cache: float32, or ("half") bfloat16 for AMX, which
+// adds in float32. Every number is summed in the same order wherever its tile begins: parts of a signal come out as
+// the whole.
+#include <math.h>
+#include <omp.h>
+#include <stdint.h>
+#include <string.h>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+#ifdef __AMX_BF16__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+enum { PLANE = 32, SIDE = 16, TAPS = 12, REACH = 6, LINE = 128, MOST = 32 };
+#ifdef __AVX512F__
+enum { ROWS = 12 }; // rows at once in float32: with two vectors each, all in registers
+#else
+enum { ROWS = 2 };
+#endif
+enum { NONE, LEAKY, SNAKE };
+typedef float vec __attribute__((vector_size(64)));
+typedef int32_t bits __attribute__((vector_size(64)));
+
+typedef struct {
+    const void *weights; // float32 (outputs, taps, inputs, 32 in, 32 out); half (..., 2, 16 pairs in, 16 out, 2 in)
+    const float *bias;
+    int64_t inputs, outputs; // in planes
+    int64_t taps, dilation, before; // an output sees inputs from `before` places before it on
+    int64_t half;
+} layer;
+
+typedef struct {
+    int64_t kind;
+    float slope;
+    const float *rate, *share; // a channel: x + sin^2(pi rate x) share
+    const float *taps; // 12, the filter of both changes of rate
+} activation;
+
+typedef struct { // where results go: row r to `to + r stride`; columns of a plane that are wanted
+    float *to;
+    int64_t stride, columns;
+    const float *residual; // added first; rows of 32
+    float scale;
+    int64_t add; // to what is there
+} sink;
+
+static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static inline vec nearest(vec x) {
+#ifdef __AVX512F__
+    return (vec)_mm512_roundscale_ps((__m512)x, 0);
+#else
+    const vec large = (vec){} + 12582912.0f;
+    return (x + large) - large;
+#endif
+}
+
+// x + sin^2(pi rate x) share, to 1e-7 of share
+static inline vec snake(vec x, vec rate, vec share) {
+    vec turn = x * rate;
+    turn -= nearest(turn);
+    vec square = turn * turn;
+    vec sine = square * 0.07722012f - 0.59804517f;
+    sine = sine * square + 2.55003142f;
+    sine = sine * square - 5.16770697f;
+    sine = (sine * square + 3.14159250f) * turn;
+    return x + sine * sine * share;
+}
+
+static inline vec leaky(vec x, float slope) {
+    const bits up = x > 0;
+    return (vec)(((bits)x & up) | ((bits)(x * slope) & ~up));
+}
+
+static inline void store(void *to, int64_t half, int64_t at, vec x) {
+#ifdef __AMX_BF16__
+    if (half) {
+        _mm256_store_si256((__m256i *)((uint16_t *)to + at), (__m256i)_mm512_cvtneps_pbh((__m512)x));
+        return;
+    }
+#endif
+    *(vec *)((float *)to + at) = x;
+}
+
+// count rows from `row` on of 16 channels, at twice the rate and back; edges are held.
+static void snake_rows(const activation *a, int64_t channel, const float *x, int64_t first, int64_t length, int64_t row,
+                       int64_t count, vec *restrict y) {
+    vec line[LINE + 2 * REACH], even[LINE + REACH], odd[LINE + REACH];
+    const vec rate = *(const vec *)(a->rate + channel), share = *(const vec *)(a->share + channel);
+    const float *f = a->taps;
+    for (int64_t i = 0; i < count + 2 * REACH; i++) {
+        int64_t at = least(most(row - REACH + i, 0), length - 1);
+        line[i] = *(const vec *)(x + (at - first) * PLANE);
+    }
+    for (int64_t i = 0; i < count + REACH; i++) {
+        vec p = line[i] * f[11], q = line[i + 1] * f[10];
+        for (int64_t m = 1; m < 6; m++) {
+            p += line[i + m] * f[11 - 2 * m];
+            q += line[i + 1 + m] * f[10 - 2 * m];
+        }
+        even[i] = snake(p + p, rate, share);
+        odd[i] = snake(q + q, rate, share);
+    }
+    const int64_t start = row - REACH / 2; // of even and odd
+    for (int64_t t = start; t < 0; t++) even[t - start] = odd[t - start] = even[-start];
+    for (int64_t t = length; t < start + count + REACH; t++) even[t - start] = odd[t - start] = odd[length - 1 - start];
+    for (int64_t i = 0; i < count; i++) {
+        vec sum = even[i + 1] * f[1] + odd[i] * f[0];
+        for (int64_t m = 1; m < 6; m++) sum += even[i + 1 + m] * f[2 * m + 1] + odd[i + m] * f[2 * m];
+        y[i] = sum;
+    }
+}
+
+// Rows lo..hi-1 of a plane, activated, zeros where there is no signal. Row `first` of the signal is at x.
+static void activate(const activation *a, int64_t plane, const float *x, int64_t first, int64_t length, int64_t half,
+                     void *to, int64_t lo, int64_t hi) {
+    const int64_t size = half ? 2 : 4, begin = least(most(lo, 0), hi), end = most(least(hi, length), begin);
+    memset(to, 0, (begin - lo) * PLANE * size);
+    memset((char *)to + (end - lo) * PLANE * size, 0, (hi - end) * PLANE * size);
+    for (int64_t row = begin; row < end; row += LINE) {
+        const int64_t count = least(LINE, end - row);
+        for (int64_t side = 0; side < PLANE; side += SIDE) {
+            vec y[LINE];
+            const float *from = x + (row - first) * PLANE + side;
+            if (a->kind == SNAKE) snake_rows(a, plane * PLANE + side, x + side, first, length, row, count, y);
+            else
+                for (int64_t i = 0; i < count; i++) {
+                    vec v = *(const vec *)(from + i * PLANE);
+                    y[i] = a->kind == LEAKY ? leaky(v, a->slope) : v;
+                }
+            for (int64_t i = 0; i < count; i++) store(to, half, (row - lo + i) * PLANE + side, y[i]);
+        }
+    }
+}
+
+// ROWS rows of a plane of outputs: x (inputs, height, 32) from the first row's first tap on.
+static void multiply(const layer *l, const float *x, int64_t height, const float *w, vec *restrict out) {
+    vec sum[ROWS][2] = {};
+    for (int64_t tap = 0; tap < l->taps; tap++)
+        for (int64_t plane = 0; plane < l->inputs; plane++) {
+            const float *rows = x + (plane * height + tap * l->dilation) * PLANE;
+            for (int64_t c = 0; c < PLANE; c++, w += PLANE) {
+                const vec left = *(const vec *)w, right = *(const vec *)(w + SIDE);
+#pragma GCC unroll 12
+                for (int r = 0; r < ROWS; r++) {
+                    sum[r][0] += rows[r * PLANE + c] * left;
+                    sum[r][1] += rows[r * PLANE + c] * right;
+                }
+            }
+        }
+    memcpy(out, sum, sizeof sum);
+}
+
+#ifdef __AMX_BF16__
+// The same for 32 rows in bfloat16.
+static void multiply_half(const layer *l, const uint16_t *x, int64_t height, const uint16_t *w, vec *restrict out) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (int64_t tap = 0; tap < l->taps; tap++)
+        for (int64_t plane = 0; plane < l->inputs; plane++, w += PLANE * PLANE) {
+            const uint16_t *rows = x + (plane * height + tap * l->dilation) * PLANE;
+            _tile_loadd(4, rows, 64);
+            _tile_loadd(6, w, 64);
+            _tile_loadd(5, rows + SIDE * PLANE, 64);
+            _tile_loadd(7, w + SIDE * PLANE, 64);
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_dpbf16ps(1, 4, 7);
+            _tile_dpbf16ps(2, 5, 6);
+            _tile_dpbf16ps(3, 5, 7);
+        }
+    float *to = (float *)out;
+    _tile_stored(0, to, 4 * PLANE);
+    _tile_stored(1, to + SIDE, 4 * PLANE);
+    _tile_stored(2, to + SIDE * PLANE, 4 * PLANE);
+    _tile_stored(3, to + SIDE * PLANE + SIDE, 4 * PLANE);
+}
+#endif
+
+// Rows 0..count-1 of a plane of outputs from an operand (inputs, height, 32) that begins with the first row's first tap.
+static void outputs(const layer *l, const void *operand, int64_t height, int64_t plane, int64_t count, const sink *s) {
+    const int64_t size = l->taps * l->inputs * PLANE * PLANE, step = l->half ? MOST : ROWS;
+    const vec left = *(const vec *)(l->bias + plane * PLANE), right = *(const vec *)(l->bias + plane * PLANE + SIDE);
+    vec made[MOST][2];
+    for (int64_t start = 0; start < count; start += step) {
+#ifdef __AMX_BF16__
+        if (l->half)
+            multiply_half(l, (const uint16_t *)operand + start * PLANE, height,
+                          (const uint16_t *)l->weights + plane * size, made[0]);
+        else
+#endif
+            multiply(l, (const float *)operand + start * PLANE, height, (const float *)l->weights + plane * size, made[0]);
+        for (int64_t r = 0; r < least(step, count - start); r++) {
+            float *to = s->to + (start + r) * s->stride;
+            vec a = made[r][0] + left, b = made[r][1] + right;
+            if (s->residual) {
+                const vec *more = (const vec *)(s->residual + (start + r) * PLANE);
+                a += more[0], b += more[1];
+            }
+            a *= s->scale, b *= s->scale;
+            if (s->columns < PLANE) {
+                vec both[2] = {a, b};
+                memcpy(to, both, s->columns * sizeof(float));
+                continue;
+            }
+            vec *whole = (vec *)to;
+            if (s->add) a += whole[0], b += whole[1];
+            whole[0] = a, whole[1] = b;
+        }
+    }
+}
+
+static void open_tiles(int64_t half) {
+#ifdef __AMX_BF16__
+    if (!half) return;
+    struct { uint8_t palette, start, none[14]; uint16_t bytes[16]; uint8_t rows[16]; } sizes = {.palette = 1};
+    for (int i = 0; i < 8; i++) sizes.bytes[i] = 64, sizes.rows[i] = 16;
+    _tile_loadconfig(&sizes);
+#endif
+}
+
+static void close_tiles(int64_t half) {
+#ifdef __AMX_BF16__
+    if (half) _tile_release();
+#endif
+}
+
+// Whether `half` can be.
+int64_t has_half(void) {
+#ifdef __AMX_BF16__
+    return syscall(SYS_arch_prctl, 0x1023, 18) == 0; // ARCH_REQ_XCOMP_PERM for the tiles' registers
+#else
+    return 0;
+#endif
+}
+
+// Bytes of scratch a thread for tiles of so many rows: of `convolve`, and of `pair`, whose layers are both (planes in
+// and out the same).
+int64_t scratch_convolve(const layer *l, int64_t rows) {
+    return l->inputs * (rows + (l->taps - 1) * l->dilation + MOST) * PLANE * (l->half ? 2 : 4);
+}
+int64_t scratch_pair(const layer *first, const layer *second, int64_t rows) {
+    const int64_t middle = rows + second->taps - 1 + 2 * REACH;
+    return scratch_convolve(first, middle) + first->outputs * (middle + MOST) * PLANE * 4;
+}
+
+// The layer over the activated x (inputs, length, 32). Its output row t, plane p * planes + q, goes to row
+// t * rate + p - cut of plane q of `out` (planes, size, 32) where that is one of its `size`; rate > 1 for a transposed
+// convolution. rows: of a tile. With fewer columns than 32, out is (size, columns).
+void convolve(const float *x, int64_t length, const layer *l, const activation *a, float *out, int64_t size,
+              int64_t planes, int64_t rate, int64_t cut, int64_t columns, int64_t rows, char *scratch, int64_t threads) {
+    const int64_t count = (size + cut + rate - 1) / rate, more = (l->taps - 1) * l->dilation;
+    const int64_t bytes = scratch_convolve(l, rows);
+#pragma omp parallel num_threads(threads)
+    {
+        char *operand = scratch + omp_get_thread_num() * bytes;
+        open_tiles(l->half);
+#pragma omp for schedule(dynamic)
+        for (int64_t lo = 0; lo < count; lo += rows) {
+            const int64_t hi = least(lo + rows, count), height = hi - lo + more;
+            const int64_t plane_bytes = height * PLANE * (l->half ? 2 : 4);
+            for (int64_t p = 0; p < l->inputs; p++)
+                activate(a, p, x + p * length * PLANE, 0, length, l->half, operand + p * plane_bytes, lo - l->before,
+                         hi - l->before + more);
+            for (int64_t p = 0; p < l->outputs; p++) {
+                const int64_t phase = p / planes, back = cut - phase;
+                const int64_t from = most(lo, (back + rate - 1) / rate * (back > 0));
+                const int64_t to = least(hi, (size + back + rate - 1) / rate);
+                const int64_t at = from * rate - back;
+                const sink s = {.to = out + (p % planes * size + at) * columns, .stride = rate * columns,
+                                .columns = columns, .scale = 1};
+                outputs(l, operand + (from - lo) * PLANE * (l->half ? 2 : 4), height, p, to - from, &s);
+            }
+        }
+        close_tiles(l->half);
+    }
+}
+
+// (x + second(b(first(a(x))))) scale, added to what is in `out` if `add`: x and out (planes, length, 32).
+void pair(const float *x, int64_t length, const layer *first, const activation *a, const layer *second,
+          const activation *b, float *out, float scale, int64_t add, int64_t rows, char *scratch, int64_t threads) {
+    const int64_t more = (first->taps - 1) * first->dilation, half = first->half, size = half ? 2 : 4;
+    const int64_t edge = b->kind == SNAKE ? REACH : 0, wide = second->taps - 1;
+    const int64_t bytes = scratch_pair(first, second, rows);
+#pragma omp parallel num_threads(threads)
+    {
+        char *operand = scratch + omp_get_thread_num() * bytes;
+        float *middle = (float *)(operand + scratch_convolve(first, rows + wide + 2 * REACH));
+        open_tiles(half);
+#pragma omp for schedule(dynamic)
+        for (int64_t lo = 0; lo < length; lo += rows) {
+            const int64_t hi = least(lo + rows, length);
+            // what the second layer sees, with the surroundings of its activation, as far as there is signal
+            const int64_t begin = most(lo - second->before - edge, 0);
+            const int64_t end = least(hi - second->before + wide + edge, length), count = end - begin;
+            for (int64_t p = 0; p < first->inputs; p++)
+                activate(a, p, x + p * length * PLANE, 0, length, half, operand + p * (count + more) * PLANE * size,
+                         begin - first->before, end - first->before + more);
+            for (int64_t p = 0; p < first->outputs; p++) {
+                const sink s = {.to = middle + p * count * PLANE, .stride = PLANE, .columns = PLANE, .scale = 1};
+                outputs(first, operand, count + more, p, count, &s);
+            }
+            const int64_t height = hi - lo + wide;
+            for (int64_t p = 0; p < second->inputs; p++)
+                activate(b, p, middle + p * count * PLANE, begin, length, half, operand + p * height * PLANE * size,
+                         lo - second->before, hi - second->before + wide);
+            for (int64_t p = 0; p < second->outputs; p++) {
+                const int64_t at = (p * length + lo) * PLANE;
+                const sink s = {.to = out + at, .stride = PLANE, .columns = PLANE, .residual = x + at, .scale = scale,
+                                .add = add};
+                outputs(second, operand, height, p, hi - lo, &s);
+            }
+        }
+        close_tiles(half);
+    }
+}

@@ -1,0 +1,140 @@
+"""Convolutions in C against torch's, in float32 and, where there is a matrix unit, in bfloat16."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tutortoietts.models.bigvgan import _EPSILON, _double, _halve, _SnakeBeta, antialias_filter
+from tutortoietts.nn import convolve
+from tutortoietts.nn.convolve import Pair, can_convolve, layer_of, leaky, snake
+
+pytestmark = pytest.mark.skipif(not can_convolve(half=False), reason="no C compiler")
+HALVES = pytest.mark.parametrize(
+    "half",
+    [
+        pytest.param(False, id="float32"),
+        pytest.param(True, id="bfloat16", marks=pytest.mark.skipif(not can_convolve(half=True), reason="no AMX")),
+    ],
+)
+
+
+def draw(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def seeded(module: nn.Module) -> nn.Module:
+    for seed, parameter in enumerate(module.parameters()):
+        parameter.data.copy_(draw(*parameter.shape, seed=seed + 10) * parameter[0].numel() ** -0.5)
+    return module.requires_grad_(False)
+
+
+def planes(x: Tensor) -> Tensor:
+    """(C, L) -> (planes, L, 32)."""
+    return convolve._padded(x, 0).view(-1, 32, x.shape[-1]).transpose(1, 2).contiguous()
+
+
+def lines(x: Tensor, channels: int) -> Tensor:
+    """The inverse; what fills the last plane must be zeros."""
+    x = x.transpose(1, 2).flatten(0, 1)
+    assert not x[channels:].any()
+    return x[:channels]
+
+
+def close(ours: Tensor, exact: Tensor, half: bool) -> None:
+    assert ours.shape == exact.shape
+    error = (ours - exact).norm() / exact.norm()
+    assert error < (1e-2 if half else 5e-6)
+    assert not half or error > 1e-5  # it was rounded
+
+
+@HALVES
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "size", "dilation", "length"),
+    [(40, 70, 7, 3, 333), (32, 1, 7, 1, 150), (100, 64, 3, 1, 5), (64, 64, 11, 5, 700), (3, 2, 1, 1, 1)],
+)
+def test_convolutions(
+    inputs: int, outputs: int, size: int, dilation: int, length: int, threads: int, half: bool, monkeypatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    conv = seeded(nn.Conv1d(inputs, outputs, size, padding=(size - 1) * dilation // 2, dilation=dilation))
+    x, shift = draw(inputs, length), draw(outputs, seed=2)
+    ours = convolve._Work().convolve(planes(x), leaky(0.2), layer_of(conv, half), shift)
+    exact = conv(F.leaky_relu(x, 0.2)[None])[0] + shift[:, None]
+    close(ours.T if outputs == 1 else lines(ours, outputs), exact, half)
+
+
+@HALVES
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "size", "rate", "length"),
+    [(64, 32, 16, 8, 37), (40, 20, 4, 2, 333), (32, 32, 5, 3, 20), (33, 33, 9, 5, 1), (32, 64, 4, 4, 6)],
+)
+def test_transposed_convolutions(inputs: int, outputs: int, size: int, rate: int, length: int, half: bool) -> None:
+    conv = seeded(nn.ConvTranspose1d(inputs, outputs, size, stride=rate, padding=(size - rate) // 2))
+    x = draw(inputs, length)
+    ours = convolve._Work().convolve(planes(x), leaky(1), layer_of(conv, half))
+    close(lines(ours, outputs), conv(x[None])[0], half)
+
+
+def branch(width: int, size: int, dilation: int, kind: str, half: bool) -> tuple[Pair, nn.Module]:
+    """A pair, and the module that it must be like."""
+    first = seeded(nn.Conv1d(width, width, size, padding=(size - 1) * dilation // 2, dilation=dilation))
+    second = seeded(nn.Conv1d(width, width, size, padding=size // 2))
+    if kind == "leaky":
+        slow = nn.Sequential(nn.LeakyReLU(0.1), first, nn.LeakyReLU(0.1), second)
+        return Pair(leaky(0.1), layer_of(first, half), leaky(0.1), layer_of(second, half)), slow
+    snakes = [_SnakeBeta(width).requires_grad_(False) for _ in range(2)]
+    for seed, one in enumerate(snakes):
+        one.alpha.copy_(0.3 * draw(width, seed=seed))
+        one.beta.copy_(0.3 * draw(width, seed=seed + 5))
+    ours = [snake(one.alpha.exp(), one.beta.exp() + _EPSILON, one.filter) for one in snakes]
+    slow = nn.Sequential(snakes[0], first, snakes[1], second)
+    return Pair(ours[0], layer_of(first, half), ours[1], layer_of(second, half)), slow
+
+
+@HALVES
+@pytest.mark.parametrize("kind", ["snake", "leaky"])
+@pytest.mark.parametrize("length", [1, 2, 6, 7, 63, 500])
+def test_the_mean_of_branches(kind: str, length: int, half: bool) -> None:
+    width, x = 40, draw(40, length)
+    branches = [[branch(width, size, d, kind, half) for d in (1, 4)] for size in (3, 11)]
+    exact = torch.zeros_like(x)
+    for pairs in branches:
+        y = x[None]
+        for _, slow in pairs:
+            y = y + slow(y)
+        exact += y[0] / len(branches)
+    ours = convolve._Work().mean(planes(x), [[pair for pair, _ in pairs] for pairs in branches])
+    close(lines(ours, width), exact, half)
+
+
+@HALVES
+@pytest.mark.parametrize("kind", ["snake", "leaky"])
+def test_tiles_and_threads_change_no_bit_and_a_part_is_that_of_the_whole(
+    kind: str, half: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs, x = [[branch(32, 7, 3, kind, half)[0]]], planes(draw(32, 900))
+    whole = convolve._Work().mean(x, pairs)
+    around = 6 * 3 // 2 + 6 // 2 + (2 * 6 if kind == "snake" else 0)
+    part = convolve._Work().mean(x[:, 101:480].contiguous(), pairs)
+    torch.testing.assert_close(part[:, around:-around], whole[:, 101 + around : 480 - around], rtol=0, atol=0)
+    for threads, numbers in ((1, 1), (2, 200 * 32), (5, 1 << 20)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        monkeypatch.setattr(convolve, "_NUMBERS", numbers)
+        assert torch.equal(convolve._Work().mean(x, pairs), whole)
+
+
+def test_sines_of_large_numbers() -> None:
+    """Many turns: what is lost is what float32 cannot hold of the angle."""
+    alpha, beta, x = torch.full((32,), 40.0), torch.full((32,), 0.5), 50 * draw(32, 300)
+    same = seeded(nn.Conv1d(32, 32, 1))
+    same.weight.copy_(torch.eye(32)[..., None])
+    same.bias.zero_()
+    taps = antialias_filter()
+    ours = convolve._Work().convolve(planes(x), snake(alpha, beta, taps), layer_of(same, half=False))
+    doubled = _double(x[None].double(), taps.double())
+    exact = _halve(doubled + (doubled * 40).sin().square() / 0.5, taps.double())[0]
+    torch.testing.assert_close(lines(ours, 32).double(), exact, rtol=0, atol=4e-3)
