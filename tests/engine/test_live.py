@@ -19,10 +19,10 @@ from tutortoietts.core.streaming import Streaming
 from tutortoietts.core.types import Voice
 from tutortoietts.engine import live
 from tutortoietts.engine.decode import DecodeRequest, decode, decode_live, latents_of
-from tutortoietts.engine.live import speak_at_once, speak_live
+from tutortoietts.engine.live import speak_at_once, speak_live, stream_decoder
 from tutortoietts.engine.parts import Parts, open_source
 from tutortoietts.engine.pipeline import Request
-from tutortoietts.engine.stream import stream
+from tutortoietts.engine.stream import decided, stream
 from tutortoietts.engine.watch import Watch
 from tutortoietts.engine.windows import Windows, decode_whole
 from tutortoietts.models.autoregressive import Autoregressive
@@ -269,9 +269,23 @@ def test_what_cannot_be_streamed_is_refused(parts: Parts, tiny_model: Path) -> N
 
 def test_another_vocoder_cannot_take_part(streaming_model: Path) -> None:
     parts = Parts(open_source(streaming_model), device=torch.device("cpu"), dtype=torch.float32)
+    own = parts.get("vocoder")
     parts.replace("vocoder", torch.nn.Identity())
-    with pytest.raises(ModelError, match="needs the model's own Vocos, not a Identity"):
-        next(stream(parts, spoken(9), Watch()))
+    assert decided(parts, Streaming()).decoder == "diffusion"
+    with pytest.raises(OptionError, match="another module takes the place of the vocoder"):
+        decided(parts, Streaming(decoder="stream"))
+    with pytest.raises(ModelError, match="needs the model's own Vocos, not a Identity"), stream_decoder(parts):
+        pass
+    parts.replace("vocoder", own)
+    assert decided(parts, Streaming()).decoder == "stream"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when its compiler is imported
+def test_a_compiled_vocoder_streams(streaming_model: Path) -> None:
+    parts = Parts(open_source(streaming_model), device=torch.device("cpu"), dtype=torch.float32)
+    want = torch.cat(list(stream(parts, spoken(9), Watch())))
+    parts.replace("vocoder", torch.compile(parts.get("vocoder"), backend="eager"))
+    torch.testing.assert_close(torch.cat(list(stream(parts, spoken(9), Watch()))), want)
 
 
 @pytest.mark.parametrize(

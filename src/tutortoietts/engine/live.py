@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import cast
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from tutortoietts.core.errors import ModelError
 from tutortoietts.core.streaming import Streaming
@@ -31,7 +31,7 @@ from tutortoietts.models.stream_vocos import StreamFront, StreamVocos
 from tutortoietts.models.vocos import Vocos
 from tutortoietts.text.brackets import Passage
 
-__all__ = ["speak_at_once", "speak_live", "stream_decoder"]
+__all__ = ["is_own_vocoder", "speak_at_once", "speak_live", "stream_decoder"]
 
 _UNSURE = 2  # the last latents, which the repair of a row that just fits (`repair_codes`) may change
 _STEPS = 8  # codes between two looks at a device that runs on its own
@@ -48,12 +48,17 @@ def stream_decoder(parts: Parts) -> Iterator[StreamDecoder]:
             yield cast(StreamDecoder, module)
             return
         vocoder = stack.enter_context(parts.use("vocoder"))
-        if not isinstance(vocoder, Vocos):
+        if not is_own_vocoder(vocoder):
             raise ModelError(
                 f"the streaming decoder of {parts.spec.name!r} needs the model's own Vocos, not a "
                 f'{type(vocoder).__name__}: stream with decoder="diffusion"'
             )
-        yield StreamVocos(module, vocoder)
+        yield StreamVocos(module, cast(Vocos, vocoder))
+
+
+def is_own_vocoder(module: nn.Module) -> bool:
+    """Whether it is a Vocos, maybe compiled, as a `StreamFront` needs."""
+    return isinstance(getattr(module, "_orig_mod", module), Vocos)
 
 
 def speak_live(

@@ -18,7 +18,7 @@ from tutortoietts.core.config import StreamVocosConfig
 from tutortoietts.core.errors import AudioError, OptionError
 from tutortoietts.core.streaming import Streaming
 from tutortoietts.engine.ahead import ahead
-from tutortoietts.engine.live import speak_live
+from tutortoietts.engine.live import is_own_vocoder, speak_live
 from tutortoietts.engine.parts import Parts
 from tutortoietts.engine.pipeline import SAMPLE_RATE, Request, check_options, check_speaker, speak_all
 from tutortoietts.engine.watch import Watch
@@ -46,11 +46,16 @@ def _joined(waves: Sequence[Tensor]) -> Tensor:
 
 def decided(parts: Parts, streaming: Streaming) -> Streaming:
     """With "auto" replaced by what this model can. Raises OptionError for a decoder that it has not."""
+    if streaming.decoder == "diffusion":
+        return streaming
     lacking = None
     if not parts.has("stream_decoder"):
         lacking = f"the model {parts.spec.name!r} has no streaming decoder"
-    elif isinstance(parts.spec.stream_decoder, StreamVocosConfig) and parts.source.vocoder is not None:
-        lacking = f"vocoder={parts.source.vocoder!r} takes the place of the one that the streaming decoder works with"
+    elif isinstance(parts.spec.stream_decoder, StreamVocosConfig):
+        given = parts.source.vocoder
+        if given is not None or not is_own_vocoder(parts.get("vocoder")):
+            what = "another module" if given is None else f"vocoder={given!r}"
+            lacking = f"{what} takes the place of the vocoder that the streaming decoder works with"
     if streaming.decoder == "stream" and lacking:
         raise OptionError(f'decoder is "stream", but {lacking}: give decoder="diffusion" or leave it out')
     if streaming.decoder == "auto":
