@@ -108,6 +108,7 @@ def test_no_samples_and_no_numbers(tmp_path: Path) -> None:
     [
         (tone(22050, 0.2), r"lasts 0.20 s, must be at least 0.5 s"),
         (torch.zeros(1, 22050), "is silent"),
+        (torch.full((1, 22050), 16000.0), "up to 16000, must be in -1..1: divide 16-bit samples by 32768"),
         (torch.zeros(1, 0), "is empty"),
         (torch.full((1, 22050), math.inf), "NaN or infinite"),
         (torch.zeros(2, 22050), r"shape \(2, 22050\)"),

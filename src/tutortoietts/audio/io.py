@@ -55,6 +55,7 @@ OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 MIN_CLIP_SECONDS = 0.5
 SILENT_PEAK = 1e-3  # -60 dB of full scale
+LOUDEST_PEAK = 10.0  # float clips may be a little over 1; whole numbers of 16 bits are far over
 LOW_RATE = 16000
 BLOCK = 1 << 20
 
@@ -129,6 +130,8 @@ def check_clip(clip: Tensor, rate: int, name: str = "the clip") -> None:
     peak = float(clip.abs().max())
     if peak < SILENT_PEAK:
         raise AudioError(f"{name} is silent (peak {peak:.5f}, must reach {SILENT_PEAK}): give a clip with speech")
+    if peak > LOUDEST_PEAK:
+        raise AudioError(f"{name} has samples up to {peak:g}, must be in -1..1: divide 16-bit samples by 32768")
 
 
 def resample(wav: Tensor, source: int, target: int, *, kernel: str = "soxr") -> Tensor:
