@@ -122,8 +122,11 @@ def test_other_weights_make_other_voices(tiny_model: Path, copied: Path) -> None
 
 
 def test_public_files_that_cannot_be_had(tmp_path: Path) -> None:
-    with pytest.raises(FetchError, match=r"tokenizer\.json"):
+    with pytest.raises(FetchError, match=r"^tokenizer\.json .* Not here either: autoregressive\.pth .*mel_norms\.pth"):
         open_source("tortoise-v2", models_dir=tmp_path)
+    with pytest.raises(FetchError) as caught:
+        open_source("tortoise-v2", models_dir=tmp_path, overrides={"autoregressive": tmp_path / "mine.pth"})
+    assert "autoregressive" not in str(caught.value)
 
 
 @pytest.mark.parametrize("part", ["autoregressive", "diffusion", "clvp", "vocoder", "mel_norms"])

@@ -14,7 +14,7 @@ import pytest
 
 from tutortoietts.core.errors import FetchError, ModelError, OptionError
 from tutortoietts.weights import fetch as fetching
-from tutortoietts.weights.fetch import download, fetch, file_sha256, find, verify
+from tutortoietts.weights.fetch import download, fetch, fetch_all, file_sha256, find, verify
 from tutortoietts.weights.registry import REGISTRY, HubFile, PublicFile, WebFile, lookup
 
 CONTENT = bytes(range(256)) * 4000
@@ -163,6 +163,17 @@ def test_offline_says_what_to_put_where(name: str, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("TORTOISE_MODELS_DIR", str(tmp_path))
     with pytest.raises(FetchError, match=str(tmp_path)):
         fetch(name)
+
+
+def test_all_that_is_lacking_is_named_at_once(tmp_path: Path) -> None:
+    (tmp_path / "clvp2.pth").touch()
+    assert next(fetch_all(["clvp", "cvvp"], tmp_path)) == tmp_path / "clvp2.pth"
+    with pytest.raises(FetchError, match=r"cvvp\.pth .* Not here either: vocoder\.pth \(60 MB\);") as caught:
+        list(fetch_all(["clvp", "cvvp", lookup("univnet")], tmp_path))
+    assert caught.value.file == "cvvp.pth" and "clvp2" not in str(caught.value)
+    with pytest.raises(FetchError) as caught:
+        list(fetch_all(["clvp", "univnet"], tmp_path))
+    assert "either" not in str(caught.value)
 
 
 def test_hub_sources_are_tried_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

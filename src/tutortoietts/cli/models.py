@@ -44,11 +44,13 @@ def list_models(models_dir: ModelsDir = None, as_json: Json = False, debug: Debu
 @guarded
 def fetch_models(names: Names = None, models_dir: ModelsDir = None, debug: Debug = False) -> None:
     """Download checkpoints and print where they lie: those named, "all", or what --model tortoise-v2 needs."""
-    from tutortoietts.weights.fetch import fetch
+    from tutortoietts.weights.fetch import fetch_all
 
-    for file in _chosen(None if names == ["all"] else names or list(NEEDED)):
+    files = _chosen(None if names == ["all"] else names or list(NEEDED))
+    paths = fetch_all(files, models_dir)
+    for file in files:
         say(f"fetching {file.name} ({file.megabytes:g} MB) ...")
-        print(fetch(file, models_dir))
+        print(next(paths))
 
 
 @app.command("verify")

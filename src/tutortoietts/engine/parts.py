@@ -77,16 +77,23 @@ class Source:
         """The file of a part, fetched if it is public. Raises ModelError or FetchError."""
         from tutortoietts.weights.fetch import fetch
 
+        public = self._public(part)
+        if public is not None:
+            return fetch(public, self.models_dir)
         if part in self.overrides:
             return self.overrides[part]
         if part == "tokenizer" and self.tokenizer_file is not None:
             return self.tokenizer_file
-        if part == "vocoder" and self.vocoder is not None:
-            return fetch(self.vocoder, self.models_dir)
-        if self.folder is None:
-            return fetch({"stream_decoder": "hifigan"}.get(part, part), self.models_dir)
         name = self.spec.tokenizer.file if part == "tokenizer" else f"{part}.safetensors"
-        return self.folder / name
+        return cast(Path, self.folder) / name
+
+    def _public(self, part: str) -> str | None:
+        """What the registry calls the file of a part, None for a file of one's own."""
+        if part in self.overrides or (part == "tokenizer" and self.tokenizer_file is not None):
+            return None
+        if part == "vocoder" and self.vocoder is not None:
+            return self.vocoder
+        return {"stream_decoder": "hifigan"}.get(part, part) if self.folder is None else None
 
     def config(self, part: str) -> Config:
         """The configuration of a part. Raises OptionError for one that this model does not have."""
@@ -112,10 +119,14 @@ class Source:
 
     def check(self) -> None:
         """Finds every file, fetching public ones. Raises ModelError for one that is absent, FetchError."""
+        from tutortoietts.weights.fetch import fetch_all
+
         wanted = ["tokenizer", "autoregressive", "diffusion", "clvp", "vocoder"]
         wanted += ["stream_decoder"] if self.folder is not None else []  # the public one is fetched when it is used
-        files = [self.file(part) for part in wanted if getattr(self.spec, part) is not None]
-        for file in (*files, self.file("mel_norms")):
+        parts = [*(part for part in wanted if getattr(self.spec, part) is not None), "mel_norms"]
+        public = {part: name for part in parts if (name := self._public(part)) is not None}
+        files = [self.file(part) for part in parts if part not in public]
+        for file in (*files, *fetch_all(list(public.values()), self.models_dir)):
             if not file.is_file():
                 raise ModelError(f"{file}: there is no such file; the model {self.spec.name!r} needs it", file=file)
 

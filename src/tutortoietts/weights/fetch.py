@@ -1,6 +1,7 @@
 """Get a public file: from the user's own folder of models, from a cache, or from the network.
 
     fetch(name, models_dir=None, offline=None) -> path          name: of weights.registry, or its PublicFile
+    fetch_all(names, models_dir=None) -> paths                  one that cannot be had: an error that names all of those
     find(name, models_dir=None) -> path or None                 without the network
     verify(file, path)                                          raises FetchError unless path has the known sha256
 
@@ -19,7 +20,7 @@ import socket
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tutortoietts.core.errors import FetchError, OptionError
@@ -27,7 +28,7 @@ from tutortoietts.core.paths import existing_folder, expanded
 from tutortoietts.weights.load import cache_dir
 from tutortoietts.weights.registry import HubFile, PublicFile, WebFile, lookup
 
-__all__ = ["download", "fetch", "file_sha256", "find", "is_offline", "verify"]
+__all__ = ["download", "fetch", "fetch_all", "file_sha256", "find", "is_offline", "verify"]
 
 _CHUNK = 1 << 20
 _TIMEOUT_SECONDS = 20.0
@@ -61,6 +62,20 @@ def fetch(
             verify(file, path)
             return path
     raise _not_had(file, models_dir, reasons)
+
+
+def fetch_all(files: Sequence[str | PublicFile], models_dir: str | os.PathLike[str] | None = None) -> Iterator[Path]:
+    """`fetch` of each in turn. The error for one that cannot be had also names all others that are not here."""
+    for place, file in enumerate(files):
+        try:
+            yield fetch(file, models_dir)
+        except FetchError as error:
+            rest = (lookup(other) if isinstance(other, str) else other for other in files[place + 1 :])
+            absent = [f"{one.local_names[0]} ({one.megabytes:g} MB)" for one in rest if find(one, models_dir) is None]
+            if not absent:
+                raise
+            more = f"{error}. Not here either: {', '.join(absent)}; docs/checkpoints.md has them all"
+            raise FetchError(more, file=error.file) from error
 
 
 def find(file: str | PublicFile, models_dir: str | os.PathLike[str] | None = None) -> Path | None:
