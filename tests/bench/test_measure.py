@@ -202,6 +202,8 @@ def test_a_random_model_speaks(random_tiny: RandomSource, monkeypatch: pytest.Mo
     assert sample.audio_seconds == pytest.approx((5 * 4 * 24000 // 22050) * 256 / 24000)
     monkeypatch.setattr("tutortoietts.bench.workload.RANDOM_CODES", 9)
     assert Workload(tts, replace(plan, codes=None)).codes == 9
+    with pytest.raises(OptionError, match="codes 9 says exactly how many; leave max_mel_tokens out"):
+        Workload(tts, replace(plan, codes=None, options={"max_mel_tokens": 20}))
 
 
 def test_the_random_model_has_the_public_sizes() -> None:

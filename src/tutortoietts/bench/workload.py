@@ -47,9 +47,13 @@ class Plan:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise OptionError(f"{name} is {value}, must be at least {least}")
+        self.check_codes(self.codes)
+
+    def check_codes(self, codes: int | None) -> None:
+        """Raises OptionError where the options say otherwise than exactly so many."""
         forced = [name for name in ("min_mel_tokens", "max_mel_tokens") if name in self.options]
-        if self.codes is not None and forced:
-            raise OptionError(f"codes {self.codes} says exactly how many; leave {forced[0]} out")
+        if codes is not None and forced:
+            raise OptionError(f"codes {codes} says exactly how many; leave {forced[0]} out")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +106,7 @@ class Workload:
 
     def __init__(self, tts: TextToSpeech, plan: Plan) -> None:
         codes = RANDOM_CODES if plan.codes is None and tts.model == RANDOM_FULL else plan.codes
+        plan.check_codes(codes)
         limit = tts.spec.autoregressive.max_mel_tokens
         if codes is not None and codes > limit:
             raise OptionError(f"codes is {codes}, outside 1..{limit} for this model")
