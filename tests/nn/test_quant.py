@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tutortoietts.core.errors import OptionError
-from tutortoietts.nn import quant
+from tutortoietts.nn import compiled, kernels, quant
 from tutortoietts.nn.blocks import TimeConv
-from tutortoietts.nn.quant import GROUP, Int4Linear, Int8Linear, QuantLinear, WeightInt8Linear, quantise
+from tutortoietts.nn.quant import (
+    GROUP,
+    Int4Linear,
+    Int8Linear,
+    Int8RowsLinear,
+    QuantLinear,
+    WeightInt8Linear,
+    quantise,
+)
 
 WIDTH, OUT = 256, 96
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 needs_fbgemm = pytest.mark.skipif(not Int8Linear.works(), reason="this torch has no fbgemm")
 
 
@@ -58,6 +70,36 @@ def test_int8_rows_do_not_know_each_other(linear: nn.Linear, x: Tensor) -> None:
     assert torch.equal(together, torch.cat([layer(row[None]) for row in x]))
     assert torch.equal(together[1:4], layer(x[1:4]))
     assert torch.equal(together[2], linear.bias)
+
+
+def processors() -> list[Any]:
+    """The kernels as they are, without the matrix unit, and as processors without AVX-512 run them."""
+    return [(*flags, unit) for *flags, unit in ((True,), (False,), ("-DPLAIN", False))]
+
+
+@needs_compiler
+@pytest.mark.parametrize("processor", processors(), ids=["own", "no unit", "plain"])
+@pytest.mark.parametrize("rows", [1, 5, 33])
+@pytest.mark.parametrize(("width", "out"), [(16, 7), (80, 40), (256, 96), (320, 34)])
+def test_int8_by_the_kernel_is_its_oracle(
+    processor: tuple, rows: int, width: int, out: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *flags, unit = processor
+    library = kernels.library(*flags)
+    monkeypatch.setattr(kernels, "library", lambda: library)
+    torch.manual_seed(0)
+    layer = Int8RowsLinear(nn.Linear(width, out).requires_grad_(False))
+    x = torch.randn(rows, width) * torch.logspace(-2, 2, rows)[:, None]
+    x[rows // 2] = 0
+    library.start(unit)
+    try:
+        ours = layer(x)
+        alone = torch.cat([layer(row[None]) for row in x])
+    finally:
+        library.start(True)
+    assert torch.equal(ours, alone)
+    torch.testing.assert_close(ours, layer.slowly(x), rtol=1e-5, atol=1e-5)
+    assert torch.equal(ours[rows // 2], layer.bias)
 
 
 @pytest.mark.parametrize("rows", [1, 5, 20])
@@ -113,10 +155,12 @@ def test_a_whole_module() -> None:
     assert quantise(module, "int4") is module
     assert isinstance(module["in"][0], Int4Linear)
     assert isinstance(module["conv"], TimeConv)
-    assert isinstance(module["odd"], Int8Linear | WeightInt8Linear)
+    assert isinstance(module["odd"], Int8RowsLinear | Int8Linear | WeightInt8Linear)
 
 
-def test_without_fbgemm(linear: nn.Linear, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_compiler_and_without_fbgemm(linear: nn.Linear, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(compiled.VARIABLE, "0")
+    assert not isinstance(quantise(linear, "int8"), Int8RowsLinear)
     monkeypatch.setattr(Int8Linear, "works", staticmethod(lambda: False))
     assert isinstance(quantise(linear, "int8"), WeightInt8Linear)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from tutortoietts.engine.graphs import Workspaces, bucket, wanted
 from tutortoietts.engine.slots import Slots, take_step
 from tutortoietts.models.autoregressive import Autoregressive
+from tutortoietts.nn.gpt_step import GptStep
 from tutortoietts.nn.kv_cache import KVCache
 
 if TYPE_CHECKING:
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["CachedTrunk", "FixedTrunk", "WholeTrunk", "open_trunk"]
 
 
+_TRUNK = Autoregressive.trunk
+
+
 class CachedTrunk:
-    """Hidden states of new inputs from the static cache; the prefix stays in it for the next batch."""
+    """Hidden states of new inputs from the static cache; the prefix stays in it for the next batch. On a CPU by one
+    compiled call where that can be (`nn.gpt_step`), otherwise by the model itself."""
 
     def __init__(self, model: Autoregressive, request: DecodeRequest, rows: int) -> None:
         self.model, self.options = model, request.options
@@ -32,6 +37,14 @@ class CachedTrunk:
         model.trunk(prefix, self.cache.rows(0, 1), position=0)
         self.cache.fill_rows(0, self.start)
         self.active = self.cache
+        self.compiled = self.compile()
+
+    def compile(self) -> GptStep | None:
+        """What does the same as `model.trunk` in one call, None where only that will do."""
+        model = self.model
+        if model.device.type != "cpu" or "trunk" in vars(model) or type(model).trunk is not _TRUNK:
+            return None
+        return GptStep.fit(model.gpt, (model.gpt.ln_f, model.final_norm))
 
     def buffers(self, request: DecodeRequest, rows: int) -> tuple[Slots, KVCache]:
         cache = self.model.allocate_cache(rows, self.start + request.max_codes)
@@ -45,7 +58,10 @@ class CachedTrunk:
         self.active = self.cache.rows(0, slots)
 
     def __call__(self, x: Tensor, at: int | Tensor) -> Tensor:
-        return self.model.trunk(x, cache=self.active, position=self.start + at)
+        position = self.start + at
+        if self.compiled is not None and self.compiled.takes(x, self.active):
+            return self.compiled(x, self.active, position, shared=self.start)
+        return self.model.trunk(x, cache=self.active, position=position)
 
     def step(self, slots: Slots, at: int) -> None:
         take_step(self.model, self, slots, self.options, at)
@@ -59,6 +75,9 @@ class CachedTrunk:
 
 class FixedTrunk(CachedTrunk):
     """The same in steps of fixed shape over borrowed buffers."""
+
+    def compile(self) -> None:
+        """Steps that may be captured are torch's."""
 
     def buffers(self, request: DecodeRequest, rows: int) -> tuple[Slots, KVCache]:
         self.lender = request.workspaces or Workspaces()

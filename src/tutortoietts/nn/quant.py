@@ -1,7 +1,7 @@
 """Linear layers with weights of 8 or 4 bits: what a step reads is a half or a quarter of half precision.
 
-int8  one scale for each output channel. On a CPU with fbgemm the input is rounded too, each row by its own largest
-      number, and the sum is exact in whole numbers: a row's result is the same bits in any batch.
+int8  one scale for each output channel. On a CPU the input is rounded too, each row by its own largest number, and the
+      sum is exact in whole numbers: a row's result is the same bits in any batch. By kernels.c, or by fbgemm.
 int4  one scale and offset for every 64 weights of a channel (w = (q - 8) * scale + offset); the input is bfloat16.
 
 `int8_weights`, `int4_weights` and their inverses are the arithmetic; a plain Linear over the dequantised weights is the
@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tutortoietts.core.errors import OptionError
+from tutortoietts.nn import kernels
 from tutortoietts.nn.linear import FewRowsLinear
 
-__all__ = ["GROUP", "Int4Linear", "Int8Linear", "QuantLinear", "WeightInt8Linear", "quantise"]
+__all__ = ["GROUP", "Int4Linear", "Int8Linear", "Int8RowsLinear", "QuantLinear", "WeightInt8Linear", "quantise"]
 
 GROUP = 64  # weights that share a scale in int4
 _LEVELS8 = 127
@@ -83,6 +84,52 @@ class QuantLinear(nn.Module):
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}"
+
+
+class Int8RowsLinear(QuantLinear):
+    """On CPUs, by kernels.c: inputs (M, K) are rounded to 8 bits, row by row. The weight stays in rows, (N, K)."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__(linear)
+        self.bias = self.bias.float()
+        q, scale = int8_weights(linear.weight)
+        self.register_buffer("q", q)
+        self.register_buffer("scale", scale)
+        self.register_buffer("sums", q.sum(dim=1, dtype=torch.int32))
+        self.q: Tensor
+        self.scale: Tensor
+        self.sums: Tensor
+
+    @staticmethod
+    def fits(linear: nn.Linear) -> bool:
+        """Whether the kernel is at hand and takes a layer of this shape."""
+        return linear.in_features % 16 == 0 and kernels.library() is not None
+
+    @property
+    def nbytes(self) -> int:
+        return self.in_features * self.out_features + 12 * self.out_features
+
+    def described(self) -> kernels.LinearC:
+        """As the kernels want it, good as long as this layer lives where it is."""
+        pointers = {name: getattr(self, name).data_ptr() for name in ("scale", "sums", "bias")}
+        shape = {"inputs": self.in_features, "outputs": self.out_features}
+        return kernels.LinearC(weight=self.q.data_ptr(), kind=kernels.KINDS[torch.int8], **pointers, **shape)
+
+    def _rows(self, rows: Tensor) -> Tensor:
+        library = kernels.library()
+        if library is None:
+            return self.slowly(rows)
+        layer, rows, threads = self.described(), rows.float().contiguous(), torch.get_num_threads()
+        y = torch.empty(len(rows), self.out_features)
+        space = kernels.scratch(library.linear_bytes(layer, len(rows), threads))
+        library.linear(layer, rows.data_ptr(), y.data_ptr(), len(rows), space.data_ptr(), threads)
+        return y
+
+    def slowly(self, rows: Tensor) -> Tensor:
+        """The oracle: the same sums in float32."""
+        size = rows.float().abs().amax(dim=1, keepdim=True)
+        rounded = (rows.float() * (_LEVELS8 / size).nan_to_num(posinf=0.0)).round()
+        return F.linear(rounded, self.q.float()) * (size / _LEVELS8 * self.scale) + self.bias
 
 
 class Int8Linear(QuantLinear):
@@ -207,6 +254,8 @@ def _layer(linear: nn.Linear, precision: str) -> QuantLinear:
             raise OptionError(f"precision int4 has kernels for cpu and cuda, not for {device}: use int8 or fp16")
         if Int4Linear.fits(linear):
             return Int4Linear(linear)
+    if device == "cpu" and Int8RowsLinear.fits(linear):
+        return Int8RowsLinear(linear)
     return Int8Linear(linear) if device == "cpu" and Int8Linear.works() else WeightInt8Linear(linear)
 
 
