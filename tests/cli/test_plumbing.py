@@ -15,11 +15,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from tutortoietts.audio.io import wav_header
 from tutortoietts.cli.common import explain, guarded, new_app
 from tutortoietts.cli.inputs import read_text
 from tutortoietts.cli.options import flatten
 from tutortoietts.cli.output import plan_outputs, whole_file
-from tutortoietts.cli.playback import find_player, play
+from tutortoietts.cli.playback import PLAYERS, Player, find_player, play, played
 from tutortoietts.core.errors import (
     AudioError,
     Cancelled,
@@ -175,19 +176,51 @@ def fake_player(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> N
     (folder / "aplay").write_text(f"#!/bin/sh\n{script}\n")
     (folder / "aplay").chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/bin{os.pathsep}/usr/bin")
+    monkeypatch.setattr("tutortoietts.cli.playback.PLAYERS", tuple(p for p in PLAYERS if p.program == "aplay"))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a shell")
 def test_playing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(OptionError, match="no player"):
+    with pytest.raises(OptionError, match=r"no player: install one of ffplay, .* or leave --play out"):
         find_player()
     fake_player(tmp_path, monkeypatch, f'echo "$@" > {tmp_path}/played')
-    player = [str(tmp_path / "aplay"), "-q"]
-    monkeypatch.setattr("tutortoietts.cli.playback.PLAYERS", {"aplay": ("-q",)})
-    assert find_player() == player
-    play(player, Path("x.wav"))
+    play(find_player(), Path("x.wav"))
     assert (tmp_path / "played").read_text() == "-q x.wav\n"
     fake_player(tmp_path, monkeypatch, "echo no card >&2; exit 1")
     with pytest.raises(OutputError, match="no card"):
-        play(player, Path("x.wav"))
+        play(find_player(), Path("x.wav"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+def test_players_of_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in ("afplay", "paplay"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    assert (find_player().program, find_player(streaming=True).program) == ("afplay", "paplay")
+    (tmp_path / "paplay").unlink()
+    with pytest.raises(OptionError, match=r"no player of a stream: .*aplay, or leave --play or --streaming out"):
+        find_player(streaming=True)
+    fake_player(tmp_path, monkeypatch, f"cat > {tmp_path}/heard; echo the card is gone >&2; exit 3")
+    with (
+        pytest.raises(OutputError, match=r"aplay could not play x\.wav: the card is gone; the file is complete"),
+        played(find_player(streaming=True), Path("x.wav")) as hear,
+    ):
+        for piece in (b"ab", b"", b"cd"):
+            hear(piece)
+    assert (tmp_path / "heard").read_bytes() == b"abcd"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+def test_an_error_silences_the_player(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_player(tmp_path, monkeypatch, "exec cat /dev/zero > /dev/null")  # plays for ever
+    with pytest.raises(KeyboardInterrupt), played(find_player(streaming=True), Path("x.wav")):
+        raise KeyboardInterrupt
+
+
+def test_players_that_find_the_format_get_a_header(tmp_path: Path) -> None:
+    player = Player(program="tee", pipe=(str(tmp_path / "heard"),))
+    with played(player, Path("x.wav")) as hear:
+        hear(b"abcd")
+    assert (tmp_path / "heard").read_bytes() == wav_header(24000) + b"abcd"

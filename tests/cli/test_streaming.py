@@ -5,16 +5,22 @@ from __future__ import annotations
 import io
 import json
 import os
+import select
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
 import soundfile
+import torch
 from typer.testing import CliRunner, Result
 
+from tutortoietts.api import TextToSpeech
 from tutortoietts.cli.main import app
+from tutortoietts.cli.playback import PLAYERS
 
 TEXT = "The first sentence is about this long, is it not. The second one comes after it and is as long."
 
@@ -109,3 +115,32 @@ def test_a_reader_that_has_heard_enough(streaming_model: Path, tmp_path: Path) -
         process.stdout.close()
         assert b"error" not in process.stderr.read()
     assert process.returncode == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pipe with a name")
+def test_a_stream_is_played_from_its_first_chunk_on(
+    generate, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second chunk is made only when the player has told that it has something of the first."""
+    there = tmp_path_factory.mktemp("player")
+    os.mkfifo(there / "began")
+    (there / "aplay").write_text(f"#!/bin/sh\nhead -c 2 > {there}/a; echo > {there}/began; cat > {there}/b\n")
+    (there / "aplay").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{there}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr("tutortoietts.cli.playback.PLAYERS", [p for p in PLAYERS if p.program == "aplay"])
+    began = os.open(there / "began", os.O_RDONLY | os.O_NONBLOCK)
+    stream = TextToSpeech.tts_stream
+
+    def waiting(*arguments: Any, **options: Any) -> Iterator[torch.Tensor]:
+        chunks = stream(*arguments, **options)
+        yield next(chunks)
+        assert select.select([began], [], [], 60)[0], "the player has heard nothing of the first chunk"
+        yield from chunks
+
+    monkeypatch.setattr(TextToSpeech, "tts_stream", waiting)
+    result = generate(TEXT, "--streaming", "--play", "-o", "out.wav")
+    os.close(began)
+    assert result.exit_code == 0, result.output
+    heard = numpy.frombuffer((there / "a").read_bytes() + (there / "b").read_bytes(), "<i2")
+    written = soundfile.read("out.wav", dtype="int16")[0]
+    assert len(heard) == len(written) > 24000 and abs(heard.astype(int) - written).max() <= 1

@@ -120,8 +120,9 @@ def _sound() -> Iterator[Finding]:
         yield note("sound", f"libsndfile {soundfile.__libsndfile_version__} knows no {', '.join(lacking)}: use wav")
     else:
         yield good("sound", f"libsndfile {soundfile.__libsndfile_version__}: wav, flac, ogg, opus, mp3")
-    player = next(filter(None, map(shutil.which, PLAYERS)), None)
-    yield good("player", player) if player else note("player", f"none for --play ({', '.join(PLAYERS)})")
+    programs = [player.program for player in PLAYERS]
+    player = next(filter(None, map(shutil.which, programs)), None)
+    yield good("player", player) if player else note("player", f"none for --play ({', '.join(programs)})")
 
 
 def _folders() -> Iterator[Finding]:

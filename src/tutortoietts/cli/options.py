@@ -88,7 +88,7 @@ class SpeakOptions:
         str | None, typer.Option("--preset", "-p", help="Quality against time [default: the model's own].")
     ] = None
     seed: Annotated[int | None, typer.Option(parser=whole, help="The same seed gives the same audio.")] = None
-    play: Annotated[bool, typer.Option("--play", help="Play the result, if a player is installed.")] = False
+    play: Annotated[bool, typer.Option("--play", help="Play the result; with --streaming as it comes.")] = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no report.")] = False
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tutortoietts.cli.common import hush_stdout, print_json, say
 from tutortoietts.cli.options import EngineOptions
 from tutortoietts.cli.output import STDOUT, keep_inputs, plan_outputs
-from tutortoietts.cli.playback import find_player, play
+from tutortoietts.cli.playback import Player, find_player, play, played
 from tutortoietts.cli.streaming import FORMATS, raw, sink
 from tutortoietts.core.errors import OptionError
 
@@ -48,7 +48,7 @@ class Job:
     voice_at: str | None = None
     clips: Sequence[Path] = ()
     paths: Sequence[Path] = field(init=False)
-    player: Sequence[str] = field(init=False)
+    player: Player | None = field(init=False)
 
     def __post_init__(self) -> None:
         if not 1 <= self.candidates <= MOST_CANDIDATES:
@@ -64,7 +64,7 @@ class Job:
         if self.output == STDOUT and (self.as_json or self.play):
             option = "--json" if self.as_json else "--play"
             raise OptionError(f"-o - fills stdout with audio: name a file to use {option}")
-        object.__setattr__(self, "player", find_player() if self.play else [])
+        object.__setattr__(self, "player", find_player(self.streaming) if self.play else None)
         object.__setattr__(self, "paths", plan_outputs(self.output, self.candidates))
         keep_inputs(self.paths, [*self.clips, *_terms(self.voice or "")])
 
@@ -88,16 +88,19 @@ def load(options: EngineOptions) -> tuple[TextToSpeech, float]:
 
 
 def speak(tts: TextToSpeech, job: Job, start_seconds: float) -> None:
-    """Do the job, report it and play it."""
+    """Do the job, report it and play it: a stream from its first chunk on."""
     started = time.perf_counter()
     first = None
-    if job.streaming:
-        first = _stream(tts, job)
-    else:
-        _whole(tts, job)
-    _report(tts, job, start_seconds, time.perf_counter() - started, first)
-    for path in job.paths if job.player else ():
-        play(job.player, path)
+    with ExitStack() as listening:
+        if job.streaming:
+            hear = listening.enter_context(played(job.player, job.paths[0])) if job.player else None
+            first = _stream(tts, job, hear)
+        else:
+            _whole(tts, job)
+        _report(tts, job, start_seconds, time.perf_counter() - started, first)
+    if job.player and not job.streaming:
+        for path in job.paths:
+            play(job.player, path)
 
 
 def _whole(tts: TextToSpeech, job: Job) -> None:
@@ -121,8 +124,11 @@ def _whole(tts: TextToSpeech, job: Job) -> None:
             save_audio(path, wave, SAMPLE_RATE)
 
 
-def _stream(tts: TextToSpeech, job: Job) -> float:
-    """Write chunks as they come, until the reader has heard enough; returns the seconds until the first."""
+def _stream(tts: TextToSpeech, job: Job, hear: Callable[[bytes], None] | None) -> float:
+    """Write chunks as they come, until the reader has heard enough; returns the seconds until the first.
+
+    `hear`: who also gets them, as 16-bit samples.
+    """
     started, first = time.perf_counter(), 0.0
     chunks = tts.tts_stream(
         job.text,
@@ -136,6 +142,8 @@ def _stream(tts: TextToSpeech, job: Job) -> float:
     try:
         with closing(chunks) as chunks, sink(job.paths[0], SAMPLE_RATE, job.form or "wav") as write:  # type: ignore[type-var]
             for chunk in chunks:
+                if hear is not None:
+                    hear(raw(chunk, "s16le"))
                 write(chunk)
                 first = first or time.perf_counter() - started
     except BrokenPipeError:
