@@ -1,7 +1,8 @@
 """Stage 7: latents to mel, by diffusion that starts from its own regression.
 
-`mel_head` learns the mean mel of the aligned latents. The diffusion learns to remove noise, most of its steps at the
-low noise from which a shallow start begins: there half of the work is done, and few steps suffice.
+`mel_head` learns the mean mel of the aligned latents, its low bands before all: the harmonics there are the pitch, and
+while they are blurred every speaker comes out at one of a few pitches. The diffusion learns to remove noise, most of
+its steps at the low noise from which a shallow start begins: there half of the work is done, and few steps suffice.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from tutortoietts.train.optim import Trainer
 # 17 codes last 74.01 mel frames: crops start at multiples of 17, so that codes and frames stay aligned.
 UNIT_CODES, UNIT_FRAMES = 17, 74
 CROPS = ((2, 24), (4, 12), (7, 7))  # units of 17 codes, rows a batch
+PITCH_BANDS, PITCH_WEIGHT = 30, 2.0  # up to 1 kHz, and how much more they weigh in the regressed mel
 SHALLOW = 700  # trained steps below this get most of the training
 REFERENCE_FRAMES = 400  # 102 400 samples at 24 kHz
 
@@ -147,6 +149,7 @@ def losses(
     near = (snr > 0.5).float()
     return {
         "regress": (regressed - mel).abs().mean(),
+        "pitch": (regressed - mel)[:, :PITCH_BANDS].abs().mean(),
         "noise": (error * (5 / snr).clamp(max=1)).mean(),
         "clean": (clean * near).sum() / near.sum().clamp(min=1),
     }
@@ -161,7 +164,7 @@ def train(pairs: Pairs, config: DiffusionConfig, path: Path, minutes: float, log
     rng = random.Random(trainer.steps)
     while trainer.progress < 1:
         parts = losses(model, pairs.batch(rng), generator)
-        norm = trainer.step(4 * parts["regress"] + parts["noise"] + 2 * parts["clean"])
+        norm = trainer.step(4 * parts["regress"] + PITCH_WEIGHT * parts["pitch"] + parts["noise"] + 2 * parts["clean"])
         if not math.isfinite(norm):
             raise FloatingPointError(f"the gradient is {norm} at step {trainer.steps}: lower the learning rate")
         if trainer.steps % 50 == 0:

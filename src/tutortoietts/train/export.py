@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import shutil
@@ -36,6 +37,15 @@ def write_part(state: dict[str, Tensor], path: Path) -> None:
     save_state(path, half)
 
 
+def fingerprint(*states: dict[str, Tensor]) -> str:
+    """Eight hexadecimal digits of the weights: voices are tagged with them, since other weights read other latents."""
+    digest = hashlib.sha256()
+    for state in states:
+        for key in sorted(state):
+            digest.update(key.encode() + state[key].half().numpy().tobytes())
+    return digest.hexdigest()[:8]
+
+
 @torch.no_grad()
 def make_voice(
     name: str,
@@ -63,8 +73,11 @@ def export(
     norms: Path,
     voices: list[Voice],
 ) -> int:
-    """Write the directory; returns its size in bytes."""
+    """Write the directory, without whatever model was there before; returns its size in bytes."""
     folder.mkdir(parents=True, exist_ok=True)
+    if (folder / "model.json").exists():
+        for old in (*folder.glob("*.safetensors"), *folder.glob("voices/*.safetensors")):
+            old.unlink()
     for name, state in parts.items():
         write_part(state, folder / f"{name}.safetensors")
     shutil.copyfile(tokenizer, folder / "tokenizer.json")

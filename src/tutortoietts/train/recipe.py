@@ -25,7 +25,7 @@ from tutortoietts.models.stream_vocos import StreamFront
 from tutortoietts.text.tokenizer import Tokenizer
 from tutortoietts.train import clvp, codes, corpus, data, decoder, dvae, gpt, streamer, vocoder
 from tutortoietts.train.codes import CHARACTERS
-from tutortoietts.train.export import averaged, export, make_voice
+from tutortoietts.train.export import averaged, export, fingerprint, make_voice
 from tutortoietts.train.features import measure_norms, shards
 from tutortoietts.train.log import Log
 from tutortoietts.weights.load import save_state
@@ -185,7 +185,7 @@ class Recipe:
 
     @torch.inference_mode()
     def export(self, folder: Path, name: str, excluded: list[str]) -> int:
-        """The model directory, float16; returns its size in bytes."""
+        """The model directory, float16, called ``name`` and its weights' fingerprint; returns its size in bytes."""
         speaking = averaged(self.work / "gpt.ckpt")
         for key, rows in (("text_pos_embedding", SHIPPED.text_positions), ("mel_pos_embedding", SHIPPED.mel_positions)):
             speaking[f"{key}.weight"] = speaking[f"{key}.weight"][:rows]
@@ -202,6 +202,7 @@ class Recipe:
         model, diffusion = self._gpt(), Diffusion(DIFFUSION).eval()
         diffusion.load_state_dict(parts["diffusion"])
         Clvp(CLVP).load_state_dict(parts["clvp"])
+        name = f"{name}-{fingerprint(parts['autoregressive'], parts['diffusion'])}"
         references, mels = self.references(), decoder.true_mels(self.speech(1, 0), self.clips(excluded)[0])
         voices = [make_voice(voice, name, model, diffusion, references, mels) for voice in VOICES]
         spec = ModelSpec(
