@@ -7,14 +7,11 @@ for chunk in tts.tts_stream("A long text ..."): ...          # (samples,) each
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import logging
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,28 +19,22 @@ import torch
 from torch import Tensor, nn
 
 from tutortoietts.core.config import ModelSpec
-from tutortoietts.core.errors import OptionError, TextError, VoiceError
+from tutortoietts.core.errors import OptionError, VoiceError
 from tutortoietts.core.paths import existing_folder, expanded
-from tutortoietts.core.presets import PRESETS, SpeechOptions, known_names, preset_options, refuse_unknown
-from tutortoietts.core.streaming import Streaming, refuse_unheard
+from tutortoietts.core.presets import PRESETS, known_names, refuse_unknown
+from tutortoietts.core.streaming import Streaming
+from tutortoietts.engine.asking import Asked, options_of, request_of, seed_of, streaming_of
 from tutortoietts.engine.casting import Casting, Latents, VoiceSamples
-from tutortoietts.engine.condition import reference_mels
+from tutortoietts.engine.device import deepspeed_note, pick_device
 from tutortoietts.engine.parts import Parts, Source, open_source
-from tutortoietts.engine.pipeline import Request, check_options, check_speaker, check_voice
+from tutortoietts.engine.pipeline import SAMPLE_RATE, Request
 from tutortoietts.engine.precision import pick_precision
 from tutortoietts.engine.progress import shown
-from tutortoietts.engine.stream import decided, stream, whole
+from tutortoietts.engine.stream import stream, whole
 from tutortoietts.engine.watch import Report, Watch
-from tutortoietts.text.brackets import Passage, parse_brackets
-from tutortoietts.text.split import passages
 from tutortoietts.voices.store import VoiceStore
 
 __all__ = ["TextToSpeech"]
-
-_CHARACTERS = 200  # about what is spoken at one go
-_STREAM_CHARACTERS = 40  # sentences shorter than this are spoken with the next one
-_CODES_A_CHARACTER = 3.0  # generous: slow speech has about two
-_MOST_CODES = 500  # the originals' max_mel_tokens, unless the model has fewer
 
 _log = logging.getLogger(__name__)
 
@@ -113,7 +104,7 @@ class TextToSpeech:
         batch = autoregressive_batch_size
         if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
             raise OptionError(f"autoregressive_batch_size is {batch!r}, must be a whole number of at least 1")
-        self.device = _device(device)
+        self.device = pick_device(device)
         self.half, self.kv_cache, self.use_deepspeed = half, kv_cache, use_deepspeed
         chosen = pick_precision(precision, half, self.device)
         self.precision = chosen.name
@@ -133,7 +124,7 @@ class TextToSpeech:
         self._parts = Parts(source, device=self.device, dtype=chosen, offload=self.cpu_offload)
         self._casting = Casting(self._parts)
         if use_deepspeed:
-            _log.warning(_deepspeed_note(self.device))
+            _log.warning(deepspeed_note(self.device))
 
     @property
     def model(self) -> str:
@@ -187,10 +178,12 @@ class TextToSpeech:
         Raises TypeError for an unknown option; OptionError, TextError, VoiceError, AudioError, ModelError before work.
         """
         self._refuse_unknown(options, self.tts)
-        seed = _seed(use_deterministic_seed)
-        request = self._request(
-            text, voice_samples, conditioning_latents, self._options(None, options), seed, k, _CHARACTERS
+        seed = seed_of(use_deterministic_seed)
+        speech = options_of(self._parts, None, options)
+        asked = Asked(
+            text=text, voice_samples=voice_samples, latents=conditioning_latents, options=speech, seed=seed, k=k
         )
+        request = self._request(asked)
         watch = self._watch()
         with shown(watch, verbose):
             waves = whole(self._parts, request, watch)
@@ -203,9 +196,9 @@ class TextToSpeech:
     def tts_with_preset(self, text: str, preset: str = "fast", **overrides: Any) -> Any:
         """`tts` with the options of a preset (`presets` has the names); `overrides`: further arguments of `tts`."""
         self._refuse_unknown(overrides, self.tts)
-        chosen = self._options(preset, {name: overrides.pop(name) for name in known_names() if name in overrides})
-        given = {name: getattr(chosen, name) for name in known_names()}
-        return self.tts(text, **overrides, **given)
+        tuned = {name: overrides.pop(name) for name in known_names() if name in overrides}
+        chosen = options_of(self._parts, preset, tuned)
+        return self.tts(text, **overrides, **{name: getattr(chosen, name) for name in known_names()})
 
     def tts_stream(
         self,
@@ -234,26 +227,16 @@ class TextToSpeech:
         if options.pop("k", 1) != 1:
             raise OptionError("a stream has one reading: k must be 1 (tts returns several)")
         self._refuse_unknown(options, self.tts_stream)
-        streaming = self._streaming(decoder, stream_chunk_size, stream_chunk_max)
-        seed = _seed(use_deterministic_seed)
-        speech = self._options(preset, options)
-        live = streaming.decoder == "stream"
-        if live:
-            refuse_unheard(options, known_names())
-            speech = replace(speech, num_autoregressive_samples=1, cvvp_amount=0.0)
-        characters = _CHARACTERS if live else _STREAM_CHARACTERS
-        request = self._request(text, voice_samples, conditioning_latents, speech, seed, 1, characters, live)
-        return self._chunks(request, verbose, streaming)
-
-    def _streaming(self, decoder: str, chunk_size: int | None, chunk_max: int | None) -> Streaming:
-        given = {} if chunk_size is None else {"chunk_size": chunk_size}
-        streaming = decided(self._parts, Streaming(decoder=decoder, chunk_max=chunk_max, **given))
-        if streaming.decoder == "diffusion" and (given or chunk_max is not None):
-            raise OptionError(
-                "stream_chunk_size and stream_chunk_max are of the streaming decoder, but this stream comes by the "
-                "whole pipeline, sentence by sentence: leave them out"
-            )
-        return streaming
+        streaming = streaming_of(self._parts, decoder, stream_chunk_size, stream_chunk_max)
+        asked = Asked(
+            text=text,
+            voice_samples=voice_samples,
+            latents=conditioning_latents,
+            options=options_of(self._parts, preset, options, streaming),
+            seed=seed_of(use_deterministic_seed),
+            streaming=streaming,
+        )
+        return self._chunks(self._request(asked), verbose, streaming)
 
     def get_conditioning_latents(
         self, voice_samples: VoiceSamples, return_mels: bool = False, latent_averaging_mode: int = 0
@@ -262,17 +245,11 @@ class TextToSpeech:
 
         voice_samples as in `tts`. return_mels: also the mels (1, clips, 80, T) that the first was computed from.
         """
-        voice, clips = self._casting.voice(voice_samples, None, mode=latent_averaging_mode, want_clips=return_mels)
-        latents = (voice.speaker, voice.diffusion)
-        if not return_mels:
-            return latents
-        if not clips:
-            raise OptionError(f"voice {voice.name!r} has no clips, so there are no mels to return")
-        return (*latents, reference_mels(self._parts, clips))
+        return self._casting.latents(voice_samples, mode=latent_averaging_mode, mels=return_mels)
 
     def get_random_conditioning_latents(self, seed: int | None = None) -> tuple[Tensor, Tensor]:
         """A voice nobody has: from the public random-voice models, or a random mix of the model's own voices."""
-        voice = self._casting.random(_seed(seed))
+        voice = self._casting.random(seed_of(seed))
         if voice.diffusion is None:
             raise VoiceError("the model's voices can only be streamed; they have no diffusion latents")
         return voice.speaker, voice.diffusion
@@ -281,56 +258,15 @@ class TextToSpeech:
         own = [name for name in inspect.signature(method).parameters if name not in ("text", "options")]
         refuse_unknown(given, (*own, *known_names()))
 
-    def _options(self, preset: str | None, given: dict[str, Any]) -> SpeechOptions:
-        spec = self._parts.spec
-        options = preset_options(preset or spec.default_preset, given, own=spec.presets)
-        if "max_mel_tokens" in given:
-            return options
-        return replace(options, max_mel_tokens=min(options.max_mel_tokens, spec.autoregressive.max_mel_tokens))
-
-    def _request(
-        self,
-        text: str,
-        voice_samples: VoiceSamples | None,
-        latents: Latents | None,
-        options: SpeechOptions,
-        seed: int,
-        k: int,
-        characters: int,
-        live: bool = False,
-    ) -> Request:
-        check_options(self._parts, options, k)
-        pieces = self._passages(text, characters)
-        wanted, mode = options.cvvp_amount > 0, options.latent_averaging_mode
-        voice, clips = self._casting.voice(voice_samples, latents, mode=mode, seed=seed, want_clips=wanted)
-        (check_speaker if live else check_voice)(self._parts, voice)
-        return Request(
-            passages=pieces,
-            voice=voice,
-            options=options,
-            seed=seed,
-            k=k,
-            mels=reference_mels(self._parts, clips) if clips and wanted else None,
+    def _request(self, asked: Asked) -> Request:
+        return request_of(
+            self._parts,
+            self._casting,
+            asked,
             kv_cache=self.kv_cache,
             batch_size=self.autoregressive_batch_size,
+            redaction=self.enable_redaction,
         )
-
-    def _passages(self, text: str, characters: int) -> tuple[Passage, ...]:
-        """The text in parts; those of which nothing would be heard are left out."""
-        if not isinstance(text, str):
-            raise TextError(f"text is a {type(text).__name__}, must be a str")
-        if self.enable_redaction:
-            passage = parse_brackets(text)
-        else:
-            passage = Passage(text=text.translate({ord("["): None, ord("]"): None}))
-        tokenizer = self._parts.tokenizer
-        longest = int(self._parts.spec.autoregressive.max_mel_tokens / _CODES_A_CHARACTER)
-        desired = max(1, min(characters, longest))
-        most = max(desired, min(_CHARACTERS, longest)) * 3 // 2
-        pieces = passages(
-            passage, desired_length=desired, max_length=most, count=tokenizer.count, limit=tokenizer.limit
-        )
-        return tuple(piece for piece in pieces if not all(hidden for _, hidden in piece.pieces()))
 
     def _chunks(self, request: Request, verbose: bool, streaming: Streaming) -> Iterator[Tensor]:
         watch, samples = self._watch(), 0
@@ -347,42 +283,8 @@ class TextToSpeech:
     def _note(self, watch: Watch, request: Request, samples: int) -> None:
         self.last_report = Report(
             stages=watch.stages,
-            audio_seconds=samples / 24000,
+            audio_seconds=samples / SAMPLE_RATE,
             parts=len(request.passages),
             candidates=request.options.num_autoregressive_samples,
             seed=request.seed,
         )
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    if device is None:
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        wanted = torch.device(device)
-        torch.zeros(1, device=wanted).cpu()  # not on "meta", which has no numbers
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).split("\n")[0]
-        raise OptionError(
-            f"device {str(device)!r} cannot be used here ({reason}); leave it out, or give 'cpu'"
-        ) from None
-    return wanted
-
-
-def _seed(given: int | None) -> int:
-    if given is None:
-        return secrets.randbits(31)
-    if isinstance(given, bool) or not isinstance(given, int):
-        raise OptionError(f"use_deterministic_seed is {given!r}, must be a whole number")
-    return given
-
-
-def _deepspeed_note(device: torch.device) -> str:
-    if importlib.util.find_spec("deepspeed") is None:
-        lacking = "the deepspeed package is not installed"
-    elif device.type != "cuda":
-        lacking = f"it needs a CUDA GPU and this is {device}"
-    else:
-        lacking = "its kernels are not wired in yet"
-    return f"use_deepspeed: {lacking}; using our own cached decoding"

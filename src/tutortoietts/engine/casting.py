@@ -14,7 +14,7 @@ from tutortoietts.audio.io import check_clip, load_clip
 from tutortoietts.core.config import RandomLatentConfig
 from tutortoietts.core.errors import OptionError, VoiceError
 from tutortoietts.core.types import Voice
-from tutortoietts.engine.condition import CLIP_RATE, voice_latents
+from tutortoietts.engine.condition import CLIP_RATE, reference_mels, voice_latents
 from tutortoietts.engine.parts import Parts
 from tutortoietts.sampling.rows import mix_seed
 from tutortoietts.voices.names import RANDOM, is_path
@@ -62,6 +62,15 @@ class Casting:
         if name is not None:
             return self._named(name, mode, seed, want_clips)
         return self._made("clips", clips, mode), clips
+
+    def latents(self, samples: VoiceSamples, *, mode: int = 0, mels: bool = False) -> tuple[Tensor | None, ...]:
+        """(speaker (1, D), diffusion (1, 2C)), and with `mels` those (1, clips, 80, T) the speaker's come from."""
+        voice, clips = self.voice(samples, None, mode=mode, want_clips=mels)
+        if not mels:
+            return voice.speaker, voice.diffusion
+        if not clips:
+            raise OptionError(f"voice {voice.name!r} has no clips, so there are no mels to return")
+        return voice.speaker, voice.diffusion, reference_mels(self.parts, clips)
 
     def random(self, seed: int) -> Voice:
         """A voice nobody has: of the public random-voice models, or a random mix of the model's own voices."""
