@@ -26,6 +26,7 @@ from tutortoietts.core.streaming import Streaming
 from tutortoietts.engine.asking import Asked, options_of, request_of, seed_of, streaming_of
 from tutortoietts.engine.casting import Casting, Latents, VoiceSamples
 from tutortoietts.engine.device import deepspeed_note, pick_device
+from tutortoietts.engine.memory import tidied
 from tutortoietts.engine.parts import Parts, Source, open_source
 from tutortoietts.engine.pipeline import SAMPLE_RATE, Request
 from tutortoietts.engine.precision import pick_precision
@@ -185,7 +186,7 @@ class TextToSpeech:
         )
         request = self._request(asked)
         watch = self._watch()
-        with shown(watch, verbose):
+        with tidied(self.device), shown(watch, verbose):
             waves = whole(self._parts, request, watch)
         self._note(watch, request, waves[0].shape[-1])
         result = waves[0] if k == 1 else waves
@@ -271,7 +272,7 @@ class TextToSpeech:
     def _chunks(self, request: Request, verbose: bool, streaming: Streaming) -> Iterator[Tensor]:
         watch, samples = self._watch(), 0
         chunks = stream(self._parts, request, watch, streaming)
-        with shown(watch, verbose), closing(chunks):  # type: ignore[type-var]
+        with tidied(self.device), shown(watch, verbose), closing(chunks):  # type: ignore[type-var]
             for chunk in chunks:
                 samples += chunk.shape[-1]
                 yield chunk

@@ -1,13 +1,19 @@
-"""Batch sizes from memory."""
+"""Batch sizes from memory, and memory that goes back when work is done."""
 
 from __future__ import annotations
+
+import platform
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 import torch
 
+from tutortoietts.api import TextToSpeech
+from tutortoietts.bench.memory import resident_bytes
 from tutortoietts.core.config import AutoregressiveConfig
 from tutortoietts.engine import memory
-from tutortoietts.engine.memory import bytes_a_candidate, free_bytes, is_out_of_memory, pick_batch_size
+from tutortoietts.engine.memory import bytes_a_candidate, free_bytes, give_back, is_out_of_memory, pick_batch_size
 
 CPU = torch.device("cpu")
 FULL = AutoregressiveConfig()
@@ -51,3 +57,29 @@ def test_out_of_memory_errors() -> None:
     assert is_out_of_memory(MemoryError())
     assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."))
     assert not is_out_of_memory(RuntimeError("shapes"))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
+def test_memory_below_what_is_still_used_goes_back() -> None:
+    pieces = [torch.ones(25_000) for _ in range(1000)]  # small enough to lie in the heap
+    held, last = resident_bytes(), pieces[-1]
+    del pieces
+    give_back()
+    assert resident_bytes() < held - 70_000_000 and last.sum() == 25_000
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or not torch.backends.mkl.is_available(), reason="of MKL")
+def test_the_buffers_of_mkl_are_found() -> None:
+    assert len(memory._releases()) == 2
+
+
+def test_every_request_gives_back_when_it_is_done(streaming_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(memory, "give_back", lambda: calls.append(1))
+    tts = TextToSpeech(model=streaming_model, device="cpu")
+    tts.tts("Hello.", verbose=False)
+    assert len(calls) == 1
+    with closing(tts.tts_stream("Hello there, and so on.", stream_chunk_size=2)) as chunks:  # type: ignore[type-var]
+        next(chunks)
+        assert len(calls) == 1
+    assert len(calls) == 2

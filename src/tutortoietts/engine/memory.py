@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache, partial
 from pathlib import Path
 
 import torch
 
 from tutortoietts.core.config import AutoregressiveConfig
 
-__all__ = ["bytes_a_candidate", "free_bytes", "is_out_of_memory", "pick_batch_size"]
+__all__ = ["bytes_a_candidate", "free_bytes", "give_back", "is_out_of_memory", "pick_batch_size", "tidied"]
 
 _SHARE = 0.5  # of the free memory for keys, values and hidden states
 _MOST_ROWS = {"cpu": 32}  # more rows only wait for the longest of them
 _MOST_ROWS_ELSEWHERE = 128
 _UNKNOWN_FREE_BYTES = 2 << 30
+_TORCH = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
 _DRAWING_BYTES = 24  # a class: logits and their filtered copies
 
 
@@ -58,3 +62,34 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+@contextmanager
+def tidied(device: torch.device) -> Iterator[None]:
+    """After a block that works on a CPU, its memory goes back to the system (`give_back`)."""
+    try:
+        yield
+    finally:
+        if device.type == "cpu":
+            give_back()
+
+
+def give_back() -> None:
+    """Give the system what allocators keep of work that is done: this thread's buffers of MKL, and glibc's free pages.
+
+    Both are kept for each thread, as large as its largest request, and no use to other threads; glibc's are also pinned
+    by what lies above them. With work of many lengths in several threads the process would grow for hours.
+    """
+    for release in _releases():
+        release()
+
+
+@cache
+def _releases() -> tuple[Callable[[], object], ...]:
+    """Of MKL inside torch and of glibc, where this process has them."""
+    found: list[Callable[[], object]] = []
+    with suppress(OSError, AttributeError):
+        found.append(ctypes.CDLL(str(_TORCH)).mkl_serv_thread_free_buffers)
+    with suppress(OSError, AttributeError):
+        found.append(partial(ctypes.CDLL("libc.so.6").malloc_trim, 0))
+    return tuple(found)
