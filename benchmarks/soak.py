@@ -2,10 +2,12 @@
 
     python benchmarks/soak.py [--model bundled] [--requests 300] [--threads 2]
 
-First some distinct requests (texts of 1 to 24 words, whole and streamed, the default and random voices) one after the
-other; then these again and again in random order, alone in one block of requests and several at once in the next, each
-result compared with the first, bit for bit. Every tenth is a stream that is closed after its first chunk. Memory is
-noted after each block; the first third is warm-up. Its trend over the rest is what 300 requests more would add.
+Warm-up: some distinct requests (texts of 1 to 24 words, whole and streamed, the default and random voices) one after
+the other, then the same several at once, so that every length has been there in either way. Then these again and again
+in random order, several at once in one block of requests and alone in the next, each result compared with the first,
+bit for bit. Every tenth is a stream that is closed after its first chunk. Memory is noted behind the warm-up and after
+each block; its trend (the median slope between all pairs of blocks, Theil and Sen) says what as many requests again
+would add.
 The last line is JSON. Exit code 1 if a result differed or memory grew.
 """
 
@@ -20,7 +22,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -32,7 +36,6 @@ from tutortoietts.bench.workload import open_model
 
 SENTENCES = Path(__file__).resolve().parent / "sentences_test.txt"
 BLOCK = 10  # requests between two looks at memory
-WARM_UP = 1 / 3
 MOST_GROWTH = 0.03  # of what is held, over as many requests again
 
 
@@ -92,14 +95,11 @@ def difference(expected: Tensor, got: Tensor) -> float:
 
 
 def growth(bytes_held: Sequence[int], requests: Sequence[int]) -> float:
-    """What `requests[-1]` requests more would add by the trend (least squares), as a share of the mean held."""
-    count = len(bytes_held)
-    mean, middle = sum(bytes_held) / count, sum(requests) / count
-    spread = sum((x - middle) ** 2 for x in requests)
-    if spread == 0 or mean == 0:
-        return 0.0
-    slope = sum((x - middle) * (y - mean) for x, y in zip(requests, bytes_held, strict=True)) / spread
-    return slope * requests[-1] / mean
+    """What `requests[-1]` requests more would add by the trend (Theil and Sen), as a share of the median held."""
+    points = list(zip(requests, bytes_held, strict=True))
+    slopes = [(late - early) / (x - before) for (before, early), (x, late) in combinations(points, 2) if x > before]
+    held = median(bytes_held)
+    return median(slopes) * requests[-1] / held if slopes and held else 0.0
 
 
 def soak(tts: TextToSpeech, options: argparse.Namespace, extra: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -108,20 +108,22 @@ def soak(tts: TextToSpeech, options: argparse.Namespace, extra: dict[str, Any] |
     pool = requests_of(options.distinct, options.seed)
     draw, started = random.Random(options.seed), time.perf_counter()
     expected = [speak(tts, request, given) for request in pool]
-    memory = [_memory(tts, len(pool))]
-    done, at_once, worst, different = len(pool), 0, 0.0, 0
+    done, at_once, gaps, memory = len(pool), 0, [], []
     with ThreadPoolExecutor(options.threads) as workers:
         while done < options.requests:
-            chosen = [draw.randrange(len(pool)) for _ in range(min(BLOCK, options.requests - done))]
-            together = (done // BLOCK) % 2 == 0
+            warming = done < 2 * len(pool)
+            size = len(pool) if warming else BLOCK
+            chosen = range(size) if warming else [draw.randrange(len(pool)) for _ in range(size)]
+            chosen = chosen[: options.requests - done]
+            together = warming or (done // BLOCK) % 2 == 0
             speaking = workers.map if together else map
             results = speaking(lambda index: speak(tts, pool[index], given), chosen)
-            gaps = [difference(expected[index], wave) for index, wave in zip(chosen, results, strict=True)]
+            gaps += [difference(expected[index], wave) for index, wave in zip(chosen, results, strict=True)]
             done, at_once = done + len(chosen), at_once + (len(chosen) if together else 0)
-            different, worst = different + sum(gap > options.tolerance for gap in gaps), max(worst, *gaps)
             memory.append(_memory(tts, done))
+            different = sum(gap > options.tolerance for gap in gaps)
             print(f"{done} of {options.requests}: {memory[-1].resident / 2**20:.0f} MiB, {different} differ")
-    return _report(options, memory, at_once, different, worst, time.perf_counter() - started)
+    return _report(options, memory, at_once, different, max(gaps), time.perf_counter() - started)
 
 
 def _memory(tts: TextToSpeech, done: int) -> Memory:
@@ -132,9 +134,9 @@ def _memory(tts: TextToSpeech, done: int) -> Memory:
 def _report(
     options: argparse.Namespace, memory: Sequence[Memory], at_once: int, different: int, worst: float, seconds: float
 ) -> dict[str, Any]:
-    kept = [one for one in memory if one.requests >= WARM_UP * options.requests] or memory
-    counts = [one.requests for one in kept]
-    grown = {name: growth([getattr(one, name) for one in kept], counts) for name in ("resident", "allocated")}
+    counts = [one.requests for one in memory]
+    held = {name: [getattr(one, name) for one in memory] for name in ("resident", "allocated")}
+    grown = {name: growth(values, counts) for name, values in held.items()}
     flat = all(value <= MOST_GROWTH for value in grown.values())
     return {
         "benchmark": "soak",
@@ -145,13 +147,18 @@ def _report(
         "threads": options.threads,
         "different": different,
         "worst_difference": worst,
-        "resident_mib": [round(one.resident / 2**20, 1) for one in (memory[0], kept[0], memory[-1])],
-        "allocated_mib": [round(one.allocated / 2**20, 1) for one in (memory[0], kept[0], memory[-1])],
+        "resident_mib": _mib(held["resident"]),
+        "allocated_mib": _mib(held["allocated"]),
         "growth": {name: round(value, 4) for name, value in grown.items()},
         "most_growth": MOST_GROWTH,
         "seconds": round(seconds, 1),
         "passed": flat and different == 0,
     }
+
+
+def _mib(values: Sequence[int]) -> dict[str, float]:
+    shown = {"after_warm_up": values[0], "last": values[-1], "least": min(values), "most": max(values)}
+    return {name: round(value / 2**20, 1) for name, value in shown.items()}
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -164,8 +171,8 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tolerance", type=float, default=0.0, help="difference of samples that still counts as equal")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(words)
-    if not 1 <= options.distinct < options.requests:
-        parser.error(f"--distinct {options.distinct} must be from 1 to below --requests {options.requests}")
+    if not 1 <= 2 * options.distinct < options.requests:
+        parser.error(f"--distinct {options.distinct} must be from 1 to below half of --requests {options.requests}")
     return options
 
 
