@@ -37,6 +37,10 @@ HUGE = 10**400
         (["-o", "a" * 300 + ".wav"], 1, ["too long"]),
         (["-v", ""], 2, ["empty"]),
         (["-v", "anna+"], 2, ["empty name"]),
+        (["-v", "anna", "-v", "ben"], 2, ["--voice is given 2 times", "'anna+ben'"]),
+        (["-v", "anna, ben"], 2, ["'anna, ben'", "a mix of voices is written 'anna+ben'"]),
+        (["-v", "you.wav"], 2, ["no file 'you.wav'"]),
+        (["-p", ""], 2, ["unknown preset ''"]),
         (["-v", "anna*nan"], 2, ["weight", "above 0"]),
         (["-v", "/dev/zero"], 2, ["/dev/zero is a pipe or device"]),
         (["-v", "./queue.wav"], 2, ["queue.wav", "pipe or device"]),
@@ -52,6 +56,17 @@ def test_refusals(shell: Shell, arguments: list[object], code: int, words: list[
     os.mkfifo("queue.wav")
     one_line(shell("generate", "Hi.", *arguments), code, *words)
     assert shell.files() == ["me.wav", "queue.wav"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder in which nothing can be made")
+def test_what_others_may_not_touch(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As somebody who is not root: the system's word is asked for, not tried."""
+    write_clip(Path("me.wav"))
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "me.wav" and allowed(path, mode))
+    one_line(shell("generate", "Hi.", "-v", "me.wav"), 1, "me.wav cannot be read, permission denied")
+    one_line(shell("generate", "Hi.", "-o", "me.wav"), 1, "me.wav is write-protected")
+    one_line(shell("generate", "Hi.", "-o", "/proc/me.wav"), 1, "/proc/me.wav", "choose another place")
 
 
 def test_a_clip_is_never_the_output(shell: Shell) -> None:

@@ -74,6 +74,8 @@ def read_audio(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
         raise AudioError(f"{path} is a folder, not an audio file: name a file in it")
     if not path.is_file():
         raise AudioError(f"{path} is a pipe or device, not an audio file: save the sound to a file first")
+    if not os.access(path, os.R_OK):
+        raise AudioError(f"{path} cannot be read, permission denied: change its permissions, or copy it")
     if path.stat().st_size == 0:
         raise AudioError(f"{path} is empty (0 bytes): give a clip of at least {MIN_CLIP_SECONDS} s")
     try:
@@ -306,4 +308,5 @@ def _output_error(path: Path, error: OSError | ValueError) -> OutputError:
         "ENAMETOOLONG": "the name is too long: choose a shorter one",
     }
     name = errno.errorcode.get(error.errno or 0, "") if isinstance(error, OSError) else ""
-    return OutputError(f"{str(path)!r} cannot be written, {remedies.get(name, str(error))}")
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return OutputError(f"{str(path)!r} cannot be written, {remedies.get(name, f'{reason}: choose another place')}")

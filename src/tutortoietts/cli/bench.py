@@ -82,8 +82,9 @@ def bench(
         raise OptionError("--compare and --profile are two measurements: give one of them")
     if profile is not None:
         _check_folder(profile)
+    from tutortoietts.bench.machine import measure_machine
     from tutortoietts.bench.measure import threads_set, where_and_when
-    from tutortoietts.bench.workload import SENTENCE, Plan
+    from tutortoietts.bench.workload import SENTENCE, Plan, Workload, open_model
 
     plan = Plan(
         text=SENTENCE if text is None else text,
@@ -95,7 +96,10 @@ def bench(
         warmup=warmup,
     )
     with threads_set(threads):
-        tts, machine = _open(asdict(engine))
+        tts = open_model(asdict(engine))
+        Workload(tts, plan)  # whether it can be done at all, before anything is measured
+        say("measuring the machine: memory and matrix products")
+        machine = measure_machine(tts.device)
         values = where_and_when(machine)
         if compare:
             values["compare"] = _compare(tts, asdict(engine), plan)
@@ -128,15 +132,6 @@ def _check_folder(path: Path) -> None:
     folder = path.expanduser().resolve().parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise OutputError(f"{path} cannot be written: name a file in a folder that exists and is open to you")
-
-
-def _open(engine: dict[str, Any]) -> tuple[TextToSpeech, Machine]:
-    from tutortoietts.bench.machine import measure_machine
-    from tutortoietts.bench.workload import open_model
-
-    tts = open_model(engine)
-    say("measuring the machine: memory and matrix products")
-    return tts, measure_machine(tts.device)
 
 
 def _measure(tts: TextToSpeech, machine: Machine, plan: Plan, stream: bool, profile: Path | None) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from tutortoietts.cli.common import Debug, guarded, new_app
-from tutortoietts.cli.inputs import read_text
+from tutortoietts.cli.inputs import one_voice, read_text
 from tutortoietts.cli.options import EngineOptions, SpeakOptions, TuningOptions, flatten, whole
 from tutortoietts.cli.streaming import StreamOptions
 
 TextArgument = Annotated[str | None, typer.Argument(help='What to say; "-" or nothing reads stdin.')]
 VoiceOption = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--voice", "-v", help='A name, a mix ("a+b"), "random", a clip or a folder [default: the model\'s own].'
     ),
@@ -44,7 +44,7 @@ def generate(
 
     job = Job(
         text=read_text(text),
-        voice=voice,
+        voice=one_voice(voice),
         candidates=candidates,
         streaming=streaming,
         stream=stream.given(),

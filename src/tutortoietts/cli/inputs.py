@@ -1,8 +1,9 @@
-"""What a command reads from: its text."""
+"""What a command speaks: its text, its voice."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from tutortoietts.core.errors import OptionError, TextError
 
@@ -28,3 +29,12 @@ def read_text(argument: str | None) -> str:
     if not argument.strip():
         raise TextError("the text is empty: give at least one word")
     return argument
+
+
+def one_voice(given: Sequence[str] | None) -> str | None:
+    """What --voice says, None where it is absent. Raises OptionError where it is there again."""
+    if not given:
+        return None
+    if len(given) > 1:
+        raise OptionError(f"--voice is given {len(given)} times: one speaker, or a mix, {'+'.join(given)!r}")
+    return given[0]

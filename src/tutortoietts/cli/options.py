@@ -82,7 +82,10 @@ class SpeakOptions:
     """What every speaking command asks: where the sound goes, how good it is to be, what is said about it."""
 
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="WAV, FLAC, OGG, Opus or MP3 by its ending; - is WAV on stdout.")
+        Path,
+        typer.Option(
+            "--output", "-o", readable=False, help="WAV, FLAC, OGG, Opus or MP3 by its ending; - is WAV on stdout."
+        ),
     ] = Path("output.wav")
     preset: Annotated[
         str | None, typer.Option("--preset", "-p", help="Quality against time [default: the model's own].")

@@ -108,7 +108,7 @@ def _whole(tts: TextToSpeech, job: Job) -> None:
 
     result = tts.tts_with_preset(
         job.text,
-        preset=job.preset or tts.default_preset,
+        preset=tts.default_preset if job.preset is None else job.preset,
         voice_samples=job.voice_at or job.voice,
         k=job.candidates,
         verbose=job.progress,

@@ -76,7 +76,7 @@ def options_of(
     From latents a stream has one candidate whatever the preset says; what is given for ranking or diffusion is refused.
     """
     spec = parts.spec
-    options = preset_options(preset or spec.default_preset, given, own=spec.presets)
+    options = preset_options(spec.default_preset if preset is None else preset, given, own=spec.presets)
     if "max_mel_tokens" not in given:
         options = replace(options, max_mel_tokens=min(options.max_mel_tokens, spec.autoregressive.max_mel_tokens))
     if streaming is None or streaming.decoder != "stream":

@@ -14,6 +14,7 @@ import contextlib
 import difflib
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -132,7 +133,12 @@ class VoiceStore:
                 return _source(candidate, name)
         if self.paths and os.path.exists(name):
             return _source(Path(name))
+        if self.paths and Path(name).suffix.lower() in CLIP_SUFFIXES:
+            raise VoiceError(f"there is no file {name!r}, and no voice of that name: check the path")
         known = sorted(source.name for source in self.voices())
+        several = re.split(r"[\s,;&]+", name)
+        if len(several) > 1 and set(several) <= set(known):
+            raise VoiceError(f"no voice named {name!r}: a mix of voices is written {'+'.join(several)!r}")
         near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known) or 'none yet'}"
         raise VoiceError(f"no voice named {name!r}, {hint} (a new one is cloned from clips, or give a path)")
