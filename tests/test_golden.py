@@ -26,6 +26,17 @@ def test_replays(path: Path) -> None:
     assert max(errors.values()) < LIMIT, errors
 
 
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize(("name", "inputs"), [("bigvgan", ["mel"]), ("hifigan_decoder", ["latents", "speaker"])])
+def test_hastened_vocoders_replay(name: str, inputs: list[str], half: bool) -> None:
+    golden = read(GOLDEN / f"{name}.safetensors")
+    model = make_model(name.removesuffix("_decoder"), golden)
+    model.hasten(half)
+    with torch.no_grad():
+        wave = model(*(golden.inputs[key] for key in inputs))
+    assert relative_error(wave, golden.outputs["waveform"]) < LIMIT
+
+
 @pytest.mark.parametrize("cached", [True, False], ids=["cached", "uncached"])
 @pytest.mark.parametrize(("name", "penalty", "may_stop"), [("greedy_codes", 2.0, False), ("greedy_plain", 1.0, True)])
 def test_greedy_decoding(cached: bool, name: str, penalty: float, may_stop: bool) -> None:

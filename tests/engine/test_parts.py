@@ -6,17 +6,21 @@ import json
 import shutil
 import threading
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
 
-from tiny_model import FILES
+from tiny_model import FILES, make_tiny_model
 from tutortoietts.core.errors import FetchError, ModelError, OptionError
 from tutortoietts.core.presets import preset_options
 from tutortoietts.engine.offload import Copier
 from tutortoietts.engine.parts import Parts, Source, open_source
 from tutortoietts.engine.pipeline import Request, speak_all
 from tutortoietts.engine.watch import Watch
+from tutortoietts.models.hifigan import Hifigan
+from tutortoietts.nn.compiled import VARIABLE
+from tutortoietts.nn.convolve import can_convolve
 from tutortoietts.text.brackets import Passage
 from tutortoietts.voices.files import read_voice
 
@@ -67,6 +71,19 @@ class Diary(Copier):
 
     def free(self) -> int:
         return 2 * max(self.sent, default=0) + (1 << 18)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_decoders_are_as_fast_as_this_machine_can(tmp_path: Path, dtype: torch.dtype, monkeypatch) -> None:
+    source = open_source(make_tiny_model(tmp_path / "tiny", streaming="hifigan"))
+    decoder = cast(Hifigan, Parts(source, device=CPU, dtype=dtype).get("stream_decoder"))
+    assert (decoder.native is not None) == can_convolve()
+    if decoder.native is not None:
+        assert decoder.native.start.split == (dtype == torch.bfloat16 and can_convolve(split=True))
+        assert not decoder.native.end.split and decoder.conv_pre.weight.dtype == torch.float32
+    monkeypatch.setenv(VARIABLE, "0")
+    decoder = cast(Hifigan, Parts(source, device=CPU, dtype=dtype).get("stream_decoder"))
+    assert decoder.native is None and decoder.conv_pre.weight.dtype == dtype
 
 
 def offloaded(folder: Path, copier: Copier) -> Parts:

@@ -274,7 +274,7 @@ class Parts:
         from tutortoietts.models.hifigan import Hifigan
 
         if self.device.type == "cpu" and isinstance(module, BigVGAN | Hifigan):
-            module.hasten(self.dtype)
+            module.hasten(half=self.dtype == torch.bfloat16)
         if isinstance(module, Hifigan) and module.native is None and self.dtype == torch.bfloat16:
             module.lower(self.dtype)
         return module

@@ -40,19 +40,20 @@ class BigVGAN(nn.Module):
         self.conv_post = nn.Conv1d(widths[-1], 1, 7, padding=3, bias=cfg.use_bias_at_final)
         self.native: Upsampler | None = None
 
-    def hasten(self, dtype: torch.dtype = torch.float32) -> None:
+    def hasten(self, half: bool = False) -> None:
         """From now on forwards without gradients on a CPU go through `nn.convolve`, where the machine can, with the
-        weights as they are now. In bfloat16 only what convolutions multiply is rounded, the last one's not."""
-        half = dtype == torch.bfloat16 and can_convolve(half=True)
-        if not can_convolve(half):
+        weights as they are now. `half`: where it has a matrix unit, its convolutions but the last may multiply numbers
+        of 16 bits, which leaves the sound within 1e-4 of what it is."""
+        split = half and can_convolve(split=True)
+        if not can_convolve(split):
             return
-        blocks = [cast(_ResidualBlock, block).native(half) for block in self.resblocks]
+        blocks = [cast(_ResidualBlock, block).native(split) for block in self.resblocks]
         levels = zip(self.ups, split_levels(blocks, len(self.ups)), strict=True)
         self.native = Upsampler(
-            start=layer_of(self.conv_pre, half),
-            levels=[(leaky(1), layer_of(cast(nn.ConvTranspose1d, up), half), level) for up, level in levels],
+            start=layer_of(self.conv_pre, split),
+            levels=[(leaky(1), layer_of(cast(nn.ConvTranspose1d, up), split), level) for up, level in levels],
             last=self.activation_post.native(),
-            end=layer_of(self.conv_post, half=False),
+            end=layer_of(self.conv_post),
         )
 
     def forward(self, mel: Tensor) -> Tensor:
@@ -83,10 +84,10 @@ class _ResidualBlock(nn.Module):
             x = x + plain(self.activations[2 * pair + 1](inner))
         return x
 
-    def native(self, half: bool) -> list[Pair]:
+    def native(self, split: bool) -> list[Pair]:
         """The same for `nn.convolve`."""
         acts = [cast(_SnakeBeta, activation).native() for activation in self.activations]
-        first, second = ([layer_of(cast(nn.Conv1d, c), half) for c in convs] for convs in (self.dilated, self.plain))
+        first, second = ([layer_of(cast(nn.Conv1d, c), split) for c in convs] for convs in (self.dilated, self.plain))
         return [Pair(*parts) for parts in zip(acts[::2], first, acts[1::2], second, strict=True)]
 
 

@@ -67,19 +67,20 @@ class Hifigan(nn.Module):
         first, last = seen(span, self.conv_pre)
         return -first, last
 
-    def hasten(self, dtype: torch.dtype = torch.float32) -> None:
+    def hasten(self, half: bool = False) -> None:
         """From now on forwards without gradients on a CPU go through `nn.convolve`, where the machine can, with the
-        weights as they are now. In bfloat16 only what convolutions multiply is rounded, the last one's not."""
-        half = dtype == torch.bfloat16 and can_convolve(half=True)
-        if not can_convolve(half):
+        weights as they are now. `half`: where it has a matrix unit, its convolutions but the last may multiply numbers
+        of 16 bits, which leaves the sound within 1e-4 of what it is."""
+        split = half and can_convolve(split=True)
+        if not can_convolve(split):
             return
-        blocks = [cast(_ResidualBlock, block).native(half) for block in self.resblocks]
+        blocks = [cast(_ResidualBlock, block).native(split) for block in self.resblocks]
         levels = zip(self.ups, split_levels(blocks, len(self.ups)), strict=True)
         self.native = Upsampler(
-            start=layer_of(self.conv_pre, half),
-            levels=[(leaky(_SLOPE), layer_of(cast(nn.ConvTranspose1d, up), half), level) for up, level in levels],
+            start=layer_of(self.conv_pre, split),
+            levels=[(leaky(_SLOPE), layer_of(cast(nn.ConvTranspose1d, up), split), level) for up, level in levels],
             last=leaky(_LAST_SLOPE),
-            end=layer_of(self.conv_post, half=False),
+            end=layer_of(self.conv_post),
         )
 
     def lower(self, dtype: torch.dtype) -> None:
@@ -151,7 +152,7 @@ class _ResidualBlock(nn.Module):
             x = x + plain(F.leaky_relu(inner, _SLOPE))
         return x
 
-    def native(self, half: bool) -> list[Pair]:
+    def native(self, split: bool) -> list[Pair]:
         """The same for `nn.convolve`."""
-        first, second = ([layer_of(cast(nn.Conv1d, c), half) for c in convs] for convs in (self.dilated, self.plain))
+        first, second = ([layer_of(cast(nn.Conv1d, c), split) for c in convs] for convs in (self.dilated, self.plain))
         return [Pair(leaky(_SLOPE), one, leaky(_SLOPE), other) for one, other in zip(first, second, strict=True)]

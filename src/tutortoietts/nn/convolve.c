@@ -1,9 +1,10 @@
 // Convolutions over samples with their activations: see convolve.py.
 //
 // A signal of C channels is kept in planes of 32 of them, (C / 32, length, 32) float32. What is multiplied, the
-// operand, is made tile by tile in scratch memory that stays in a cache: float32, or ("half") bfloat16 for AMX, which
-// adds in float32. Every number is summed in the same order wherever its tile begins: parts of a signal come out as
-// the whole.
+// operand, is made tile by tile in scratch memory that stays in a cache: float32, or split for AMX, which multiplies
+// bfloat16 and adds in float32, into two of these that make 16 bits together, high and low. Of their products all but
+// low by low are added. Every number is summed in the same order wherever its tile begins: parts of a signal come out
+// as the whole.
 #include <math.h>
 #include <omp.h>
 #include <stdint.h>
@@ -27,11 +28,11 @@ typedef float vec __attribute__((vector_size(64)));
 typedef int32_t bits __attribute__((vector_size(64)));
 
 typedef struct {
-    const void *weights; // float32 (outputs, taps, inputs, 32 in, 32 out); half (..., 2, 16 pairs in, 16 out, 2 in)
+    const void *weights; // (outputs, taps, inputs, 32 in, 32 out); split (..., low and high, 2, 16 pairs in, 16 out, 2)
     const float *bias;
     int64_t inputs, outputs; // in planes
     int64_t taps, dilation, before; // an output sees inputs from `before` places before it on
-    int64_t half;
+    int64_t split;
 } layer;
 
 typedef struct {
@@ -78,14 +79,27 @@ static inline vec leaky(vec x, float slope) {
     return (vec)(((bits)x & up) | ((bits)(x * slope) & ~up));
 }
 
-static inline void store(void *to, int64_t half, int64_t at, vec x) {
+// As an operand; `low` is how far behind the high half of a split one its low half lies.
+static inline void store(void *to, int64_t split, int64_t at, int64_t low, vec x) {
 #ifdef __AMX_BF16__
-    if (half) {
-        _mm256_store_si256((__m256i *)((uint16_t *)to + at), (__m256i)_mm512_cvtneps_pbh((__m512)x));
+    if (split) {
+        uint16_t *half = (uint16_t *)to + at;
+        const __m256i high = (__m256i)_mm512_cvtneps_pbh((__m512)x);
+        x -= (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16);
+        _mm256_store_si256((__m256i *)half, high);
+        _mm256_store_si256((__m256i *)(half + low), (__m256i)_mm512_cvtneps_pbh((__m512)x));
         return;
     }
+#else
+    (void)split, (void)low;
 #endif
     *(vec *)((float *)to + at) = x;
+}
+
+// Bytes of an operand of so many rows.
+static int64_t operand_bytes(const layer *l, int64_t rows) { return l->inputs * rows * PLANE * 4; }
+static inline void *operand_row(const layer *l, void *operand, int64_t row) {
+    return (char *)operand + row * PLANE * (l->split ? 2 : 4);
 }
 
 // count rows from `row` on of 16 channels, at twice the rate and back; edges are held.
@@ -117,26 +131,28 @@ static void snake_rows(const activation *a, int64_t channel, const float *x, int
     }
 }
 
-// Rows lo..hi-1 of a plane, activated, zeros where there is no signal. Row `first` of the signal is at x.
-static void activate(const activation *a, int64_t plane, const float *x, int64_t first, int64_t length, int64_t half,
-                     void *to, int64_t lo, int64_t hi) {
-    const int64_t size = half ? 2 : 4, begin = least(most(lo, 0), hi), end = most(least(hi, length), begin);
-    memset(to, 0, (begin - lo) * PLANE * size);
-    memset((char *)to + (end - lo) * PLANE * size, 0, (hi - end) * PLANE * size);
-    for (int64_t row = begin; row < end; row += LINE) {
-        const int64_t count = least(LINE, end - row);
-        for (int64_t side = 0; side < PLANE; side += SIDE) {
-            vec y[LINE];
-            const float *from = x + (row - first) * PLANE + side;
-            if (a->kind == SNAKE) snake_rows(a, plane * PLANE + side, x + side, first, length, row, count, y);
-            else
-                for (int64_t i = 0; i < count; i++) {
-                    vec v = *(const vec *)(from + i * PLANE);
-                    y[i] = a->kind == LEAKY ? leaky(v, a->slope) : v;
-                }
-            for (int64_t i = 0; i < count; i++) store(to, half, (row - lo + i) * PLANE + side, y[i]);
+// The operand of a layer: rows lo..hi-1 of a signal of `length`, activated, zeros where there is no signal. x (inputs,
+// held, 32) has `held` rows from `first` on.
+static void activate(const activation *a, const layer *l, const float *x, int64_t first, int64_t held, int64_t length,
+                     void *operand, int64_t lo, int64_t hi) {
+    const int64_t begin = least(most(lo, 0), hi), end = most(least(hi, length), begin), height = hi - lo;
+    if (begin > lo || end < hi) memset(operand, 0, operand_bytes(l, height));
+    for (int64_t plane = 0; plane < l->inputs; plane++)
+        for (int64_t row = begin; row < end; row += LINE) {
+            const int64_t count = least(LINE, end - row);
+            for (int64_t side = 0; side < PLANE; side += SIDE) {
+                vec y[LINE];
+                const float *rows = x + plane * held * PLANE + side, *from = rows + (row - first) * PLANE;
+                if (a->kind == SNAKE) snake_rows(a, plane * PLANE + side, rows, first, length, row, count, y);
+                else
+                    for (int64_t i = 0; i < count; i++) {
+                        vec v = *(const vec *)(from + i * PLANE);
+                        y[i] = a->kind == LEAKY ? leaky(v, a->slope) : v;
+                    }
+                const int64_t to = (plane * height + row - lo) * PLANE + side, low = l->inputs * height * PLANE;
+                for (int64_t i = 0; i < count; i++) store(operand, l->split, to + i * PLANE, low, y[i]);
+            }
         }
-    }
 }
 
 // ROWS rows of a plane of outputs: x (inputs, height, 32) from the first row's first tap on.
@@ -158,23 +174,38 @@ static void multiply(const layer *l, const float *x, int64_t height, const float
 }
 
 #ifdef __AMX_BF16__
-// The same for 32 rows in bfloat16.
-static void multiply_half(const layer *l, const uint16_t *x, int64_t height, const uint16_t *w, vec *restrict out) {
+static inline void load_rows(const uint16_t *x) {
+    _tile_loadd(4, x, 64);
+    _tile_loadd(5, x + SIDE * PLANE, 64);
+}
+static inline void load_weights(const uint16_t *w) {
+    _tile_loadd(6, w, 64);
+    _tile_loadd(7, w + SIDE * PLANE, 64);
+}
+static inline void add_products(void) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+}
+
+// The same for 32 rows of split numbers.
+static void multiply_split(const layer *l, const uint16_t *x, int64_t height, const uint16_t *w, vec *restrict out) {
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
+    const int64_t low = l->inputs * height * PLANE;
     for (int64_t tap = 0; tap < l->taps; tap++)
-        for (int64_t plane = 0; plane < l->inputs; plane++, w += PLANE * PLANE) {
+        for (int64_t plane = 0; plane < l->inputs; plane++, w += 2 * PLANE * PLANE) {
             const uint16_t *rows = x + (plane * height + tap * l->dilation) * PLANE;
-            _tile_loadd(4, rows, 64);
-            _tile_loadd(6, w, 64);
-            _tile_loadd(5, rows + SIDE * PLANE, 64);
-            _tile_loadd(7, w + SIDE * PLANE, 64);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_dpbf16ps(1, 4, 7);
-            _tile_dpbf16ps(2, 5, 6);
-            _tile_dpbf16ps(3, 5, 7);
+            load_rows(rows);
+            load_weights(w);
+            add_products();
+            load_weights(w + PLANE * PLANE);
+            add_products();
+            load_rows(rows + low);
+            add_products();
         }
     float *to = (float *)out;
     _tile_stored(0, to, 4 * PLANE);
@@ -184,19 +215,20 @@ static void multiply_half(const layer *l, const uint16_t *x, int64_t height, con
 }
 #endif
 
-// Rows 0..count-1 of a plane of outputs from an operand (inputs, height, 32) that begins with the first row's first tap.
-static void outputs(const layer *l, const void *operand, int64_t height, int64_t plane, int64_t count, const sink *s) {
-    const int64_t size = l->taps * l->inputs * PLANE * PLANE, step = l->half ? MOST : ROWS;
+// Rows 0..count-1 of a plane of outputs from an operand (inputs, height, 32), which begins with the first one's first
+// tap.
+static void outputs(const layer *l, void *operand, int64_t height, int64_t plane, int64_t count, const sink *s) {
+    const int64_t size = l->taps * l->inputs * PLANE * PLANE, step = l->split ? MOST : ROWS;
     const vec left = *(const vec *)(l->bias + plane * PLANE), right = *(const vec *)(l->bias + plane * PLANE + SIDE);
     vec made[MOST][2];
     for (int64_t start = 0; start < count; start += step) {
+        const void *rows = operand_row(l, operand, start);
 #ifdef __AMX_BF16__
-        if (l->half)
-            multiply_half(l, (const uint16_t *)operand + start * PLANE, height,
-                          (const uint16_t *)l->weights + plane * size, made[0]);
+        if (l->split)
+            multiply_split(l, rows, height, (const uint16_t *)l->weights + 2 * plane * size, made[0]);
         else
 #endif
-            multiply(l, (const float *)operand + start * PLANE, height, (const float *)l->weights + plane * size, made[0]);
+            multiply(l, rows, height, (const float *)l->weights + plane * size, made[0]);
         for (int64_t r = 0; r < least(step, count - start); r++) {
             float *to = s->to + (start + r) * s->stride;
             vec a = made[r][0] + left, b = made[r][1] + right;
@@ -217,23 +249,25 @@ static void outputs(const layer *l, const void *operand, int64_t height, int64_t
     }
 }
 
-static void open_tiles(int64_t half) {
+static void open_tiles(const layer *l) {
+    (void)l;
 #ifdef __AMX_BF16__
-    if (!half) return;
+    if (!l->split) return;
     struct { uint8_t palette, start, none[14]; uint16_t bytes[16]; uint8_t rows[16]; } sizes = {.palette = 1};
     for (int i = 0; i < 8; i++) sizes.bytes[i] = 64, sizes.rows[i] = 16;
     _tile_loadconfig(&sizes);
 #endif
 }
 
-static void close_tiles(int64_t half) {
+static void close_tiles(const layer *l) {
+    (void)l;
 #ifdef __AMX_BF16__
-    if (half) _tile_release();
+    if (l->split) _tile_release();
 #endif
 }
 
-// Whether `half` can be.
-int64_t has_half(void) {
+// Whether there is a matrix unit for bfloat16; it must be asked before its first use.
+int64_t has_matrix_unit(void) {
 #ifdef __AMX_BF16__
     return syscall(SYS_arch_prctl, 0x1023, 18) == 0; // ARCH_REQ_XCOMP_PERM for the tiles' registers
 #else
@@ -241,10 +275,9 @@ int64_t has_half(void) {
 #endif
 }
 
-// Bytes of scratch a thread for tiles of so many rows: of `convolve`, and of `pair`, whose layers are both (planes in
-// and out the same).
+// Bytes of scratch a thread for tiles of so many rows: of `convolve`, and of `pair`, whose layers have the same planes.
 int64_t scratch_convolve(const layer *l, int64_t rows) {
-    return l->inputs * (rows + (l->taps - 1) * l->dilation + MOST) * PLANE * (l->half ? 2 : 4);
+    return operand_bytes(l, rows + (l->taps - 1) * l->dilation + MOST);
 }
 int64_t scratch_pair(const layer *first, const layer *second, int64_t rows) {
     const int64_t middle = rows + second->taps - 1 + 2 * REACH;
@@ -255,69 +288,60 @@ int64_t scratch_pair(const layer *first, const layer *second, int64_t rows) {
 // t * rate + p - cut of plane q of `out` (planes, size, 32) where that is one of its `size`; rate > 1 for a transposed
 // convolution. rows: of a tile. With fewer columns than 32, out is (size, columns).
 void convolve(const float *x, int64_t length, const layer *l, const activation *a, float *out, int64_t size,
-              int64_t planes, int64_t rate, int64_t cut, int64_t columns, int64_t rows, char *scratch, int64_t threads) {
+              int64_t planes, int64_t rate, int64_t cut, int64_t columns, int64_t rows, char *scratch,
+              int64_t threads) {
     const int64_t count = (size + cut + rate - 1) / rate, more = (l->taps - 1) * l->dilation;
     const int64_t bytes = scratch_convolve(l, rows);
 #pragma omp parallel num_threads(threads)
     {
         char *operand = scratch + omp_get_thread_num() * bytes;
-        open_tiles(l->half);
+        open_tiles(l);
 #pragma omp for schedule(dynamic)
         for (int64_t lo = 0; lo < count; lo += rows) {
-            const int64_t hi = least(lo + rows, count), height = hi - lo + more;
-            const int64_t plane_bytes = height * PLANE * (l->half ? 2 : 4);
-            for (int64_t p = 0; p < l->inputs; p++)
-                activate(a, p, x + p * length * PLANE, 0, length, l->half, operand + p * plane_bytes, lo - l->before,
-                         hi - l->before + more);
+            const int64_t hi = least(lo + rows, count), begin = lo - l->before;
+            activate(a, l, x, 0, length, length, operand, begin, hi - l->before + more);
             for (int64_t p = 0; p < l->outputs; p++) {
                 const int64_t phase = p / planes, back = cut - phase;
                 const int64_t from = most(lo, (back + rate - 1) / rate * (back > 0));
-                const int64_t to = least(hi, (size + back + rate - 1) / rate);
-                const int64_t at = from * rate - back;
+                const int64_t to = least(hi, (size + back + rate - 1) / rate), at = from * rate - back;
                 const sink s = {.to = out + (p % planes * size + at) * columns, .stride = rate * columns,
                                 .columns = columns, .scale = 1};
-                outputs(l, operand + (from - lo) * PLANE * (l->half ? 2 : 4), height, p, to - from, &s);
+                outputs(l, operand_row(l, operand, from - lo), hi - lo + more, p, to - from, &s);
             }
         }
-        close_tiles(l->half);
+        close_tiles(l);
     }
 }
 
 // (x + second(b(first(a(x))))) scale, added to what is in `out` if `add`: x and out (planes, length, 32).
 void pair(const float *x, int64_t length, const layer *first, const activation *a, const layer *second,
           const activation *b, float *out, float scale, int64_t add, int64_t rows, char *scratch, int64_t threads) {
-    const int64_t more = (first->taps - 1) * first->dilation, half = first->half, size = half ? 2 : 4;
-    const int64_t edge = b->kind == SNAKE ? REACH : 0, wide = second->taps - 1;
-    const int64_t bytes = scratch_pair(first, second, rows);
+    const int64_t more = (first->taps - 1) * first->dilation, wide = second->taps - 1;
+    const int64_t edge = b->kind == SNAKE ? REACH : 0, bytes = scratch_pair(first, second, rows);
 #pragma omp parallel num_threads(threads)
     {
         char *operand = scratch + omp_get_thread_num() * bytes;
         float *middle = (float *)(operand + scratch_convolve(first, rows + wide + 2 * REACH));
-        open_tiles(half);
+        open_tiles(first);
 #pragma omp for schedule(dynamic)
         for (int64_t lo = 0; lo < length; lo += rows) {
             const int64_t hi = least(lo + rows, length);
             // what the second layer sees, with the surroundings of its activation, as far as there is signal
             const int64_t begin = most(lo - second->before - edge, 0);
             const int64_t end = least(hi - second->before + wide + edge, length), count = end - begin;
-            for (int64_t p = 0; p < first->inputs; p++)
-                activate(a, p, x + p * length * PLANE, 0, length, half, operand + p * (count + more) * PLANE * size,
-                         begin - first->before, end - first->before + more);
+            activate(a, first, x, 0, length, length, operand, begin - first->before, end - first->before + more);
             for (int64_t p = 0; p < first->outputs; p++) {
                 const sink s = {.to = middle + p * count * PLANE, .stride = PLANE, .columns = PLANE, .scale = 1};
                 outputs(first, operand, count + more, p, count, &s);
             }
-            const int64_t height = hi - lo + wide;
-            for (int64_t p = 0; p < second->inputs; p++)
-                activate(b, p, middle + p * count * PLANE, begin, length, half, operand + p * height * PLANE * size,
-                         lo - second->before, hi - second->before + wide);
+            activate(b, second, middle, begin, count, length, operand, lo - second->before, hi - second->before + wide);
             for (int64_t p = 0; p < second->outputs; p++) {
                 const int64_t at = (p * length + lo) * PLANE;
                 const sink s = {.to = out + at, .stride = PLANE, .columns = PLANE, .residual = x + at, .scale = scale,
                                 .add = add};
-                outputs(second, operand, height, p, hi - lo, &s);
+                outputs(second, operand, hi - lo + wide, p, hi - lo, &s);
             }
         }
-        close_tiles(half);
+        close_tiles(first);
     }
 }
