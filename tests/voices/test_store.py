@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from tutortoietts.audio.io import save_audio
-from tutortoietts.core.errors import AudioError, OutputError, TutortoieError, VoiceError
+from tutortoietts.core.errors import AudioError, OptionError, OutputError, TutortoieError, VoiceError
 from tutortoietts.core.types import Voice
 from tutortoietts.voices import files
 from tutortoietts.voices.store import VoiceStore, default_folder
@@ -287,6 +288,23 @@ def test_the_folder_comes_from_the_environment(tmp_path: Path, monkeypatch: pyte
     monkeypatch.delenv("TUTORTOIETTS_VOICES")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_folder() == tmp_path / ".local/share/tutortoietts/voices"
+
+
+def test_more_folders_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, shared = tmp_path / "own", tmp_path / "shared"
+    VoiceStore(shared).save("anna", latents("anna", "m1", 1.0))
+    VoiceStore(shared).save("ben", latents("ben", "m1", 1.0))
+    VoiceStore(own).save("ben", latents("ben", "m1", 2.0))
+    monkeypatch.setenv("TUTORTOIETTS_VOICES", os.pathsep.join(map(str, (own, shared))))
+    store = VoiceStore(builtin_folders=())
+    assert store.folder == own and [source.name for source in store.voices()] == ["anna", "ben"]
+    assert store.get("ben", "m1").speaker[0, 0] == 2.0  # the first folder first
+    with pytest.raises(VoiceError, match="not yours to remove"):
+        store.remove("anna")
+    assert VoiceStore(own, builtin_folders=()).folders == (own,)
+    monkeypatch.setenv("TUTORTOIETTS_VOICES", os.pathsep.join((str(own), str(tmp_path / "missing"))))
+    with pytest.raises(OptionError, match=r"TUTORTOIETTS_VOICES .*missing' is no folder"):
+        VoiceStore()
 
 
 def test_every_refusal_is_one_of_ours() -> None:

@@ -29,7 +29,7 @@ the limit and the remedy; `--debug` (or `TUTORTOIETTS_DEBUG=1`) adds the traceba
 
 | environment variable | means |
 |---|---|
-| `TUTORTOIETTS_VOICES` | folder of your voices (default `~/.local/share/tutortoietts/voices`) |
+| `TUTORTOIETTS_VOICES` | your voices (default `~/.local/share/tutortoietts/voices`), then others to read, as in PATH |
 | `TORTOISE_MODELS_DIR` | folder of public checkpoints, looked into before the caches |
 | `TUTORTOIETTS_CACHE` | folder of converted checkpoints and compiled kernels (default `~/.cache/tutortoietts`) |
 | `HF_HUB_OFFLINE` | 1: never use the network |

@@ -25,14 +25,22 @@ from torch import Tensor
 
 from tutortoietts.audio.io import CLIP_SUFFIXES
 from tutortoietts.core.errors import OutputError, VoiceError
-from tutortoietts.core.paths import expanded
+from tutortoietts.core.paths import existing_folder, expanded
 from tutortoietts.core.types import Voice
 from tutortoietts.voices import shelf
 from tutortoietts.voices.clips import clips_in, digest, load_clips
 from tutortoietts.voices.files import SUFFIX, file_name, read_original, read_tags, read_voice, write_voice
 from tutortoietts.voices.names import RANDOM, check_name, is_path, parse_mix
 
-__all__ = ["FOLDER_VARIABLE", "Compute", "VoiceSource", "VoiceStore", "bundled_folders", "default_folder"]
+__all__ = [
+    "FOLDER_VARIABLE",
+    "Compute",
+    "VoiceSource",
+    "VoiceStore",
+    "bundled_folders",
+    "default_folder",
+    "further_folders",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -67,9 +75,17 @@ class VoiceSource:
 
 
 def default_folder() -> Path:
-    """The user's voices: TUTORTOIETTS_VOICES, else ~/.local/share/tutortoietts/voices."""
-    given = os.environ.get(FOLDER_VARIABLE)
-    return expanded(given or "~/.local/share/tutortoietts/voices")
+    """The user's voices: the first of TUTORTOIETTS_VOICES, else ~/.local/share/tutortoietts/voices."""
+    return expanded(next(iter(_named_folders()), "~/.local/share/tutortoietts/voices"))
+
+
+def further_folders() -> tuple[Path, ...]:
+    """The other folders of TUTORTOIETTS_VOICES, which are only read. Raises OptionError for one that is not there."""
+    return tuple(existing_folder(folder, FOLDER_VARIABLE) for folder in _named_folders()[1:])
+
+
+def _named_folders() -> list[str]:
+    return [folder for folder in os.environ.get(FOLDER_VARIABLE, "").split(os.pathsep) if folder]
 
 
 def bundled_folders() -> tuple[Path, ...]:
@@ -81,7 +97,8 @@ def bundled_folders() -> tuple[Path, ...]:
 class VoiceStore:
     """Finds voices, turns their clips into latents once, and keeps those.
 
-    `folder`: where voices are added (`default_folder()` if None). `extra_folders` are searched before it,
+    `folder`: where voices are added; None: `default_folder()`, then `further_folders()`. `extra_folders` are searched
+    before it,
     `builtin_folders` (a model's own voices; `bundled_folders()` if None) after it. `paths` False takes names only,
     for callers that must not let others read their files.
     """
@@ -96,12 +113,13 @@ class VoiceStore:
     ) -> None:
         self.paths = paths
         self.folder = default_folder() if folder is None else expanded(folder)
+        further = further_folders() if folder is None else ()
         extra = [Path(os.path.expanduser(path)) for path in extra_folders]
         for path in extra:
             if not os.path.isdir(path):
                 raise VoiceError(f"no folder of voices at {path}: check the path")
         builtin = bundled_folders() if builtin_folders is None else [Path(path) for path in builtin_folders]
-        self.folders = (*extra, self.folder, *builtin)
+        self.folders = (*extra, self.folder, *further, *builtin)
 
     def get(self, spec: str, model: str, compute: Compute | None = None) -> Voice:
         """The voice of a name, a path or a mix ("anna+ben", "anna*2+ben") for `model`; its name is `spec`.
