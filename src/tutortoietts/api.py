@@ -217,7 +217,7 @@ class TextToSpeech:
         """The sound in chunks (samples,) float32 at 24 kHz on the CPU, while more is being made.
 
         Arguments as `tts`, and a preset's name; one reading only. decoder: "stream" makes sound straight from the
-        latents of one candidate while its codes are drawn; "diffusion" takes the whole pipeline, sentence by sentence,
+        latents of one candidate while its codes are drawn; "diffusion" takes the whole pipeline, clause by clause,
         the next being made while one plays; "auto": "stream" where the model has such a decoder.
         Of "stream": stream_chunk_size codes (8) are drawn before the first sound and as many before the second chunk,
         later ones double up to stream_chunk_max codes (32). It draws one candidate and denoises nothing, whatever the

@@ -99,6 +99,25 @@ def test_parts_over_the_token_limit_are_split_again() -> None:
     assert "".join("".join(part.text.split()) for part in parts) == "".join(text.split())
 
 
+def test_clauses_end_at_commas_once_they_are_long_enough() -> None:
+    text = (
+        "When the rain, which had begun at noon, stopped at last, we went out: the streets were empty; all slept."
+    )
+    whole = passages(Passage(text=text), desired_length=30, max_length=200)
+    parts = [p.text for p in passages(Passage(text=text), desired_length=30, max_length=200, clauses=True)]
+    assert [p.text for p in whole] == [text]
+    assert parts == [
+        "When the rain, which had begun at noon,",
+        "stopped at last, we went out:",
+        "the streets were empty; all slept.",
+    ]
+    quoted = Passage(text='She said "it rains a lot, and in winter, too, it snows a lot", and then she left us.')
+    assert [p.text for p in passages(quoted, desired_length=20, max_length=200, clauses=True)] == [
+        'She said "it rains a lot, and in winter, too, it snows a lot",',
+        "and then she left us.",
+    ]
+
+
 def test_a_character_over_the_limit() -> None:
     with pytest.raises(TextError, match="'5' alone is 8 tokens, must be fewer than 8"):
         passages(Passage(text="5"), count=lambda text: 8 * len(text), limit=8)

@@ -31,7 +31,7 @@ class StreamOptions:
         str | None,
         typer.Option(
             help="With --streaming: stream (from latents, while codes are drawn), diffusion (the whole pipeline, "
-            "sentence by sentence) or auto [default: auto]."
+            "clause by clause) or auto [default: auto]."
         ),
     ] = None
     stream_chunk_size: Annotated[

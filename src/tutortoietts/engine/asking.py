@@ -21,7 +21,7 @@ from tutortoietts.text.split import passages
 __all__ = ["Asked", "options_of", "request_of", "seed_of", "streaming_of"]
 
 _CHARACTERS = 200  # about what is spoken at one go
-_STREAM_CHARACTERS = 40  # sentences shorter than this are spoken with the next one
+_STREAM_CHARACTERS = 40  # clauses shorter than this are spoken with the next one
 _CODES_A_CHARACTER = 3.0  # generous: slow speech has about two
 
 
@@ -45,8 +45,7 @@ def request_of(
     options, streaming = asked.options, asked.streaming
     live = streaming is not None and streaming.decoder == "stream"
     check_options(parts, options, asked.k)
-    characters = _CHARACTERS if streaming is None or live else _STREAM_CHARACTERS
-    pieces = _passages(parts, asked.text, characters, redaction)
+    pieces = _passages(parts, asked.text, redaction, clauses=streaming is not None and not live)
     wanted = options.cvvp_amount > 0
     voice, clips = casting.voice(
         asked.voice_samples,
@@ -92,7 +91,7 @@ def streaming_of(parts: Parts, decoder: str, chunk_size: int | None, chunk_max: 
     if streaming.decoder == "diffusion" and (given or chunk_max is not None):
         raise OptionError(
             "stream_chunk_size and stream_chunk_max are of the streaming decoder, but this stream comes by the "
-            "whole pipeline, sentence by sentence: leave them out"
+            "whole pipeline, clause by clause: leave them out"
         )
     return streaming
 
@@ -106,8 +105,8 @@ def seed_of(given: int | None) -> int:
     return given
 
 
-def _passages(parts: Parts, text: str, characters: int, redaction: bool) -> tuple[Passage, ...]:
-    """The text in parts; those of which nothing would be heard are left out."""
+def _passages(parts: Parts, text: str, redaction: bool, *, clauses: bool) -> tuple[Passage, ...]:
+    """The text in parts, or in clauses; those of which nothing would be heard are left out."""
     if not isinstance(text, str):
         raise TextError(f"text is a {type(text).__name__}, must be a str")
     if redaction:
@@ -116,7 +115,13 @@ def _passages(parts: Parts, text: str, characters: int, redaction: bool) -> tupl
         passage = Passage(text=text.translate({ord("["): None, ord("]"): None}))
     tokenizer = parts.tokenizer
     longest = int(parts.spec.autoregressive.max_mel_tokens / _CODES_A_CHARACTER)
-    desired = max(1, min(characters, longest))
-    most = max(desired, min(_CHARACTERS, longest)) * 3 // 2
-    pieces = passages(passage, desired_length=desired, max_length=most, count=tokenizer.count, limit=tokenizer.limit)
+    desired = max(1, min(_STREAM_CHARACTERS if clauses else _CHARACTERS, longest))
+    pieces = passages(
+        passage,
+        desired_length=desired,
+        max_length=max(desired, min(_CHARACTERS, longest)) * 3 // 2,
+        count=tokenizer.count,
+        limit=tokenizer.limit,
+        clauses=clauses,
+    )
     return tuple(piece for piece in pieces if not all(hidden for _, hidden in piece.pieces()))

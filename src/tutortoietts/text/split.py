@@ -43,16 +43,18 @@ def passages(
     max_length: int = MAX_LENGTH,
     count: Callable[..., int] | None = None,
     limit: int | None = None,
+    clauses: bool = False,
 ) -> list[Passage]:
     """The same parts as passages that keep track of what is hidden; none longer than the token limit.
 
+    With `clauses` a part of the desired length may also end at a comma, semicolon or colon, if half as much follows.
     With `count` (`Tokenizer.count`, of a part's pieces) and `limit`, a part whose count is not under the limit (numbers
     grow when spelled out) is split again, until all are; one whose count is 0, of characters without a reading, is left
     out with a logged warning. Raises TextError when nothing sayable is left, or when even a single character is over
     the limit.
     """
     whole = _single_spaced(passage)
-    parts = [_cut(whole, *edges) for edges in _ranges(whole.text, desired_length, max_length)]
+    parts = [_cut(whole, *edges) for edges in _ranges(whole.text, desired_length, max_length, clauses)]
     parts = [part for part in parts if is_sayable(part.text)]
     if parts and count is not None and limit is not None:
         parts = [fitting for part in parts for fitting in _fit(part, count, limit)]
@@ -91,14 +93,14 @@ def _cut(passage: Passage, start: int, end: int) -> Passage:
     return Passage(text=passage.text[start:end], hidden=hidden)
 
 
-def _ranges(text: str, desired_length: int, max_length: int) -> list[tuple[int, int]]:
+def _ranges(text: str, desired_length: int, max_length: int, clauses: bool = False) -> list[tuple[int, int]]:
     """The parts as (start, end) in `text`, stripped, those with nothing but punctuation left out."""
     if not 1 <= desired_length <= max_length:
         raise OptionError(f"lengths desired {desired_length}, max {max_length} must satisfy 1 <= desired <= max")
     quotes = [0, *accumulate(int(char == '"') for char in text)]
     ranges, start = [], 0
     while start < len(text):
-        end = _part_end(text, start, quotes, desired_length, max_length)
+        end = _part_end(text, start, quotes, desired_length, max_length, clauses)
         piece = text[start:end]
         first = start + len(piece) - len(piece.lstrip())
         last = end - len(piece) + len(piece.rstrip())
@@ -108,7 +110,7 @@ def _ranges(text: str, desired_length: int, max_length: int) -> list[tuple[int, 
     return ranges
 
 
-def _part_end(text: str, start: int, quotes: list[int], desired: int, longest: int) -> int:
+def _part_end(text: str, start: int, quotes: list[int], desired: int, longest: int, clauses: bool) -> int:
     """Where the part that begins at `start` ends.
 
     Walks forward and notes the end of every sentence outside quotation marks (`quotes[i]`: how many stand before i) and
@@ -130,6 +132,8 @@ def _part_end(text: str, start: int, quotes: list[int], desired: int, longest: i
             noted = here + 1
             if noted - start >= desired:
                 return noted
+        elif clauses and not quoted and taken >= desired and _ends_clause(text, here, desired):
+            return here + 1
         elif quoted and text[here + 1 : here + 2] == '"' and text[here + 2 : here + 3] in ("", " "):
             here = min(here + 2, len(text) - 1)
             noted = here + 1
@@ -139,6 +143,10 @@ def _part_end(text: str, start: int, quotes: list[int], desired: int, longest: i
 
 def _ends_sentence(text: str, here: int) -> bool:
     return text[here] in "!?" or (text[here] == "." and text[here + 1 : here + 2] in ("", " "))
+
+
+def _ends_clause(text: str, here: int, desired: int) -> bool:
+    return text[here] in ",;:" and text[here + 1 : here + 2] == " " and len(text) - here > desired // 2
 
 
 def _word_gap(text: str, start: int, here: int, desired: int) -> int:
