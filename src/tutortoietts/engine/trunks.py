@@ -42,7 +42,7 @@ class CachedTrunk:
     def compile(self) -> GptStep | None:
         """What does the same as `model.trunk` in one call, None where only that will do."""
         model = self.model
-        if model.device.type != "cpu" or "trunk" in vars(model) or type(model).trunk is not _TRUNK:
+        if model.device.type != "cpu" or "trunk" in vars(model) or getattr(type(model), "trunk", None) is not _TRUNK:
             return None
         return GptStep.fit(model.gpt, (model.gpt.ln_f, model.final_norm))
 
