@@ -4,6 +4,7 @@
     python benchmarks/decode.py --quick             4 of the 30 layers, 24 codes
     python benchmarks/decode.py --tiny              a toy, in seconds: does the script work?
     python benchmarks/decode.py --precisions int8,int4 --batches 1,8 --threads 2 --device cpu
+    python benchmarks/decode.py --compare           each as it is and, in turns, in torch's single operations
 
 The real decoding is timed (prefix, blocks, head, filters, draw), with the number of codes forced. The limit is what a
 step must read, weights once and keys and values for each candidate, at the memory's bandwidth, measured between the
@@ -15,8 +16,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -30,6 +32,7 @@ from tutortoietts.core.config import AutoregressiveConfig
 from tutortoietts.engine.decode import DecodeRequest, decode
 from tutortoietts.engine.precision import PRECISIONS, pick_precision
 from tutortoietts.models.autoregressive import Autoregressive
+from tutortoietts.nn.compiled import VARIABLE
 from tutortoietts.sampling.rows import row_generators
 from tutortoietts.sampling.tokens import TokenOptions
 from tutortoietts.weights.load import build, shapes
@@ -45,6 +48,7 @@ class Row:
     precision: str
     batch: int
     bytes: float
+    native: bool = True
     clock: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     whole: list[float] = field(default_factory=list)
@@ -54,6 +58,7 @@ class Row:
         return {
             "precision": self.precision,
             "batch": self.batch,
+            "kernels": "ours" if self.native else "torch",
             "step_ms": 1e3 * step,
             "cpu_ms": 1e3 * median(self.cpu),
             "limit_ms": 1e3 * limit,
@@ -63,8 +68,14 @@ class Row:
         }
 
 
-def make_model(cfg: AutoregressiveConfig, name: str, device: torch.device) -> Autoregressive:
-    """Random weights in this precision."""
+def switch(native: bool) -> None:
+    """Our compiled kernels, where they can be had, or torch's operations."""
+    os.environ[VARIABLE] = "1" if native else "0"
+
+
+def make_model(cfg: AutoregressiveConfig, name: str, device: torch.device, native: bool = True) -> Autoregressive:
+    """Random weights in this precision, for these kernels."""
+    switch(native)
     precision = pick_precision(name, False, device)
 
     def factory() -> nn.Module:
@@ -93,6 +104,7 @@ def step_bytes(model: Autoregressive, batch: int, prefix: int, codes: int) -> fl
 
 def run_once(model: Autoregressive, row: Row, options: argparse.Namespace) -> None:
     """One whole request; the steps between two checks share their time."""
+    switch(row.native)
     marks: list[tuple[int, float, float]] = []
 
     def note(done: int, _: int) -> None:
@@ -129,6 +141,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--layers", type=int, help="blocks [default: 30]")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="torch's threads")
+    parser.add_argument("--compare", action="store_true", help="our kernels and torch's operations, in turns")
     parser.add_argument("--quick", action="store_true", help="4 layers, 24 codes, one round")
     parser.add_argument("--tiny", action="store_true", help="a toy")
     options = parser.parse_args()
@@ -154,27 +167,33 @@ def main() -> None:
     names = options.precisions.split(",") if options.precisions else able(device)
     full = AutoregressiveConfig(layers=options.layers or (4 if options.quick else 30))
     cfg = TINY if options.tiny else full
-    models = {name: make_model(cfg, name, device) for name in names}
+    kinds = [(name, native) for name in names for native in ((True, False) if options.compare else (True,))]
+    models = {kind: make_model(cfg, kind[0], device, kind[1]) for kind in kinds}
     rows = [
-        Row(name, int(batch), step_bytes(models[name], int(batch), options.prefix, options.codes))
+        Row(name, int(batch), step_bytes(models[name, native], int(batch), options.prefix, options.codes), native)
         for batch in options.batches.split(",")
-        for name in names
+        for name, native in kinds
     ]
     size = {"size": 1 << 24, "width": 256} if options.tiny else {}
     machines = [measure_machine(device, **size)]
     for row in rows:  # captures, allocations, caches
-        run_once(models[row.precision], Row(row.precision, row.batch, row.bytes), options)
+        run_once(models[row.precision, row.native], replace(row, clock=[], cpu=[], whole=[]), options)
     for _ in range(options.rounds):
         for row in rows:
-            run_once(models[row.precision], row, options)
+            run_once(models[row.precision, row.native], row, options)
         machines.append(measure_machine(device, **size))
     bandwidth = max(machine.bandwidth for machine in machines)
     figures = [row.figures(bandwidth) for row in rows]
     print(f"{machines[0].device}, {machines[0].threads} threads, {bandwidth / 1e9:.1f} GB/s, {cfg.layers} layers")
-    print("| precision | candidates | step ms | CPU ms | limit ms | ratio | request s |\n|---|---|---|---|---|---|---|")
+    print(
+        "| precision | kernels | candidates | step ms | CPU ms | limit ms | ratio | request s |"
+        + "\n"
+        + "|---" * 8
+        + "|"
+    )
     for one in figures:
         cells = [f"{one[key]:.3g}" for key in ("step_ms", "cpu_ms", "limit_ms", "ratio", "request_seconds")]
-        print(f"| {one['precision']} | {one['batch']} | " + " | ".join(cells) + " |")
+        print(f"| {one['precision']} | {one['kernels']} | {one['batch']} | " + " | ".join(cells) + " |")
     about = {"device": machines[0].device, "threads": machines[0].threads, "bandwidth": bandwidth}
     shape = {"layers": cfg.layers, "codes": options.codes, "prefix": options.prefix, "torch": torch.__version__}
     print(json.dumps({"benchmark": "decode", **about, **shape, "rows": figures}))

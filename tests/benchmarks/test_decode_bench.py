@@ -39,6 +39,13 @@ def test_decode() -> None:
     assert all(row["step_ms"] > row["limit_ms"] * 0.1 and row["request_seconds"] > 0 for row in found["rows"])
 
 
+def test_decode_by_torch_too() -> None:
+    command = ("decode.py", "--tiny", "--batches", "2", "--precisions", "int8", "--codes", "4", "--compare")
+    _, found = report(*command)
+    assert [row["kernels"] for row in found["rows"]] == ["ours", "torch"]
+    assert all(row["step_ms"] > 0 for row in found["rows"])
+
+
 def test_precision(tiny_model: Path) -> None:
     command = ("precision.py", "--tiny", "--no-speech", "--codes", "8", "--model", str(tiny_model))
     _, found = report(*command, "--precisions", "fp32,int8,int4")

@@ -57,7 +57,7 @@ typedef struct { const Block *blocks; const Norm *norms; int64_t layers, norms_c
 typedef struct {           // (layers, rows, heads, positions, dim / heads); strides in elements
     void *keys, *values;
     int64_t kind, layer, row, head, positions;
-    int64_t shared;        // so many first positions are the same in all rows
+    int64_t shared;        // so many first positions, not beyond where a step begins, are the same in all rows
 } Cache;
 
 typedef struct { int64_t thread, threads; int64_t *counters; } Crew;
@@ -437,40 +437,75 @@ static void multiply(const Linear *l, const Inputs *x, float *y, int64_t rows, i
 
 // -- attention
 
-static void keep(const float *x, void *to, int64_t count, int kind) {
+static void keep(const float *x, void *to, int64_t count, int64_t kind) {
     if (kind == F32) memcpy(to, x, 4 * count);
     else for (int64_t i = 0; i < count; i++) ((uint16_t *)to)[i] = halved(x[i]);
 }
 
-static void score(const void *keys, int64_t count, int64_t size, int kind, const float *q, float *scores) {
-    const char *k = keys;
+// scores[t] = q . keys[t]; meanwhile the values, which lie alike, are fetched.
+#if LANES == 16 && defined(__AVX512BF16__)
+INLINE void score_pairs(const uint16_t *k, int64_t size, const uint16_t *q, int count, float *scores) {
+    __m512 acc[16];
+    UNROLL for (int t = 0; t < 16; t++) acc[t] = _mm512_setzero_ps();
+    for (int64_t i = 0; i < size; i += 32) {
+        __m512bh in = (__m512bh)_mm512_loadu_si512(q + i);
+        UNROLL for (int t = 0; t < count; t++)
+            acc[t] = _mm512_dpbf16_ps(acc[t], (__m512bh)_mm512_loadu_si512(k + t * size + i), in);
+    }
+    reduce((const vf *)acc, count, scores);
+}
+static int64_t score_halves(const uint16_t *k, const uint16_t *v, int64_t count, int64_t size, const float *q, float *scores) {
+    uint16_t rounded[512];
+    if (size % 32 || size > 512) return 0;
+    for (int64_t i = 0; i < size; i++) rounded[i] = halved(q[i]);
     int64_t t = 0;
-    for (; t + 4 <= count; t += 4) tiles[kind][0][0](k + t * size * sizes[kind], size, q, 0, scores + t);
-    for (; t < count; t++) tiles[kind][2][0](k + t * size * sizes[kind], size, q, 0, scores + t);
+    for (; t + 16 <= count; t += 16) {
+        for (int64_t i = 0; i < 16 * size; i += 32) __builtin_prefetch(v + t * size + i);
+        score_pairs(k + t * size, size, rounded, 16, scores + t);
+    }
+    for (; t + 4 <= count; t += 4) score_pairs(k + t * size, size, rounded, 4, scores + t);
+    for (; t < count; t++) score_pairs(k + t * size, size, rounded, 1, scores + t);
+    return count;
+}
+#else
+static int64_t score_halves(const uint16_t *k, const uint16_t *v, int64_t count, int64_t size, const float *q, float *scores) {
+    (void)k, (void)v, (void)count, (void)size, (void)q, (void)scores;
+    return 0;
+}
+#endif
+
+static void score(const char *keys, const char *values, int64_t count, int64_t size, int kind, const float *q, float *scores) {
+    const int64_t bytes = size * sizes[kind];
+    int64_t t = kind == BF16 ? score_halves((const uint16_t *)keys, (const uint16_t *)values, count, size, q, scores) : 0;
+    for (; t + 4 <= count; t += 4) {
+        for (int64_t i = 0; i < 4 * bytes; i += 64) __builtin_prefetch(values + t * bytes + i);
+        tiles[kind][0][0](keys + t * bytes, size, q, 0, scores + t);
+    }
+    for (; t < count; t++) tiles[kind][2][0](keys + t * bytes, size, q, 0, scores + t);
 }
 
+// y = the sum of p[t] values[t], even and odd t apart; the first `shared` values lie elsewhere.
 #define GATHER(name, type, load_v)                                                                         \
-    INLINE void name##_wide(const type *v, int64_t count, int64_t size, const float *p, float *y, int wide, int start) { \
-        vf acc[4];                                                                                         \
-        UNROLL for (int i = 0; i < wide; i++) acc[i] = start ? (vf){0} : load(y + i * LANES);              \
-        for (int64_t t = 0; t < count; t++) {                                                              \
-            vf weight = splat(p[t]);                                                                       \
-            UNROLL for (int i = 0; i < wide; i++) acc[i] += weight * load_v(v + t * size + i * LANES);     \
+    INLINE void name##_wide(const type *first, int64_t shared, const type *own, int64_t count, int64_t size, \
+                            const float *p, float *y, int wide) {                                          \
+        vf acc[2][4] = {{{0}}};                                                                            \
+        for (int64_t t = 0; t < count; t += 2) {                                                           \
+            const type *a = t < shared ? first : own, *b = t + 1 < shared ? first : own;                   \
+            const vf one = splat(p[t]), two = splat(p[t + 1]);                                             \
+            UNROLL for (int i = 0; i < wide; i++) acc[0][i] += one * load_v(a + t * size + i * LANES);     \
+            if (t + 1 < count)                                                                             \
+                UNROLL for (int i = 0; i < wide; i++) acc[1][i] += two * load_v(b + (t + 1) * size + i * LANES); \
         }                                                                                                  \
-        UNROLL for (int i = 0; i < wide; i++) store(y + i * LANES, acc[i]);                                \
+        UNROLL for (int i = 0; i < wide; i++) store(y + i * LANES, acc[0][i] + acc[1][i]);                 \
     }                                                                                                      \
-    static void name(const type *v, int64_t count, int64_t size, const float *p, float *y, int start) {    \
+    static void name(const type *first, int64_t shared, const type *own, int64_t count, int64_t size,      \
+                     const float *p, float *y) {                                                           \
         int64_t e = 0;                                                                                     \
-        for (; e + 4 * LANES <= size; e += 4 * LANES) name##_wide(v + e, count, size, p, y + e, 4, start); \
-        for (; e < size; e += LANES) name##_wide(v + e, count, size, p, y + e, 1, start);                  \
+        for (; e + 4 * LANES <= size; e += 4 * LANES) name##_wide(first + e, shared, own + e, count, size, p, y + e, 4); \
+        for (; e < size; e += LANES) name##_wide(first + e, shared, own + e, count, size, p, y + e, 1);    \
     }
 GATHER(gather_f32, float, load)
 GATHER(gather_bf16, uint16_t, widened)
-
-static void gather(const void *v, int64_t count, int64_t size, int kind, const float *p, float *y, int start) {
-    if (kind == F32) gather_f32(v, count, size, p, y, start);
-    else gather_bf16(v, count, size, p, y, start);
-}
 
 static float soften(float *scores, int64_t count) {  // exp(scores - largest), and 1 / their sum
     const int64_t whole = (count + LANES - 1) / LANES * LANES;
@@ -500,14 +535,14 @@ static void attend(const Gpt *g, const Cache *c, int64_t layer, int64_t row, int
     const float scale = 1.0f / sqrtf((float)size);
     float *q = scores + ALIGN(c->positions);
     for (int64_t s = 0; s < steps; s++) {
-        const int64_t seen = position + s + 1, shared = c->shared < seen ? c->shared : 0, rest = seen - shared;
+        const int64_t seen = position + s + 1, shared = c->shared, skip = shared * size * bytes;
         for (int64_t i = 0; i < size; i++) q[i] = qkv[3 * s * g->dim + i] * scale;
-        score(first[0], shared, size, c->kind, q, scores);
-        score(own[0] + shared * size * bytes, rest, size, c->kind, q, scores + shared);
+        score(first[0], first[1], shared, size, c->kind, q, scores);
+        score(own[0] + skip, own[1] + skip, seen - shared, size, c->kind, q, scores + shared);
         const float inverse = soften(scores, seen);
         float *to = y + s * g->dim;
-        gather(first[1], shared, size, c->kind, scores, to, 1);
-        gather(own[1] + shared * size * bytes, rest, size, c->kind, scores + shared, to, 0);
+        if (c->kind == F32) gather_f32((float *)first[1], shared, (float *)own[1], seen, size, scores, to);
+        else gather_bf16((uint16_t *)first[1], shared, (uint16_t *)own[1], seen, size, scores, to);
         for (int64_t i = 0; i < size; i++) to[i] *= inverse;
     }
 }
