@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tutortoietts.core.types import Codes
 from tutortoietts.engine.decode import DecodeRequest, decode, join_codes, latents_of
 from tutortoietts.engine.repair import repair_codes
 from tutortoietts.models.autoregressive import Autoregressive
-from tutortoietts.nn.quant import Int8Linear
+from tutortoietts.nn import compiled, gpt_step
 from tutortoietts.sampling.rows import row_generators
 from tutortoietts.sampling.tokens import TokenOptions
 from tutortoietts.weights.convert import convert
@@ -206,16 +207,44 @@ def test_bfloat16(model: Autoregressive) -> None:
     assert kept.isfinite().all()
 
 
-@pytest.mark.skipif(not Int8Linear.works(), reason="this torch has no fbgemm")
-@pytest.mark.parametrize("size", [1, 2, 3])
-def test_in_int8_rows_are_the_same_bits_in_any_batch(size: int) -> None:
+def of_kind(kind: str) -> Autoregressive:
     model = lively_model()
-    model.quantise("int8")
+    if kind == "int8":
+        model.quantise("int8")
+    return model.bfloat16() if kind == "bf16" else model
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["fp32", "bf16", "int8"])
+def test_compiled_steps_are_the_same_bits_in_any_batch(kind: str, size: int) -> None:
+    model = of_kind(kind)
     whole, parts = run(model, request(7)), run(model, request(7, batch_size=size))
     width = int(whole.lengths.max())
     assert torch.equal(whole.lengths, parts.lengths) and torch.equal(whole.ids[:, :width], parts.ids[:, :width])
     kept = [codes.hidden[row, :length] for codes in (whole, parts) for row, length in enumerate(codes.lengths)]
     assert all(torch.equal(one, other) for one, other in zip(kept[:7], kept[7:], strict=True))
+
+
+def test_without_compiled_steps(
+    model: Autoregressive, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fast = run(model, request(6))
+    gpt_step._say.cache_clear()
+    monkeypatch.setenv(compiled.VARIABLE, "0")
+    with caplog.at_level("INFO"):
+        slow = run(model, request(6))
+    assert caplog.text.count("decoding in single torch operations: no compiled kernels") == 1
+    assert torch.equal(fast.ids, slow.ids) and torch.equal(fast.lengths, slow.lengths)
+
+
+@pytest.mark.parametrize("name", ["trunk", "mel_logits"])
+def test_a_changed_model_decodes_as_it_was_changed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, calls = lively_model(), []
+    before = getattr(model, name)
+    monkeypatch.setattr(model, name, lambda *args, **more: (calls.append(name), before(*args, **more))[1])
+    codes = run(model, request(2))
+    assert len(calls) >= int(codes.lengths.max())
 
 
 @pytest.mark.parametrize("fixed", [False, True])

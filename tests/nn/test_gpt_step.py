@@ -16,6 +16,7 @@ from tutortoietts.nn import compiled, gpt_step, kernels
 from tutortoietts.nn.gpt import Gpt, GptBlock
 from tutortoietts.nn.gpt_step import GptStep
 from tutortoietts.nn.kv_cache import KVCache
+from tutortoietts.nn.linear import FewRowsLinear
 from tutortoietts.nn.quant import Int8RowsLinear, quantise
 
 LAYERS, WIDTH, HEADS, LENGTH, PREFIX = 2, 64, 2, 40, 21
@@ -39,8 +40,16 @@ def model(kind: str, width: int = WIDTH) -> tuple[Gpt, nn.LayerNorm]:
     return (gpt.bfloat16(), norm.bfloat16()) if kind == "bf16" else (gpt, norm)
 
 
+def head(gpt: Gpt) -> nn.Module:
+    """37 classes, with weights as the blocks'."""
+    torch.manual_seed(1)
+    linear = FewRowsLinear(gpt.ln_f.normalized_shape[0], 37)
+    own = gpt.blocks[0].proj
+    return quantise(linear, "int8") if isinstance(own, Int8RowsLinear) else linear.to(gpt.ln_f.weight.dtype)
+
+
 def made(gpt: Gpt, norm: nn.LayerNorm) -> GptStep:
-    step = GptStep.fit(gpt, (gpt.ln_f, norm))
+    step = GptStep.fit(gpt, (gpt.ln_f, norm), head(gpt))
     assert step is not None
     return step
 
@@ -109,6 +118,16 @@ def test_keys_and_values_in_bfloat16(kind: str) -> None:
     exact, cache = filled(3, torch.float64), filled(3, torch.bfloat16)
     x = inputs(3).to(norm.weight.dtype)
     assert error(made(gpt, norm)(x, cache, PREFIX, PREFIX), oracle(gpt, norm)(x, exact, PREFIX)) < 2e-2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_logits(kind: str) -> None:
+    gpt, norm = model(kind)
+    step, layer, x = made(gpt, norm), head(gpt), inputs(16)[:, 0].to(norm.weight.dtype)
+    slow = Slowly(layer) if isinstance(layer, Int8RowsLinear) else copy.deepcopy(layer).double()
+    ours = step.logits(x)
+    assert ours.dtype == torch.float32 and error(ours, slow(x.double()).double()) < KINDS[kind]
+    assert all(torch.equal(step.logits(x[:rows]), ours[:rows]) for rows in (1, 2, 5, 9))
 
 
 @pytest.mark.parametrize("width", [32, 96, 192])
@@ -181,7 +200,7 @@ def test_on_processors_without_its_units(kind: str) -> None:
     gpt, norm = model(kind)
     plain, own = kernels.library("-DPLAIN"), kernels.library()
     x, slow = inputs(6).to(norm.weight.dtype), oracle(gpt, norm)(inputs(6), filled(6, torch.float64), PREFIX)
-    assert error(GptStep(gpt, (gpt.ln_f, norm), plain)(x, filled(6), PREFIX), slow) < KINDS[kind]
+    assert error(GptStep(gpt, (gpt.ln_f, norm), head(gpt), plain)(x, filled(6), PREFIX), slow) < KINDS[kind]
     try:
         own.start(False)
         assert error(made(gpt, norm)(x, filled(6), PREFIX), slow) < KINDS[kind]
@@ -248,15 +267,15 @@ def test_changed_modules_are_left_to_torch(change: Callable[[Gpt], None], caplog
     gpt_step._say.cache_clear()
     with caplog.at_level("INFO"):
         for _ in range(2):
-            assert GptStep.fit(gpt, (gpt.ln_f, norm)) is None
+            assert GptStep.fit(gpt, (gpt.ln_f, norm), head(gpt)) is None
     assert caplog.text.count(CHANGES[change]) == 1
 
 
 def test_small_heads_int4_and_no_compiler_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     norm = nn.LayerNorm(24)
-    assert GptStep.fit(Gpt(24, 3, 1), (norm,)) is None
+    assert GptStep.fit(Gpt(24, 3, 1), (norm,), nn.Linear(24, 5)) is None
     gpt, norm = model("fp32", 128)
-    assert GptStep.fit(quantise(copy.deepcopy(gpt), "int4"), (norm,)) is None
-    assert GptStep.fit(gpt, (norm,)) is not None
+    assert GptStep.fit(quantise(copy.deepcopy(gpt), "int4"), (norm,), head(gpt)) is None
+    assert GptStep.fit(gpt, (norm,), head(gpt)) is not None
     monkeypatch.setenv(compiled.VARIABLE, "0")
-    assert GptStep.fit(gpt, (norm,)) is None
+    assert GptStep.fit(gpt, (norm,), head(gpt)) is None

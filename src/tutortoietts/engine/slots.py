@@ -101,15 +101,17 @@ def take_step(
     slots: Slots,
     options: TokenOptions,
     at: int | Tensor,
+    head: Callable[[Tensor], Tensor] | None = None,
 ) -> None:
     """Feed one code a slot at place `at`, int or () int64, and draw the next.
 
-    trunk: embedded inputs (R, 1, D) and their place -> hidden states (R, 1, D). A slot that has stopped draws stop
+    trunk: embedded inputs (R, 1, D) and their place -> hidden states (R, 1, D). head: these (R, D) -> logits (R, V)
+    float32, to be changed at will; None is the model's. A slot that has stopped draws stop
     codes and is fed the tail.
     """
     stop = model.cfg.stop_mel_token
     hidden = trunk(model.embed_codes(slots.inputs, offset=at), at)[:, -1]
-    logits = model.mel_logits(hidden)
+    logits = (head or model.mel_logits)(hidden)
     logits[:, model.cfg.start_mel_token] = -torch.inf
     logits[:, stop].masked_fill_(slots.floor > at, -torch.inf)
     code = draw(*filtered(logits, slots.seen, options), _column(slots.uniforms, at))

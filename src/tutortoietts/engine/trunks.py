@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CachedTrunk", "FixedTrunk", "WholeTrunk", "open_trunk"]
 
-
-_TRUNK = Autoregressive.trunk
+_TRUNK, _LOGITS = Autoregressive.trunk, Autoregressive.mel_logits
 
 
 class CachedTrunk:
@@ -40,11 +39,12 @@ class CachedTrunk:
         self.compiled = self.compile()
 
     def compile(self) -> GptStep | None:
-        """What does the same as `model.trunk` in one call, None where only that will do."""
-        model = self.model
-        if model.device.type != "cpu" or "trunk" in vars(model) or getattr(type(model), "trunk", None) is not _TRUNK:
+        """What does the same as `model.trunk` and `model.mel_logits`, None where only these will do."""
+        model, kind = self.model, type(self.model)
+        own = getattr(kind, "trunk", None) is _TRUNK and getattr(kind, "mel_logits", None) is _LOGITS
+        if model.device.type != "cpu" or not own or {"trunk", "mel_logits"} & vars(model).keys():
             return None
-        return GptStep.fit(model.gpt, (model.gpt.ln_f, model.final_norm))
+        return GptStep.fit(model.gpt, (model.gpt.ln_f, model.final_norm), model.mel_head)
 
     def buffers(self, request: DecodeRequest, rows: int) -> tuple[Slots, KVCache]:
         cache = self.model.allocate_cache(rows, self.start + request.max_codes)
@@ -64,7 +64,8 @@ class CachedTrunk:
         return self.model.trunk(x, cache=self.active, position=position)
 
     def step(self, slots: Slots, at: int) -> None:
-        take_step(self.model, self, slots, self.options, at)
+        head = self.model.mel_logits if self.compiled is None else self.compiled.logits
+        take_step(self.model, self, slots, self.options, at, head)
 
     def keep(self, index: Tensor) -> None:
         self.active = self.active.keep_rows(index)
@@ -105,6 +106,7 @@ class WholeTrunk(CachedTrunk):
 
     def __init__(self, model: Autoregressive, request: DecodeRequest, rows: int) -> None:
         self.model, self.options = model, request.options
+        self.compiled = None
         self.prefix = self.inputs = model.prefix(request.speaker, request.text)
         self.slots = Slots.allocate(model, rows, request.max_codes)
 

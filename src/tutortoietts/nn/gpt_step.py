@@ -1,4 +1,4 @@
-"""All blocks of a `Gpt`, and the norms behind them, in one call on a CPU, instead of some hundred of torch's.
+"""All blocks of a `Gpt`, the norms behind them and the head in two calls on a CPU, instead of some hundreds of torch's.
 
 A step is made for one request from the modules as they are, and reads their own weights: nothing is copied. It stands
 in only for what it knows to the letter. A module that was replaced, subclassed or hooked is left to torch.
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 class GptStep:
     """For one request, and one thread at a time. `fit` makes it."""
 
-    def __init__(self, gpt: Gpt, norms: Sequence[nn.LayerNorm], library: ctypes.CDLL) -> None:
+    def __init__(self, gpt: Gpt, norms: Sequence[nn.LayerNorm], head: nn.Linear, library: ctypes.CDLL) -> None:
         self._library = library
         self._kept: list[Tensor] = []  # what the structures point to
         blocks = [self._block(block) for block in gpt.blocks]  # type: ignore[arg-type]
@@ -49,17 +49,18 @@ class GptStep:
         )
         read = sum(t.nbytes for t in self._kept) // len(blocks)
         self._threads = max(1, min(torch.get_num_threads(), read // _THREAD_BYTES))
+        self._head = self._linear(head)
         self._scratch = kernels.scratch(0)
 
     @classmethod
-    def fit(cls, gpt: nn.Module, norms: Sequence[nn.Module]) -> GptStep | None:
-        """A step through `gpt` and then `norms`; None, said once in the log, where torch must do it."""
-        reason = _obstacle(gpt, norms)
+    def fit(cls, gpt: nn.Module, norms: Sequence[nn.Module], head: nn.Module) -> GptStep | None:
+        """A step through `gpt`, `norms` and `head`; None, said once in the log, where torch must do it."""
+        reason = _obstacle(gpt, norms, head)
         library = kernels.library() if reason is None else None
         if library is None:
             _say(reason or "no compiled kernels")
             return None
-        return cls(gpt, norms, library)  # type: ignore[arg-type]
+        return cls(gpt, norms, head, library)  # type: ignore[arg-type]
 
     def takes(self, x: Tensor, cache: KVCache) -> bool:
         """Whether it can do this call: not too many inputs, in float numbers, with a cache as `KVCache` makes them."""
@@ -84,12 +85,24 @@ class GptStep:
         inputs = x.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
         outputs = torch.empty_like(inputs)
         told = _cache(cache, min(shared, first))
-        size = self._library.gpt_step_bytes(self._gpt, batch * steps, cache.max_len, self._threads)
-        if self._scratch.numel() < size:
-            self._scratch = kernels.scratch(size)
-        places = where.data_ptr(), self._scratch.data_ptr(), self._threads
+        space = self._space(self._library.gpt_step_bytes(self._gpt, batch * steps, cache.max_len, self._threads))
+        places = where.data_ptr(), space, self._threads
         self._library.gpt_step(self._gpt, told, inputs.data_ptr(), outputs.data_ptr(), batch, steps, *places)
         return outputs.to(x.dtype)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """hidden (B, D) -> what the head says, (B, classes) float32."""
+        inputs = hidden.to(torch.float32).contiguous()
+        outputs = torch.empty(len(hidden), int(self._head.outputs))
+        space = self._space(self._library.linear_bytes(self._head, len(hidden), self._threads))
+        places = inputs.data_ptr(), outputs.data_ptr(), len(hidden), space, self._threads
+        self._library.linear(self._head, *places)
+        return outputs
+
+    def _space(self, size: int) -> int:
+        if self._scratch.numel() < size:
+            self._scratch = kernels.scratch(size)
+        return self._scratch.data_ptr()
 
     def _block(self, block: GptBlock) -> BlockC:
         layers = {name: self._linear(getattr(block, name)) for name in ("qkv", "proj", "widen", "narrow")}
@@ -130,9 +143,9 @@ _KNOWN = (Gpt, GptBlock, nn.LayerNorm, FewRowsLinear, nn.Linear, Int8RowsLinear)
 _FORWARDS: dict[type[nn.Module], Any] = {kind: kind.forward for kind in _KNOWN}
 
 
-def _obstacle(gpt: nn.Module, norms: Sequence[nn.Module]) -> str | None:
+def _obstacle(gpt: nn.Module, norms: Sequence[nn.Module], head: nn.Module) -> str | None:
     """Why torch must do it, or None."""
-    for module in (gpt, *norms):
+    for module in (gpt, *norms, head):
         for one in module.modules():
             if type(one) is nn.ModuleList:
                 continue
@@ -147,6 +160,8 @@ def _obstacle(gpt: nn.Module, norms: Sequence[nn.Module]) -> str | None:
                 return f"the numbers of a {name} are of another kind, or not on the CPU"
     if type(gpt) is not Gpt or not gpt.blocks:
         return f"it is a {type(gpt).__name__}"
+    if not isinstance(head, nn.Linear | Int8RowsLinear):
+        return f"the head is a {type(head).__name__}"
     sizes = {norm.normalized_shape for norm in (gpt.ln_f, *norms) if isinstance(norm, nn.LayerNorm)}
     heads = {block.heads for block in gpt.blocks if isinstance(block, GptBlock)}
     if len(sizes) > 1 or len(heads) > 1:
