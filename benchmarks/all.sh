@@ -49,6 +49,7 @@ bench full-compare --model random-full --precision int8 -p ultra_fast_optimized 
     --runs 1 --warmup 0
 script stream --precision int8
 script decode --batches 1,8 --codes 48
+script vocoder
 script precision --no-speech
 script steps --limit 2 --solvers dpm++2m,ddim,ancestral
 script deepspeed

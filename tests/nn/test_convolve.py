@@ -9,9 +9,10 @@ from torch.nn import functional as F
 
 from tutortoietts.models.bigvgan import _EPSILON, _double, _halve, _SnakeBeta, antialias_filter
 from tutortoietts.nn import convolve
+from tutortoietts.nn.compiled import library
 from tutortoietts.nn.convolve import Pair, can_convolve, layer_of, leaky, snake
 
-pytestmark = pytest.mark.skipif(not can_convolve(), reason="no C compiler")
+pytestmark = pytest.mark.skipif(not can_convolve(), reason="no compiler or vectors")
 needs_unit = pytest.mark.skipif(not can_convolve(split=True), reason="no matrix unit")
 SPLIT = pytest.mark.parametrize(
     "split", [pytest.param(False, id="whole"), pytest.param(True, id="split", marks=needs_unit)]
@@ -120,6 +121,15 @@ def test_tiles_and_threads_change_no_bit_and_a_part_is_that_of_the_whole(
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         monkeypatch.setattr(convolve, "_NUMBERS", numbers)
         assert torch.equal(convolve._Work().mean(x, pairs), whole)
+
+
+def test_shorter_vectors_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on processors with AVX2 only."""
+    pairs, x = [[branch(40, 7, 3, "snake", split=False)[0]]], planes(draw(40, 300))
+    usual = convolve._Work().mean(x, pairs)
+    monkeypatch.setattr(convolve, "library", lambda source: library(source, "-march=haswell"))
+    torch.testing.assert_close(convolve._Work().mean(x, pairs), usual, rtol=1e-5, atol=1e-5)
+    assert not can_convolve(split=True)
 
 
 def test_sines_of_large_numbers() -> None:

@@ -1,8 +1,8 @@
 """In which numbers the models are kept: one name for a user, a choice for each device.
 
 auto   fp16 on a CUDA GPU of compute capability 7 or more, otherwise fp32
-fp32, bf16, fp16   weights and activations of all models but the vocoders, which stay in float32 (in bf16, the inner
-             convolutions of the public streaming decoder do not)
+fp32, bf16, fp16   weights and activations of all models but the vocoders, which stay in float32 (but for what a CPU's
+             matrix unit multiplies in half precision: 16 bits, `nn.convolve`)
 int8, int4   the autoregressive model's weights (`nn.quant`), which decoding reads again for every code; the other
              models in half precision where the device is fast at it
 """

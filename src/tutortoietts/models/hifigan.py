@@ -70,7 +70,7 @@ class Hifigan(nn.Module):
     def hasten(self, half: bool = False) -> None:
         """From now on forwards without gradients on a CPU go through `nn.convolve`, where the machine can, with the
         weights as they are now. `half`: where it has a matrix unit, its convolutions but the last may multiply numbers
-        of 16 bits, which leaves the sound within 1e-4 of what it is."""
+        of 16 bits, which leaves the sound within about 1e-4 of what it is."""
         split = half and can_convolve(split=True)
         if not can_convolve(split):
             return

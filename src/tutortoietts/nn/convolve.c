@@ -17,15 +17,16 @@
 #include <unistd.h>
 #endif
 
-enum { PLANE = 32, SIDE = 16, TAPS = 12, REACH = 6, LINE = 128, MOST = 32 };
+// SIDE: numbers of a vector. ROWS: rows at once in float32, so that their sums stay in registers.
 #ifdef __AVX512F__
-enum { ROWS = 12 }; // rows at once in float32: with two vectors each, all in registers
+enum { SIDE = 16, ROWS = 12 };
 #else
-enum { ROWS = 2 };
+enum { SIDE = 8, ROWS = 3 };
 #endif
+enum { PLANE = 32, VECS = PLANE / SIDE, TAPS = 12, REACH = 6, LINE = 128, MOST = 32, TILE = 16 };
 enum { NONE, LEAKY, SNAKE };
-typedef float vec __attribute__((vector_size(64)));
-typedef int32_t bits __attribute__((vector_size(64)));
+typedef float vec __attribute__((vector_size(4 * SIDE)));
+typedef int32_t bits __attribute__((vector_size(4 * SIDE)));
 
 typedef struct {
     const void *weights; // (outputs, taps, inputs, 32 in, 32 out); split (..., low and high, 2, 16 pairs in, 16 out, 2)
@@ -102,7 +103,7 @@ static inline void *operand_row(const layer *l, void *operand, int64_t row) {
     return (char *)operand + row * PLANE * (l->split ? 2 : 4);
 }
 
-// count rows from `row` on of 16 channels, at twice the rate and back; edges are held.
+// count rows from `row` on of SIDE channels, at twice the rate and back; edges are held.
 static void snake_rows(const activation *a, int64_t channel, const float *x, int64_t first, int64_t length, int64_t row,
                        int64_t count, vec *restrict y) {
     vec line[LINE + 2 * REACH], even[LINE + REACH], odd[LINE + REACH];
@@ -157,17 +158,16 @@ static void activate(const activation *a, const layer *l, const float *x, int64_
 
 // ROWS rows of a plane of outputs: x (inputs, height, 32) from the first row's first tap on.
 static void multiply(const layer *l, const float *x, int64_t height, const float *w, vec *restrict out) {
-    vec sum[ROWS][2] = {};
+    vec sum[ROWS][VECS] = {};
     for (int64_t tap = 0; tap < l->taps; tap++)
         for (int64_t plane = 0; plane < l->inputs; plane++) {
             const float *rows = x + (plane * height + tap * l->dilation) * PLANE;
             for (int64_t c = 0; c < PLANE; c++, w += PLANE) {
-                const vec left = *(const vec *)w, right = *(const vec *)(w + SIDE);
+                const vec *weights = (const vec *)w;
 #pragma GCC unroll 12
-                for (int r = 0; r < ROWS; r++) {
-                    sum[r][0] += rows[r * PLANE + c] * left;
-                    sum[r][1] += rows[r * PLANE + c] * right;
-                }
+                for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 4
+                    for (int v = 0; v < VECS; v++) sum[r][v] += rows[r * PLANE + c] * weights[v];
             }
         }
     memcpy(out, sum, sizeof sum);
@@ -176,11 +176,11 @@ static void multiply(const layer *l, const float *x, int64_t height, const float
 #ifdef __AMX_BF16__
 static inline void load_rows(const uint16_t *x) {
     _tile_loadd(4, x, 64);
-    _tile_loadd(5, x + SIDE * PLANE, 64);
+    _tile_loadd(5, x + TILE * PLANE, 64);
 }
 static inline void load_weights(const uint16_t *w) {
     _tile_loadd(6, w, 64);
-    _tile_loadd(7, w + SIDE * PLANE, 64);
+    _tile_loadd(7, w + TILE * PLANE, 64);
 }
 static inline void add_products(void) {
     _tile_dpbf16ps(0, 4, 6);
@@ -209,9 +209,9 @@ static void multiply_split(const layer *l, const uint16_t *x, int64_t height, co
         }
     float *to = (float *)out;
     _tile_stored(0, to, 4 * PLANE);
-    _tile_stored(1, to + SIDE, 4 * PLANE);
-    _tile_stored(2, to + SIDE * PLANE, 4 * PLANE);
-    _tile_stored(3, to + SIDE * PLANE + SIDE, 4 * PLANE);
+    _tile_stored(1, to + TILE, 4 * PLANE);
+    _tile_stored(2, to + TILE * PLANE, 4 * PLANE);
+    _tile_stored(3, to + TILE * PLANE + TILE, 4 * PLANE);
 }
 #endif
 
@@ -219,8 +219,8 @@ static void multiply_split(const layer *l, const uint16_t *x, int64_t height, co
 // tap.
 static void outputs(const layer *l, void *operand, int64_t height, int64_t plane, int64_t count, const sink *s) {
     const int64_t size = l->taps * l->inputs * PLANE * PLANE, step = l->split ? MOST : ROWS;
-    const vec left = *(const vec *)(l->bias + plane * PLANE), right = *(const vec *)(l->bias + plane * PLANE + SIDE);
-    vec made[MOST][2];
+    const vec *bias = (const vec *)(l->bias + plane * PLANE);
+    vec made[MOST][VECS];
     for (int64_t start = 0; start < count; start += step) {
         const void *rows = operand_row(l, operand, start);
 #ifdef __AMX_BF16__
@@ -231,20 +231,16 @@ static void outputs(const layer *l, void *operand, int64_t height, int64_t plane
             multiply(l, rows, height, (const float *)l->weights + plane * size, made[0]);
         for (int64_t r = 0; r < least(step, count - start); r++) {
             float *to = s->to + (start + r) * s->stride;
-            vec a = made[r][0] + left, b = made[r][1] + right;
-            if (s->residual) {
-                const vec *more = (const vec *)(s->residual + (start + r) * PLANE);
-                a += more[0], b += more[1];
-            }
-            a *= s->scale, b *= s->scale;
+            vec *row = made[r];
+            for (int v = 0; v < VECS; v++) row[v] += bias[v];
+            if (s->residual)
+                for (int v = 0; v < VECS; v++) row[v] += ((const vec *)(s->residual + (start + r) * PLANE))[v];
+            for (int v = 0; v < VECS; v++) row[v] *= s->scale;
             if (s->columns < PLANE) {
-                vec both[2] = {a, b};
-                memcpy(to, both, s->columns * sizeof(float));
+                memcpy(to, row, s->columns * sizeof(float));
                 continue;
             }
-            vec *whole = (vec *)to;
-            if (s->add) a += whole[0], b += whole[1];
-            whole[0] = a, whole[1] = b;
+            for (int v = 0; v < VECS; v++) ((vec *)to)[v] = s->add ? ((vec *)to)[v] + row[v] : row[v];
         }
     }
 }
@@ -263,6 +259,15 @@ static void close_tiles(const layer *l) {
     (void)l;
 #ifdef __AMX_BF16__
     if (l->split) _tile_release();
+#endif
+}
+
+// Whether vectors of this length are fast here.
+int64_t has_vectors(void) {
+#ifdef __AVX2__
+    return 1;
+#else
+    return 0;
 #endif
 }
 

@@ -48,9 +48,9 @@ class _Activation(ctypes.Structure):
 
 
 def can_convolve(split: bool = False) -> bool:
-    """Whether this machine can: it has a C compiler, and for `split` a matrix unit for bfloat16."""
+    """Whether this machine can: it has a C compiler and AVX2 at least, and for `split` a matrix unit for bfloat16."""
     made = _functions()
-    return made is not None and (not split or bool(made.has_matrix_unit()))
+    return made is not None and bool(made.has_vectors()) and (not split or bool(made.has_matrix_unit()))
 
 
 def _functions() -> ctypes.CDLL | None:
@@ -62,7 +62,8 @@ def _functions() -> ctypes.CDLL | None:
     activation: Any = POINTER(_Activation)
     numbers: list[Any] = [c_int64] * 5
     scratch: list[Any] = [c_int64, c_void_p, c_int64]
-    made.has_matrix_unit.restype = made.scratch_convolve.restype = made.scratch_pair.restype = c_int64
+    for name in ("has_vectors", "has_matrix_unit", "scratch_convolve", "scratch_pair"):
+        getattr(made, name).restype = c_int64
     made.scratch_convolve.argtypes = (layer, c_int64)
     made.scratch_pair.argtypes = (layer, layer, c_int64)
     made.convolve.argtypes = (c_void_p, c_int64, layer, activation, c_void_p, *numbers, *scratch)
