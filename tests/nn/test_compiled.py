@@ -59,6 +59,19 @@ def test_a_cache_that_cannot_be_written_and_code_that_cannot_be_compiled(
     assert "sum.c could not be compiled" in caplog.text
 
 
+@needs_compiler
+@pytest.mark.parametrize("open_to_all", ["folder", "file"])
+def test_what_others_may_write_is_not_loaded(open_to_all: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = written(tmp_path, "int sum(int a, int b) { return a + b; }")
+    assert compiled.library(source) is not None
+    (first,) = kept()
+    (first if open_to_all == "file" else first.parent).chmod(0o777)
+    compiled._library.cache_clear()
+    made, compile_again = [], compiled._compile
+    monkeypatch.setattr(compiled, "_compile", lambda *given: made.append(given) or compile_again(*given))
+    assert compiled.library(source) is not None and len(made) == 1
+
+
 def test_without_a_compiler_and_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = written(tmp_path, "int sum(int a, int b) { return a + b; }")
     with monkeypatch.context() as patch:

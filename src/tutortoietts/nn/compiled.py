@@ -13,6 +13,7 @@ import logging
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import tempfile
 from functools import cache
@@ -44,7 +45,7 @@ def _library(source: Path, flags: tuple[str, ...]) -> ctypes.CDLL | None:
     content = hashlib.sha256(repr((source.read_bytes(), _FLAGS, flags, _processor())).encode()).hexdigest()
     kept = cache_dir() / "compiled" / f"{source.stem}-{content[:16]}.so"
     try:
-        return ctypes.CDLL(str(kept)) if kept.is_file() else _compile(compiler, source, flags, kept)
+        return ctypes.CDLL(str(kept)) if _ours(kept) else _compile(compiler, source, flags, kept)
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or error
         _log.warning("%s could not be compiled (%s); slower code does its work", source.name, str(said).strip()[:300])
@@ -58,13 +59,26 @@ def _compile(compiler: str, source: Path, flags: tuple[str, ...], kept: Path) ->
         command = [compiler, *_FLAGS, *flags, "-o", str(made), str(source), "-lm"]
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
         try:
-            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not _ours(kept.parent):
+                return ctypes.CDLL(str(made))
             with tempfile.TemporaryDirectory(dir=kept.parent) as beside:
-                shutil.copy(made, beside)
-                os.replace(Path(beside) / kept.name, kept)
+                copy = Path(shutil.copy(made, beside))
+                copy.chmod(0o700)
+                os.replace(copy, kept)
         except OSError:
             return ctypes.CDLL(str(made))
     return ctypes.CDLL(str(kept))
+
+
+def _ours(path: Path) -> bool:
+    """Whether it is there, belongs to this user, and nobody else may write it or the folder it is in: code of another
+    user's is never loaded."""
+    try:
+        found = [os.stat(path), os.stat(path.parent)] if path.suffix == ".so" else [os.stat(path)]
+    except OSError:
+        return False
+    return all(one.st_uid == os.geteuid() and not one.st_mode & (stat.S_IWGRP | stat.S_IWOTH) for one in found)
 
 
 def _processor() -> str:
