@@ -300,6 +300,9 @@ def test_text_must_be_text(tts: TextToSpeech) -> None:
         ({"num_autoregressive_samples": 10**400}, OptionError, r"is enormous, outside 1\.\.4096"),
         ({"voice_samples": 123}, OptionError, "voice_samples is a int, must be a voice's name"),
         ({"voice_samples": [None]}, OptionError, "voice_samples holds a NoneType, must be"),
+        ({"diffusion_start_step": 9}, OptionError, "diffusion_start_step is 9, but diffusion_start is 'noise'"),
+        ({"cond_free": False, "cond_free_from": 9}, OptionError, "cond_free_from is 9, but cond_free is False"),
+        ({"voice_samples": "random", "latent_averaging_mode": 1}, OptionError, "a random voice has no clips"),
     ],
 )
 def test_bad_options_are_refused(tts: TextToSpeech, options: dict, error: type[Exception], message: str) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tutortoietts.core.config import ModelSpec
 from tutortoietts.core.errors import OptionError, VoiceError
 from tutortoietts.core.paths import existing_folder, expanded
-from tutortoietts.core.presets import PRESETS, known_names, refuse_unknown
+from tutortoietts.core.presets import PRESETS, SpeechOptions, known_names, refuse_unknown
 from tutortoietts.core.streaming import Streaming
 from tutortoietts.engine.asking import Asked, options_of, request_of, seed_of, streaming_of
 from tutortoietts.engine.casting import Casting, Latents, VoiceSamples
@@ -179,27 +179,15 @@ class TextToSpeech:
         Raises TypeError for an unknown option; OptionError, TextError, VoiceError, AudioError, ModelError before work.
         """
         self._refuse_unknown(options, self.tts)
-        seed = seed_of(use_deterministic_seed)
         speech = options_of(self._parts, None, options)
-        asked = Asked(
-            text=text, voice_samples=voice_samples, latents=conditioning_latents, options=speech, seed=seed, k=k
-        )
-        request = self._request(asked)
-        watch = self._watch()
-        with tidied(self.device), shown(watch, verbose):
-            waves = whole(self._parts, request, watch)
-        self._note(watch, request, waves[0].shape[-1])
-        result = waves[0] if k == 1 else waves
-        if return_deterministic_state:
-            return result, (seed, text, voice_samples, conditioning_latents)
-        return result
+        how = (k, verbose, use_deterministic_seed, return_deterministic_state)
+        return self._whole(speech, text, voice_samples, conditioning_latents, *how)
 
     def tts_with_preset(self, text: str, preset: str = "fast", **overrides: Any) -> Any:
         """`tts` with the options of a preset (`presets` has the names); `overrides`: further arguments of `tts`."""
         self._refuse_unknown(overrides, self.tts)
         tuned = {name: overrides.pop(name) for name in known_names() if name in overrides}
-        chosen = options_of(self._parts, preset, tuned)
-        return self.tts(text, **overrides, **{name: getattr(chosen, name) for name in known_names()})
+        return self._whole(options_of(self._parts, preset, tuned), text, **overrides)
 
     def tts_stream(
         self,
@@ -254,6 +242,32 @@ class TextToSpeech:
         if voice.diffusion is None:
             raise VoiceError("the model's voices can only be streamed; they have no diffusion latents")
         return voice.speaker, voice.diffusion
+
+    def _whole(
+        self,
+        speech: SpeechOptions,
+        text: str,
+        voice_samples: VoiceSamples | None = None,
+        conditioning_latents: Latents | None = None,
+        k: int = 1,
+        verbose: bool = True,
+        use_deterministic_seed: int | None = None,
+        return_deterministic_state: bool = False,
+    ) -> Any:
+        """`tts` once its options are known."""
+        seed = seed_of(use_deterministic_seed)
+        asked = Asked(
+            text=text, voice_samples=voice_samples, latents=conditioning_latents, options=speech, seed=seed, k=k
+        )
+        request = self._request(asked)
+        watch = self._watch()
+        with tidied(self.device), shown(watch, verbose):
+            waves = whole(self._parts, request, watch)
+        self._note(watch, request, waves[0].shape[-1])
+        result = waves[0] if k == 1 else waves
+        if return_deterministic_state:
+            return result, (seed, text, voice_samples, conditioning_latents)
+        return result
 
     def _refuse_unknown(self, given: dict[str, Any], method: Any) -> None:
         own = [name for name in inspect.signature(method).parameters if name not in ("text", "options")]

@@ -58,6 +58,25 @@ def test_overrides_and_a_models_own_presets() -> None:
 
 
 @pytest.mark.parametrize(
+    ("preset", "given", "message"),
+    [
+        ("fast", {"diffusion_start_step": 5}, "step is 5, but diffusion_start is 'noise': leave it out"),
+        ("first", {"diffusion_start_step": 5, "diffusion_start": "noise"}, 'or give diffusion_start="regressed"'),
+        ("ultra_fast", {"cond_free_to": 7}, "cond_free_to is 7, but cond_free is False: leave it out"),
+        ("first", {"cond_free_from": 70, "cond_free": False}, "or give cond_free=True"),
+    ],
+)
+def test_what_would_change_nothing_is_refused(preset: str, given: dict, message: str) -> None:
+    """But not where the preset brings it, nor the strength of a guidance that is off: old scripts give both."""
+    own = {"first": {"diffusion_start": "regressed", "diffusion_start_step": 300, "cond_free_to": 9}}
+    with pytest.raises(OptionError, match=message):
+        preset_options(preset, given, own=own)
+    fits = {"diffusion_start": "regressed", "cond_free": True, "diffusion_iterations": 2}
+    assert preset_options(preset, {**given, **fits}, own=own)
+    assert preset_options("first", {"diffusion_start": "noise", "cond_free": False, "cond_free_k": 3}, own=own)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"num_autoregressive_samples": 0}, "num_autoregressive_samples is 0, outside 1..4096"),

@@ -189,7 +189,8 @@ def preset_options(
 ) -> SpeechOptions:
     """The options of a preset, with `overrides` on top. `own`: the presets a model brings, found before the usual ones.
 
-    Raises OptionError for an unknown preset or a value out of range, TypeError for an unknown option.
+    Raises OptionError for an unknown preset, a value out of range or an override that the others leave without effect;
+    TypeError for an unknown option.
     """
     named = {**PRESETS, **(own or {})}
     if not isinstance(preset, str) or preset not in named:
@@ -198,7 +199,22 @@ def preset_options(
         raise OptionError(f"unknown preset {preset!r}{hint} (there are {', '.join(named)})")
     values = {**named[preset], **(overrides or {})}
     refuse_unknown(values, known_names())
-    return SpeechOptions(**values)
+    options = SpeechOptions(**values)
+    _refuse_idle(overrides or {}, options)
+    return options
+
+
+def _refuse_idle(given: Mapping[str, Any], options: SpeechOptions) -> None:
+    """OptionError for an option of `given` that changes nothing beside the others. `cond_free_k` may: old scripts give
+    it with cond_free=False."""
+    if "diffusion_start_step" in given and options.diffusion_start != "regressed":
+        raise OptionError(
+            f"diffusion_start_step is {options.diffusion_start_step}, but diffusion_start is "
+            f'{options.diffusion_start!r}: leave it out, or give diffusion_start="regressed"'
+        )
+    for name in ("cond_free_from", "cond_free_to"):
+        if name in given and not options.cond_free:
+            raise OptionError(f"{name} is {given[name]}, but cond_free is False: leave it out, or give cond_free=True")
 
 
 def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
