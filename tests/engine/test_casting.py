@@ -131,6 +131,11 @@ def test_contradictions(casting: Casting) -> None:
         casting.voice("anna", (torch.ones(1, 64), torch.zeros(1, 128)))
     with pytest.raises(OptionError, match="latent_averaging_mode is 2, but voice 'anna' is kept without clips"):
         casting.voice("anna", None, mode=2)
+    with pytest.raises(OptionError, match="is 1, but conditioning_latents are made already: leave it 0"):
+        casting.voice(None, (torch.ones(1, 64), torch.zeros(1, 128)), mode=1)
+    for name in ("random", " Random"):
+        with pytest.raises(OptionError, match="is 1, but a random voice has no clips"):
+            casting.voice(name, None, mode=1)
 
 
 def test_a_model_names_its_default_voice(tiny_model: Path, tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ class Casting:
         if samples is not None and latents is not None:
             raise OptionError("voice_samples and conditioning_latents are both given; give one of them")
         if latents is not None:
+            _refuse_mode(mode, "conditioning_latents are made already", "give it to get_conditioning_latents")
             return self._given(latents), []
         name, clips = (self._first(), []) if samples is None else _clips(samples)
         if name is not None:
@@ -106,13 +107,14 @@ class Casting:
 
     def _named(self, name: str, mode: int, seed: int, want_clips: bool) -> tuple[Voice, list[Tensor]]:
         if name.strip().lower() == RANDOM:
+            _refuse_mode(mode, "a random voice has no clips")
             return self.random(seed), []
         clips: list[Tensor] = []
         if want_clips or mode:
             for term, _ in self.store.terms(name):
                 clips += [load_clip(path, CLIP_RATE) for path in self.store.find(term).clips]
-        if mode and not clips:
-            raise OptionError(f"latent_averaging_mode is {mode}, but voice {name!r} is kept without clips: leave it 0")
+        if not clips:
+            _refuse_mode(mode, f"voice {name!r} is kept without clips")
         if mode:
             return self._made(name, clips, mode), clips
         return self.store.get(name, self.model, lambda loaded: voice_latents(self.parts, loaded)), clips
@@ -128,6 +130,12 @@ class Casting:
         with self.parts.use(f"random_latent_{part}") as module:
             latent: Tensor = module(noise.to(self.parts.device)).cpu()
         return latent
+
+
+def _refuse_mode(mode: int, why: str, instead: str = "give clips as voice_samples") -> None:
+    """OptionError for a way of averaging clips where there are none."""
+    if mode:
+        raise OptionError(f"latent_averaging_mode is {mode}, but {why}: leave it 0, or {instead}")
 
 
 def _is_file(path: str | os.PathLike[str]) -> bool:
