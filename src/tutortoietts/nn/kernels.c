@@ -7,6 +7,7 @@
 // A number never depends on how many rows, tiles or threads there are: every dot product is added up in the same order,
 // `LANES` partial sums and then a tree. Sums of 8-bit numbers are exact.
 #include <math.h>
+#include <sched.h>
 #include <stdint.h>
 #include <string.h>
 #ifdef _OPENMP
@@ -33,6 +34,7 @@
 #define CHUNK 16   // weight rows that a thread takes at once
 #define GROUP 16   // input rows that go through a chunk together
 #define LINE 8     // int64 in a cache line
+#define SPINS 2000 // pauses before a waiting thread lets others run
 #define ALIGN(n) (((n) + 63) / 64 * 64)
 
 typedef float vf __attribute__((vector_size(4 * LANES)));
@@ -292,10 +294,11 @@ static int by_unit(const Linear *l, int64_t rows) {
 
 // -- threads
 
-static void wait_for_all(void) {
-#ifdef _OPENMP
-#pragma omp barrier
-#endif
+// A phase is over when all its tasks are done, whether every thread came or not: one that the system has put to sleep
+// holds nobody up but with the task in its hands, and finds its inputs unchanged as long as there is a task to take.
+
+static int over(const Crew *crew, int64_t tasks) {
+    return __atomic_load_n(crew->counters + LINE * crew->threads, __ATOMIC_ACQUIRE) == tasks;
 }
 
 // Runs the block that follows for every task: first those of this thread's own range, then what others have left.
@@ -303,11 +306,17 @@ static void wait_for_all(void) {
     for (int64_t help_ = 0; help_ < (crew)->threads; help_++)                                              \
         for (int64_t who_ = ((crew)->thread + help_) % (crew)->threads,                                    \
                      start_ = (count) * who_ / (crew)->threads, stop_ = (count) * (who_ + 1) / (crew)->threads, task; \
-             (task = start_ + __atomic_fetch_add((crew)->counters + LINE * who_, 1, __ATOMIC_RELAXED)) < stop_;)
+             (task = start_ + __atomic_fetch_add((crew)->counters + LINE * who_, 1, __ATOMIC_RELAXED)) < stop_; \
+             __atomic_fetch_add((crew)->counters + LINE * (crew)->threads, 1, __ATOMIC_RELEASE))
 
-static void phase_done(Crew *crew) {
-    crew->counters += LINE * crew->threads;
-    wait_for_all();
+static void next_phase(Crew *crew, int64_t tasks) {
+    for (int64_t tries = 0; !over(crew, tasks); tries++) {
+        if (tries > SPINS) sched_yield();
+#if defined(__x86_64__) || defined(__i386__)
+        else __builtin_ia32_pause();
+#endif
+    }
+    crew->counters += LINE * (crew->threads + 1);
 }
 
 // -- layers
@@ -415,12 +424,14 @@ static void chunk_by_tiles(const Linear *l, const Inputs *x, int64_t from, int64
     }
 }
 
+static int64_t chunks(const Linear *l) { return (l->out + CHUNK - 1) / CHUNK; }
+
 // y (rows, out) from x (rows, in).
 static void multiply(const Linear *l, const Inputs *x, float *y, int64_t rows, int then, Crew *crew) {
     const int64_t k = l->in, bytes = k * sizes[l->kind], words = bytes / 4;
     const int unit = by_unit(l, rows);
     float raw[GROUP * CHUNK];
-    EACH(chunk, (l->out + CHUNK - 1) / CHUNK, crew) {
+    EACH(chunk, chunks(l), crew) {
         const int64_t from = chunk * CHUNK, count = l->out - from < CHUNK ? l->out - from : CHUNK;
         const char *w = (const char *)l->weight + from * bytes;
         for (int64_t group = 0; group < rows; group += GROUP) {
@@ -560,16 +571,19 @@ static int64_t own_bytes(const Gpt *g, int64_t rows, int64_t positions) {
     return ALIGN(rows * g->dim * 4) + input_bytes(&g->blocks->narrow, rows) + 4 * ALIGN(positions) + 4 * ALIGN(g->dim);
 }
 
-static int64_t counter_bytes(int64_t phases, int64_t threads) { return 8 * LINE * phases * threads; }
+static int64_t counter_bytes(int64_t phases, int64_t threads) { return 8 * LINE * phases * (threads + 1); }
 
 int64_t gpt_step_bytes(const Gpt *g, int64_t rows, int64_t positions, int64_t threads) {
     return 64 + ALIGN(rows * g->dim * 8 * 4) + threads * own_bytes(g, rows, positions) + counter_bytes(5 * g->layers, threads);
 }
 
 static void apply(const Linear *l, const float *x, float *y, int64_t rows, int then, Space *s, Crew *crew) {
-    prepare(l, x, rows, &s->inputs);
-    multiply(l, &s->inputs, y, rows, then, crew);
-    phase_done(crew);
+    const int64_t tasks = chunks(l);
+    if (!over(crew, tasks)) {
+        prepare(l, x, rows, &s->inputs);
+        multiply(l, &s->inputs, y, rows, then, crew);
+    }
+    next_phase(crew, tasks);
 }
 
 static void place(Inputs *inputs, const Linear *l, int64_t rows, char *at) {
@@ -588,7 +602,7 @@ static void run(const Gpt *g, const Cache *c, float *x, float *y, int64_t batch,
         apply(&b->qkv, s->normed, s->qkv, rows, SET, s, crew);
         EACH(task, batch * g->heads, crew)
             attend(g, c, layer, task % batch, task / batch, positions[task % batch], steps, s->qkv, s->mixed, s->scores);
-        phase_done(crew);
+        next_phase(crew, batch * g->heads);
         apply(&b->proj, s->mixed, x, rows, ADD, s, crew);
         normalise(x, s->normed, rows, g->dim, &b->between);
         apply(&b->widen, s->normed, s->wide, rows, GELU, s, crew);
