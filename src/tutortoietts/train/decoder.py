@@ -32,6 +32,7 @@ from tutortoietts.train.optim import Trainer
 UNIT_CODES, UNIT_FRAMES = 17, 74
 CROPS = ((2, 24), (4, 12), (7, 7))  # units of 17 codes, rows a batch
 PITCH_BANDS, PITCH_WEIGHT = 30, 2.0  # up to 1 kHz, and how much more they weigh in the regressed mel
+EQUALISED = 0.5  # share of speakers of a batch that are heard through another microphone, as it were
 SHALLOW = 700  # trained steps below this get most of the training
 REFERENCE_FRAMES = 400  # 102 400 samples at 24 kHz
 
@@ -96,6 +97,15 @@ def make_pairs(
     return pairs
 
 
+def equaliser(rng: random.Random) -> Tensor:
+    """(100, 1): a smooth random curve over the bands, some decibels up or down, to be added to a normalised mel."""
+    bands = torch.arange(100) / 100
+    curve = torch.zeros(100)
+    for k in range(7):
+        curve += rng.gauss(0, 0.08 / (1 + 0.3 * k)) * torch.cos(math.pi * (k * bands + 2 * rng.random()))
+    return curve[:, None]
+
+
 class Pairs:
     """Random crops of pairs, and reference mels of their speakers."""
 
@@ -105,7 +115,11 @@ class Pairs:
         self._long = {units: [p for p in pairs if len(p.latents) >= units * UNIT_CODES] for units, _ in CROPS}
 
     def batch(self, rng: random.Random) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """latents (B, S, D), mel (B, 100, F), reference (R, 1, 100, T), and which reference each row has (B,)."""
+        """latents (B, S, D), mel (B, 100, F), reference (R, 1, 100, T), and which reference each row has (B,).
+
+        Some speakers have a random equaliser over reference and mels alike: colour must be taken from the reference,
+        and what is no colour, the pitch, be known whatever the colour, of speakers that training never heard too.
+        """
         units, rows = CROPS[rng.choices(range(len(CROPS)), (0.4, 0.4, 0.2))[0]]
         latents, mels, names = [], [], []
         for pair in rng.choices(self._long[units], k=rows):
@@ -115,9 +129,11 @@ class Pairs:
             latents.append(pair.latents[at * UNIT_CODES : (at + units) * UNIT_CODES])
             names.append(pair.speaker)
         known = sorted(set(names))
-        references = torch.stack([self.mels.reference(name, rng) for name in known])
+        references = torch.stack([self.mels.reference(name, rng) for name in known]).float()
         which = torch.tensor([known.index(name) for name in names])
-        return torch.stack(latents), torch.stack(mels).float(), references.float(), which
+        curves = torch.stack([equaliser(rng) * (rng.random() < EQUALISED) for _ in known])
+        mel = (torch.stack(mels).float() + curves[which]).clamp(-1, 1)
+        return torch.stack(latents), mel, (references + curves[:, None]).clamp(-1, 1), which
 
 
 def alpha_sigma(step: Tensor) -> tuple[Tensor, Tensor]:
