@@ -12,7 +12,6 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import closing
-from functools import partial
 from typing import Any
 
 import torch
@@ -25,7 +24,7 @@ from tutortoietts.core.presets import PRESETS, SpeechOptions, known_names, refus
 from tutortoietts.core.streaming import Streaming
 from tutortoietts.engine.asking import Asked, options_of, request_of, seed_of, streaming_of
 from tutortoietts.engine.casting import Casting, Latents, VoiceSamples
-from tutortoietts.engine.device import deepspeed_note, pick_device
+from tutortoietts.engine.device import deepspeed_note, pick_device, settling
 from tutortoietts.engine.memory import tidied
 from tutortoietts.engine.parts import Parts, Source, open_source
 from tutortoietts.engine.pipeline import SAMPLE_RATE, Request
@@ -293,7 +292,7 @@ class TextToSpeech:
         self._note(watch, request, samples)
 
     def _watch(self) -> Watch:
-        return Watch(settle=partial(torch.cuda.synchronize, self.device) if self.device.type == "cuda" else None)
+        return Watch(settle=settling(self.device))
 
     def _note(self, watch: Watch, request: Request, samples: int) -> None:
         self.last_report = Report(

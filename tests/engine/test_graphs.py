@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from tutortoietts.engine import graphs
 from tutortoietts.engine.decode import decode, decode_live, join_codes
+from tutortoietts.engine.device import settling
 from tutortoietts.engine.graphs import Workspace, Workspaces, bucket, capture_graph
 from tutortoietts.models.autoregressive import Autoregressive
 
@@ -135,6 +138,59 @@ def test_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert graphs.wanted(cuda) and not graphs.wanted(cpu)
     monkeypatch.setenv("TUTORTOIETTS_CUDA_GRAPHS", "0")
     assert not graphs.wanted(cuda)
+
+
+class Stream:
+    """Stands in for torch.cuda.Stream."""
+
+    def wait_stream(self, other: Stream) -> None: ...
+
+
+class Cuda:
+    """Stands in for the part of torch.cuda that captures, and writes down what goes on when."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.log: list[tuple[str, object, bool]] = []
+        for name, fake in {
+            "device": lambda device: nullcontext(),
+            "Stream": Stream,
+            "current_stream": Stream,
+            "stream": lambda stream: self.note("try", stream),
+            "CUDAGraph": lambda: SimpleNamespace(replay=lambda: None),
+            "graph": lambda graph, pool, stream, capture_error_mode: self.note("capture", stream),
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, fake)
+
+    @contextmanager
+    def note(self, what: str, stream: object) -> Iterator[None]:
+        self.log.append((what, stream, graphs._CAPTURING.locked()))
+        yield
+
+
+def test_captures_are_one_at_a_time_on_a_stream_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda, stream, state, calls = Cuda(monkeypatch), Stream(), [torch.zeros(())], []
+    capture_graph(lambda: calls.append(state[0].add_(1)), state, stream=stream)
+    assert cuda.log == [("try", stream, True), ("capture", stream, True)]
+    assert len(calls) == 2 and state[0] == 0  # as before
+
+    def full() -> None:
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(torch.OutOfMemoryError):
+        capture_graph(full, state)
+    assert not graphs._CAPTURING.locked()
+
+
+def test_a_stage_waits_for_the_threads_own_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr(
+        torch.cuda, "current_stream", lambda device: SimpleNamespace(synchronize=lambda: waited.append(device))
+    )
+    monkeypatch.setattr(torch.cuda, "synchronize", None)  # another thread may be capturing
+    settle = settling(torch.device("cuda", 1))
+    assert settle is not None and settling(torch.device("cpu")) is None
+    settle()
+    assert waited == [torch.device("cuda", 1)]
 
 
 @pytest.mark.gpu

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 
 import torch
 
 from tutortoietts.core.errors import OptionError
 
-__all__ = ["deepspeed_note", "pick_device"]
+__all__ = ["deepspeed_note", "pick_device", "settling"]
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
@@ -37,3 +38,13 @@ def deepspeed_note(device: torch.device) -> str:
     else:
         lacking = "its kernels are not wired in yet"
     return f"use_deepspeed: {lacking}; using our own cached decoding"
+
+
+def settling(device: torch.device) -> Callable[[], None] | None:
+    """What waits until the device has done the work of this thread; None where the work is done at once.
+
+    Only for the thread's own stream: to wait for a whole GPU while another thread captures a graph breaks the capture.
+    """
+    if device.type != "cuda":
+        return None
+    return lambda: torch.cuda.current_stream(device).synchronize()

@@ -32,6 +32,7 @@ Capture = Callable[[Callable[[], None], "list[Tensor]"], Callable[[], None]]
 _WINDOW = 128  # positions that the attended part of the cache is rounded up to
 _PLACES = 64
 _OFF = "TUTORTOIETTS_CUDA_GRAPHS"
+_CAPTURING = threading.Lock()  # of the process: to begin a capture waits for the device, which breaks another capture
 
 _log = logging.getLogger(__name__)
 
@@ -44,27 +45,24 @@ def wanted(device: torch.device) -> bool:
 def default_capture(device: torch.device) -> Capture:
     """CUDA graphs where there is CUDA; elsewhere the step itself."""
     if device.type == "cuda":
-        return partial(capture_graph, pool=torch.cuda.graph_pool_handle())
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        return partial(capture_graph, pool=torch.cuda.graph_pool_handle(), stream=stream)
     return lambda step, state: step
 
 
-def capture_graph(step: Callable[[], None], state: list[Tensor], pool: Any = None) -> Callable[[], None]:
+def capture_graph(
+    step: Callable[[], None], state: list[Tensor], pool: Any = None, stream: Any = None
+) -> Callable[[], None]:
     """The step as a CUDA graph, or the step itself, with a warning, if this driver cannot capture it.
 
-    pool: the memory that graphs share which never run at once and leave nothing there.
+    pool: the memory that graphs share which never run at once and leave nothing there. stream: where to capture, and
+    before that to try, so that libraries have allocated what they need. One capture at a time in the whole process;
+    other threads may work meanwhile, but must not wait for the device, only for their streams (`engine.device`).
     """
     kept = [tensor.clone() for tensor in state]
     try:
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):  # libraries allocate what they need, outside the graph
-            step()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        # "global", the default, would fail when a thread of another request allocates memory meanwhile
-        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
-            step()
-        replay: Callable[[], None] = graph.replay
+        with _CAPTURING, torch.cuda.device(state[0].device):
+            replay = _captured(step, pool, stream or torch.cuda.Stream())  # type: ignore[no-untyped-call]
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
@@ -72,6 +70,19 @@ def capture_graph(step: Callable[[], None], state: list[Tensor], pool: Any = Non
         replay = step
     for tensor, before in zip(state, kept, strict=True):
         tensor.copy_(before)
+    return replay
+
+
+def _captured(step: Callable[[], None], pool: Any, stream: Any) -> Callable[[], None]:
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    # "global", the default, would fail when a thread of another request allocates memory meanwhile
+    with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+        step()
+    replay: Callable[[], None] = graph.replay
     return replay
 
 
