@@ -27,6 +27,7 @@ import torch
 from torch import nn
 
 from tutortoietts.bench.machine import measure_machine, settle
+from tutortoietts.bench.measure import held_bytes
 from tutortoietts.bench.random_model import random_state
 from tutortoietts.core.config import AutoregressiveConfig
 from tutortoietts.engine.decode import DecodeRequest, decode
@@ -88,18 +89,10 @@ def make_model(cfg: AutoregressiveConfig, name: str, device: torch.device, nativ
     return model
 
 
-def weight_bytes(module: nn.Module) -> int:
-    """What a pass through the module reads; a quantised layer knows its own."""
-    own = getattr(module, "nbytes", None)
-    if isinstance(own, int):
-        return own
-    return sum(p.nbytes for p in module.parameters(recurse=False)) + sum(weight_bytes(m) for m in module.children())
-
-
 def step_bytes(model: Autoregressive, batch: int, prefix: int, codes: int) -> float:
     """Weights of blocks and code head, and the keys and values of half-way through."""
     cache = model.allocate_cache(1, 1).nbytes * (prefix + codes / 2)
-    return weight_bytes(model.gpt) + weight_bytes(model.mel_head) + batch * cache
+    return held_bytes(model.gpt) + held_bytes(model.mel_head) + batch * cache
 
 
 def run_once(model: Autoregressive, row: Row, options: argparse.Namespace) -> None:

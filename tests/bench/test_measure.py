@@ -13,7 +13,7 @@ from torch import nn
 from tutortoietts.api import TextToSpeech
 from tutortoietts.bench.compare import compare, slow_engine, slow_plan
 from tutortoietts.bench.machine import Machine, measure_machine
-from tutortoietts.bench.measure import _format, _guided, _held, threads_set
+from tutortoietts.bench.measure import _format, _guided, held_bytes, threads_set
 from tutortoietts.bench.memory import peak_memory, resident_bytes
 from tutortoietts.bench.random_model import RANDOM_FULL, RandomSource, random_full, random_state
 from tutortoietts.bench.workload import Plan, Sample, Workload, _heard, open_model
@@ -229,7 +229,7 @@ class Eight(nn.Linear):
 
 def test_quantised_layers_say_what_they_hold() -> None:
     module = nn.Sequential(nn.Linear(2, 3), nn.Sequential(Eight(4, 4)), nn.LayerNorm(5, dtype=torch.float16))
-    assert _held(module) == 4 * 9 + 7 + 2 * 10
+    assert held_bytes(module) == 4 * 9 + 7 + 2 * 10
 
 
 def test_a_stream_is_given_only_what_it_can_honour() -> None:

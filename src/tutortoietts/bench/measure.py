@@ -22,7 +22,7 @@ from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.sampling import plan
 from tutortoietts.version import __version__
 
-__all__ = ["Figures", "Result", "Stage", "measure", "threads_set", "where_and_when"]
+__all__ = ["Figures", "Result", "Stage", "held_bytes", "measure", "threads_set", "where_and_when"]
 
 _ORDER = ("condition", "tokenize", "codes", "ranking", "latents", "diffusion", "vocoder")
 _MODEL_OF = {"codes": "autoregressive", "ranking": "clvp", "diffusion": "diffusion", "vocoder": "vocoder"}
@@ -219,19 +219,21 @@ def _format(tts: Any, part: str) -> tuple[float, str]:
     dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
     width = float(dtype.itemsize)
     if part == "autoregressive":  # may be quantised: what its blocks really hold
-        width = _held(cast(nn.Module, module.gpt)) / block_weights(tts.spec.autoregressive)
+        width = held_bytes(cast(nn.Module, module.gpt)) / block_weights(tts.spec.autoregressive)
     names = {torch.bfloat16: "bf16", torch.float16: "fp16"}
     if part == "autoregressive" and width < 1.4:
         return width, "int8" if width > 0.9 else "bf16"  # weights of 4 bits are expanded for the product
     return width, names.get(dtype, "fp32")
 
 
-def _held(module: nn.Module) -> int:
+def held_bytes(module: nn.Module) -> int:
     """Bytes of all weights in a module; a quantised layer says itself what its own are."""
     own = getattr(module, "nbytes", None)
     if isinstance(own, int):
         return own
-    return sum(p.nbytes for p in module.parameters(recurse=False)) + sum(_held(child) for child in module.children())
+    return sum(p.nbytes for p in module.parameters(recurse=False)) + sum(
+        held_bytes(child) for child in module.children()
+    )
 
 
 def _settings(workload: Workload, shape: Shape) -> dict[str, Any]:
