@@ -7,11 +7,6 @@ The C beside this file is compiled once with the machine's own compiler. `trunk`
 from __future__ import annotations
 
 import ctypes as c
-import hashlib
-import shutil
-import subprocess
-import tempfile
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,26 +14,15 @@ import torch
 from torch import Tensor
 
 from tutortoietts.models.autoregressive import Autoregressive
+from tutortoietts.nn import compiled
 from tutortoietts.nn.gpt import GptBlock
 
 _SOURCE = Path(__file__).with_name("kernels.c")
 
 
-@cache
 def library() -> c.CDLL | None:
     """The compiled kernels, or None where there is no C compiler."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        return None
-    name = f"tutortoietts-kernels-{hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:12]}"
-    target = Path(tempfile.gettempdir()) / f"{name}.so"
-    if not target.exists():
-        with tempfile.TemporaryDirectory() as folder:
-            built = Path(folder) / "kernels.so"
-            flags = ["-O3", "-march=native", "-mprefer-vector-width=512", "-ffast-math", "-shared", "-fPIC"]
-            subprocess.run([compiler, *flags, "-o", built, _SOURCE, "-lmvec", "-lm"], check=True)
-            shutil.move(built, target)
-    return c.CDLL(str(target))
+    return compiled.library(_SOURCE, "-mprefer-vector-width=512", "-ffast-math")
 
 
 def _pointer(x: Tensor) -> c.c_void_p:
