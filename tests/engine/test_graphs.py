@@ -143,6 +143,8 @@ def test_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
 class Stream:
     """Stands in for torch.cuda.Stream."""
 
+    device = torch.device("cuda", 1)
+
     def wait_stream(self, other: Stream) -> None: ...
 
 
@@ -177,7 +179,7 @@ def test_captures_are_one_at_a_time_on_a_stream_of_their_own(monkeypatch: pytest
         raise torch.OutOfMemoryError
 
     with pytest.raises(torch.OutOfMemoryError):
-        capture_graph(full, state)
+        capture_graph(full, [])
     assert not graphs._CAPTURING.locked()
 
 

@@ -61,8 +61,9 @@ def capture_graph(
     """
     kept = [tensor.clone() for tensor in state]
     try:
-        with _CAPTURING, torch.cuda.device(state[0].device):
-            replay = _captured(step, pool, stream or torch.cuda.Stream())  # type: ignore[no-untyped-call]
+        stream = stream or torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        with _CAPTURING, torch.cuda.device(stream.device):
+            replay = _captured(step, pool, stream)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
