@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import weakref
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,24 @@ import torch
 from safetensors.torch import load_file
 
 import tiny_configs
-from tutortoietts.core.config import AutoregressiveConfig
+from tutortoietts.bench.measure import held_bytes
+from tutortoietts.core.config import AutoregressiveConfig, ClvpConfig, DiffusionConfig
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.types import Codes
+from tutortoietts.engine import trunks
 from tutortoietts.engine.decode import DecodeRequest, decode, join_codes, latents_of
 from tutortoietts.engine.repair import repair_codes
+from tutortoietts.engine.trunks import open_trunk
 from tutortoietts.models.autoregressive import Autoregressive
+from tutortoietts.models.bigvgan import BigVGAN
+from tutortoietts.models.clvp import Clvp
+from tutortoietts.models.diffusion import Diffusion
 from tutortoietts.nn import compiled, gpt_step
+from tutortoietts.nn.kv_cache import KVCache
 from tutortoietts.sampling.rows import row_generators
 from tutortoietts.sampling.tokens import TokenOptions
 from tutortoietts.weights.convert import convert
+from tutortoietts.weights.registry import lookup
 
 GOLDEN = Path(__file__).resolve().parents[2].parent / "shared" / "golden" / "autoregressive.safetensors"
 CONFIG = tiny_configs.autoregressive(number_text_tokens=20, start_text_token=20)
@@ -224,6 +233,81 @@ def test_compiled_steps_are_the_same_bits_in_any_batch(kind: str, size: int) -> 
     assert torch.equal(whole.lengths, parts.lengths) and torch.equal(whole.ids[:, :width], parts.ids[:, :width])
     kept = [codes.hidden[row, :length] for codes in (whole, parts) for row, length in enumerate(codes.lengths)]
     assert all(torch.equal(one, other) for one, other in zip(kept[:7], kept[7:], strict=True))
+
+
+@pytest.mark.parametrize("native", ["0", "1"])
+@pytest.mark.parametrize("kind", ["fp32", "bf16", "int8"])
+def test_a_growing_cache_gives_the_same_bits(kind: str, native: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(compiled.VARIABLE, native)
+    model, grown = of_kind(kind), []
+    lengthen = KVCache.lengthen
+    monkeypatch.setattr(KVCache, "lengthen", lambda cache, length: (grown.append(length), lengthen(cache, length))[1])
+    whole = run(model, request(6, batch_size=4))
+    assert not grown
+    for codes in (1, 7):
+        monkeypatch.setattr(trunks, "_CODES", codes)
+        parts = run(model, request(6, batch_size=4))
+        assert torch.equal(parts.ids, whole.ids) and torch.equal(parts.lengths, whole.lengths)
+        pairs = zip(parts.hidden, whole.hidden, whole.lengths, strict=True)
+        assert all(torch.equal(ours[:length], theirs[:length]) for ours, theirs, length in pairs)
+    assert len(set(grown)) > 20
+
+
+def test_a_batch_lets_its_keys_and_values_go(model: Autoregressive, monkeypatch: pytest.MonkeyPatch) -> None:
+    allocate, made = model.allocate_cache, []
+
+    def noted(rows: int, max_len: int) -> KVCache:
+        cache = allocate(rows, max_len)
+        made.append(weakref.ref(cache.keys))
+        return cache
+
+    monkeypatch.setattr(model, "allocate_cache", noted)
+    for _ in decode(model, request(5, batch_size=3)):
+        prefix, *batches = made
+        assert prefix() is not None and [batch() for batch in batches] == [None] * len(batches)
+    assert len(made) == 3
+
+
+class FullSize:
+    """The public models without their numbers, in half precision, and 32 candidates of a sentence."""
+
+    def __init__(self) -> None:
+        with torch.device("meta"):
+            self.model = Autoregressive(AutoregressiveConfig()).half()
+            self.clvp = Clvp(ClvpConfig()).half()
+            rest = (Diffusion(DiffusionConfig()).half(), BigVGAN(lookup("bigvgan_base").config()))
+        self.trunk = open_trunk(
+            self.model,
+            request(
+                32,
+                speaker=torch.zeros(1, self.model.cfg.model_dim, device="meta", dtype=torch.half),
+                text=torch.zeros(1, 72, device="meta", dtype=torch.int64),
+                max_codes=500,
+            ),
+            32,
+        )
+        self.decoding, self.rest = (sum(map(held_bytes, some)) for some in ((self.model, self.clvp), rest))
+
+    def peak(self, codes: int, rows: int = 32) -> int:
+        """Bytes while so many codes are drawn one by one, without what a layer needs for itself."""
+        most = 0
+        for at in range(0, codes, 16):
+            before = self.trunk.cache
+            held = before.nbytes
+            self.trunk(torch.zeros(rows, 1, self.model.cfg.model_dim, device="meta", dtype=torch.half), at)
+            most = max(most, self.trunk.cache.nbytes + (held // 2 if self.trunk.cache.nbytes > held else 0))
+        return most + sum(getattr(self.trunk.slots, name).nbytes for name in ("hidden", "seen", "codes", "uniforms"))
+
+
+@torch.inference_mode()
+def test_memory_is_that_of_what_is_said() -> None:
+    """The aims of `fast_optimized` in half precision: 4 GB, and 2.5 GB where only the models at work are there."""
+    full = FullSize()
+    full.trunk.begin(32)
+    sentence = full.peak(118)
+    assert full.decoding + sentence < 2.5e9 and full.decoding + full.rest + sentence < 4e9
+    full.trunk.keep(torch.tensor([3], device="meta"))
+    assert full.peak(500, rows=1) < 2 * sentence  # one that does not stop does not cost as much as all
 
 
 def test_without_compiled_steps(

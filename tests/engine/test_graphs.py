@@ -11,10 +11,10 @@ import torch
 from test_decode import CONFIG, latents, lively_model, request, run
 from torch import Tensor
 
-from tutortoietts.engine import graphs
+from tutortoietts.engine import graphs, trunks
 from tutortoietts.engine.decode import decode, decode_live, join_codes
 from tutortoietts.engine.device import settling
-from tutortoietts.engine.graphs import Workspace, Workspaces, bucket, capture_graph
+from tutortoietts.engine.graphs import Workspace, Workspaces, capture_graph
 from tutortoietts.models.autoregressive import Autoregressive
 
 
@@ -83,6 +83,35 @@ def test_few_captures_and_none_for_the_next_request(model: Autoregressive) -> No
     assert torch.equal(other.ids, run(model, request(3, seed=4, **shorter)).ids)  # nothing of the first is left
 
 
+def test_a_cache_that_grows_is_captured_anew(model: Autoregressive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trunks, "_CODES", 4)
+    recorder = Recorder()
+    lender = Workspaces(recorder)
+    wanted, captures = {"fixed": True, "workspaces": lender, "min_codes": 40}, []
+    for _ in range(3):
+        ours = run(model, request(6, **wanted))
+        captures.append(recorder.captures)
+        space = lender.take(model, 6, 1, 50)
+        assert space.cache.max_len == 64  # 8 and 50 in windows of 16; at first 16
+        lender.give_back(space)
+    usual = run(model, request(6, min_codes=40))
+    width = int(usual.lengths.max())
+    assert torch.equal(ours.lengths, usual.lengths) and torch.equal(ours.ids[:, :width], usual.ids[:, :width])
+    torch.testing.assert_close(latents(model, ours), latents(model, usual))
+    assert captures[0] >= 4 and captures[1] > captures[0]  # then windows before the last growth
+    assert captures[2] == captures[1]
+
+
+def test_a_longer_workspace(model: Autoregressive) -> None:
+    space = Workspace.allocate(model, 3, 20, 20)
+    space.cache.keys.fill_(1)
+    space.steps["old"] = lambda: None
+    assert space.longer(32) is space and space.steps
+    other = space.longer(33)
+    assert other.cache.max_len == 48 and other.cache.keys.sum() == other.cache.keys.numel() * 32 / 48
+    assert not other.steps and not space.steps and other.slots is space.slots
+
+
 def test_numbers_gone_wrong_in_one_request_do_not_reach_the_next(model: Autoregressive) -> None:
     lender = Workspaces()
     space = lender.take(model, 3, 58, 50)
@@ -114,7 +143,7 @@ def test_a_workspace_for_other_weights_or_too_small_is_not_lent(model: Autoregre
     lender.give_back(first)
     assert lender.take(model, 5, 20, 20) is not first
     lender.give_back(first)
-    assert lender.take(model, 1, 40, 20) is not first
+    assert lender.take(model, 1, 40, 20).slots is first.slots  # only its cache grows
     lender.give_back(first)
     moved = Autoregressive(CONFIG).eval().requires_grad_(False)
     assert lender.take(moved, 1, 20, 20) is not first
@@ -127,10 +156,6 @@ def test_the_buffers_come_back_when_a_request_is_given_up(model: Autoregressive)
     assert lender.idle_bytes == 0
     batches.close()
     assert lender.idle_bytes > 0
-
-
-def test_buckets() -> None:
-    assert [bucket(rows) for rows in (1, 2, 3, 4, 5, 16, 17)] == [1, 2, 4, 4, 8, 16, 32]
 
 
 def test_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

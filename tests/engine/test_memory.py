@@ -13,7 +13,15 @@ from tutortoietts.api import TextToSpeech
 from tutortoietts.bench.memory import resident_bytes
 from tutortoietts.core.config import AutoregressiveConfig
 from tutortoietts.engine import memory
-from tutortoietts.engine.memory import bytes_a_candidate, free_bytes, give_back, is_out_of_memory, pick_batch_size
+from tutortoietts.engine.graphs import Workspace
+from tutortoietts.engine.memory import (
+    bucket,
+    bytes_a_candidate,
+    free_bytes,
+    give_back,
+    is_out_of_memory,
+    pick_batch_size,
+)
 
 CPU = torch.device("cpu")
 FULL = AutoregressiveConfig()
@@ -46,6 +54,33 @@ def test_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_batch_size(ROW, CPU, 16, reusable=2 * 8 * ROW) == 8
 
 
+def test_buckets() -> None:
+    assert [bucket(rows) for rows in (1, 2, 3, 4, 5, 9, 16, 17, 33, 96, 100)] == [
+        1,
+        2,
+        4,
+        4,
+        8,
+        12,
+        16,
+        24,
+        48,
+        96,
+        128,
+    ]
+    assert bucket(129) == 256
+    assert all(rows <= bucket(rows) <= max(2, 1.6 * rows) for rows in range(1, 129))
+
+
+@pytest.mark.parametrize("fit", [1, 3, 9, 20, 40, 100, 1000])
+def test_fixed_steps_have_no_more_slots_than_fit(monkeypatch: pytest.MonkeyPatch, fit: int) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 2 * fit * ROW)
+    for candidates in (1, 8, 16, 32, 33, 96, 256):
+        assert bucket(pick_batch_size(ROW, torch.device("cuda"), candidates, fixed=True)) <= fit
+    if fit >= 100:
+        assert pick_batch_size(ROW, torch.device("cuda"), 96, fixed=True) == 96
+
+
 def test_longer_requests_have_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_bytes", lambda device: 32 * ROW)
     sizes = [pick_batch_size(bytes_a_candidate(FULL, length, F32), CPU, 16) for length in (300, 600, 1000)]
@@ -57,6 +92,29 @@ def test_out_of_memory_errors() -> None:
     assert is_out_of_memory(MemoryError())
     assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."))
     assert not is_out_of_memory(RuntimeError("shapes"))
+
+
+@pytest.mark.parametrize(("part", "method"), [("diffusion", "align"), ("vocoder", "forward")])
+def test_a_later_stage_gets_the_memory_of_idle_buffers(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, part: str, method: str
+) -> None:
+    tts = TextToSpeech(model=tiny_model, device="cpu")
+    lender, module = tts._parts.workspaces, getattr(tts, part)
+    work, full = getattr(module, method), [False]
+
+    def little(*args, **more):
+        if lender.idle_bytes or full[0]:
+            raise torch.OutOfMemoryError("no room")
+        return work(*args, **more)
+
+    wanted = tts.tts("One.", use_deterministic_seed=1, verbose=False)
+    monkeypatch.setattr(module, method, little)
+    lender.give_back(Workspace.allocate(tts.autoregressive, 1, 8, 8))
+    assert torch.equal(tts.tts("One.", use_deterministic_seed=1, verbose=False), wanted)
+    assert lender.idle_bytes == 0
+    full[0] = True
+    with pytest.raises(torch.OutOfMemoryError):
+        tts.tts("One.", use_deterministic_seed=1, verbose=False)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")

@@ -94,3 +94,25 @@ def test_size() -> None:
     cache = cache_for(3)
     assert cache.nbytes == 2 * LAYERS * 3 * LENGTH * WIDTH * 4
     assert cache.rows(0, 1).nbytes * 3 == cache.nbytes
+
+
+def test_a_longer_cache_holds_what_it_held() -> None:
+    cache = cache_for(3)
+    cache.keys.normal_()
+    cache.values.normal_()
+    before = cache.keys.clone(), cache.values.clone()
+    rows = cache.rows(1, 3)
+    rows.lengthen(LENGTH + 5)
+    assert (rows.batch, rows.max_len, cache.max_len) == (2, LENGTH + 5, LENGTH)
+    for ours, theirs in zip((rows.keys, rows.values), before, strict=True):
+        assert torch.equal(ours[:, :, :, :LENGTH], theirs[:, 1:3]) and not ours[:, :, :, LENGTH:].any()
+
+
+def test_a_start_is_copied_to_all_rows() -> None:
+    cache, start = cache_for(3), cache_for(1, 4)
+    start.keys.normal_()
+    start.values.normal_()
+    cache.copy_start(start)
+    for ours, theirs in ((cache.keys, start.keys), (cache.values, start.values)):
+        assert all(torch.equal(ours[:, row, :, :4], theirs[:, 0]) for row in range(3))
+        assert not ours[:, :, :, 4:].any()

@@ -1,8 +1,9 @@
 """Tokens and a voice to codes: N candidates, each drawn from its own random numbers.
 
-The prefix is computed once and copied to all rows of a static cache; a row that has stopped is fed the silence that
-the end repair would put there, so that the hidden states of every row are those of a second pass over its repaired
-codes; rows that are done leave the batch. `cached=False` is the slow oracle: the whole sequence again for each code.
+The prefix is computed once and copied to all rows of a cache, which grows with what is said; a row that has stopped is
+fed the silence that the end repair would put there, so that the hidden states of every row are those of a second pass
+over its repaired codes; rows that are done leave the batch. `cached=False` is the slow oracle: the whole sequence again
+for each code.
 """
 
 from __future__ import annotations
@@ -120,6 +121,7 @@ def _batches(model: Autoregressive, request: DecodeRequest) -> Iterator[Codes]:
                 size = (size + 1) // 2
                 _log.warning("out of memory: going on with %d candidates at once", size)
             else:
+                trunk.rest()
                 yield codes
                 start += size
     finally:

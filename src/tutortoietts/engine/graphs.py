@@ -12,19 +12,23 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from tutortoietts.engine.device import settling
+from tutortoietts.engine.memory import bucket, is_out_of_memory
 from tutortoietts.engine.slots import Slots, take_step
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.nn.kv_cache import KVCache
 from tutortoietts.sampling.tokens import TokenOptions
 
-__all__ = ["Capture", "Workspace", "Workspaces", "bucket", "capture_graph", "default_capture", "wanted"]
+__all__ = ["Capture", "Workspace", "Workspaces", "capture_graph", "default_capture", "wanted"]
+
+T = TypeVar("T")
 
 Capture = Callable[[Callable[[], None], "list[Tensor]"], Callable[[], None]]
 """(step, the tensors it both reads and writes) -> what to call for each step. The state is afterwards as before."""
@@ -87,11 +91,6 @@ def _captured(step: Callable[[], None], pool: Any, stream: Any) -> Callable[[], 
     return replay
 
 
-def bucket(rows: int) -> int:
-    """The power of two that holds so many rows."""
-    return 1 << (rows - 1).bit_length()
-
-
 def _up(count: int, unit: int) -> int:
     return -(-count // unit) * unit
 
@@ -115,7 +114,7 @@ class Workspace:
     def allocate(
         cls, model: Autoregressive, rows: int, positions: int, places: int, capture: Capture | None = None
     ) -> Workspace:
-        """For batches of `rows`, `places` codes and `positions` in the cache, all rounded up."""
+        """For batches of `rows`, `places` codes and at first `positions` in the cache, all rounded up."""
         rows, positions = bucket(rows), _up(positions, _WINDOW)
         return cls(
             model_key=_identity(model),
@@ -126,11 +125,10 @@ class Workspace:
             capture=capture or default_capture(model.device),
         )
 
-    def fits(self, model: Autoregressive, rows: int, positions: int, places: int) -> bool:
-        """Whether it was made for these weights, in this place in memory, and is large enough."""
+    def fits(self, model: Autoregressive, rows: int, places: int) -> bool:
+        """Whether it was made for these weights, in this place in memory, and is large enough; its cache may grow."""
         held, room = self.slots.codes.shape
-        enough = held >= rows and room >= places and self.cache.max_len >= positions
-        return enough and self.model_key == _identity(model)
+        return held >= rows and room >= places and self.model_key == _identity(model)
 
     @property
     def nbytes(self) -> int:
@@ -142,9 +140,22 @@ class Workspace:
         self.at.fill_(at)
         self.position.fill_(start + at)
 
+    def longer(self, positions: int, capture: Capture | None = None) -> Workspace:
+        """One whose cache has so many positions: this one, or another with its slots, which is captured anew. Then this
+        one is of no use any more."""
+        if positions <= self.cache.max_len:
+            return self
+        settle = settling(self.at.device)
+        if settle is not None:
+            settle()  # graphs go only when they have run
+        self.steps.clear()
+        self.cache.lengthen(_up(positions, _WINDOW))
+        return replace(self, capture=capture or default_capture(self.at.device), steps={})
+
     def step(self, model: Autoregressive, options: TokenOptions, rows: int, position: int) -> None:
-        """Take the first `rows` slots, a bucket, one code further; `position` is the host's copy of where."""
-        window = min(_up(position + 1, _WINDOW), self.cache.max_len)
+        """Take the first `rows` slots, a bucket, one code further; `position`, which the cache must have, is the host's
+        copy of where."""
+        window = _up(position + 1, _WINDOW)
         key = (options, rows, window)
         if key not in self.steps:
             slots, cache = self.slots.first(rows), self.cache.rows(0, rows).window(window)
@@ -182,10 +193,14 @@ class Workspaces:
         """One that is large enough, for the borrower alone until `give_back`."""
         with self._lock:
             idle, self._idle = self._idle, None
-        if idle is not None and idle.fits(model, rows, positions, places):
-            return idle
+        if idle is not None and idle.fits(model, rows, places):
+            return self.longer(idle, positions)
         del idle  # its memory first
         return Workspace.allocate(model, rows, positions, places, self.capture)
+
+    def longer(self, workspace: Workspace, positions: int) -> Workspace:
+        """See `Workspace.longer`."""
+        return workspace.longer(positions, self.capture)
 
     def give_back(self, workspace: Workspace) -> None:
         """The next request may have it."""
@@ -196,6 +211,18 @@ class Workspaces:
         """Let the memory go."""
         with self._lock:
             self._idle = None
+
+    def spared(self, work: Callable[[], T]) -> T:
+        """What the work gives. Out of memory, once more after `clear`, if that frees any: the work must give the same
+        again."""
+        try:
+            return work()
+        except (RuntimeError, MemoryError) as error:
+            if self.idle_bytes == 0 or not is_out_of_memory(error):
+                raise
+        _log.warning("out of memory: once more without the buffers that wait for the next decoding")
+        self.clear()
+        return work()
 
 
 def _identity(model: Autoregressive) -> Hashable:

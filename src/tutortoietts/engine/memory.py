@@ -13,11 +13,12 @@ import torch
 
 from tutortoietts.core.config import AutoregressiveConfig
 
-__all__ = ["bytes_a_candidate", "free_bytes", "give_back", "is_out_of_memory", "pick_batch_size", "tidied"]
+__all__ = ["bucket", "bytes_a_candidate", "free_bytes", "give_back", "is_out_of_memory", "pick_batch_size", "tidied"]
 
 _SHARE = 0.5  # of the free memory for keys, values and hidden states
 _MOST_ROWS = {"cpu": 32}  # more rows only wait for the longest of them
 _MOST_ROWS_ELSEWHERE = 128
+_BUCKETS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)  # rows that steps of fixed shape are made for
 _UNKNOWN_FREE_BYTES = 2 << 30
 _TORCH = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
 _DRAWING_BYTES = 24  # a class: logits and their filtered copies
@@ -48,12 +49,20 @@ def bytes_a_candidate(
     return 2 * cfg.layers * places * cache.itemsize + 2 * places * (hidden or cache).itemsize + drawing
 
 
-def pick_batch_size(row: int, device: torch.device, candidates: int, reusable: int = 0) -> int:
+def bucket(rows: int) -> int:
+    """The fewest rows, of those that steps of fixed shape are made for, that hold so many."""
+    return next((size for size in _BUCKETS if size >= rows), -(-rows // _BUCKETS[-1]) * _BUCKETS[-1])
+
+
+def pick_batch_size(row: int, device: torch.device, candidates: int, reusable: int = 0, *, fixed: bool = False) -> int:
     """How many of `candidates`, of `row` bytes each, to decode at once: what fits into half of the free memory, in
-    batches of equal size. reusable: bytes that are not free only because earlier buffers wait to be used again."""
+    batches of equal size. reusable: bytes that are not free only because earlier buffers wait to be used again.
+    fixed: `bucket` of a batch fits as well."""
     fit = int(_SHARE * (free_bytes(device) + reusable)) // row
-    most = max(1, min(candidates, fit, _MOST_ROWS.get(device.type, _MOST_ROWS_ELSEWHERE)))
-    batches = -(-candidates // most)
+    most = max(1, min(fit, _MOST_ROWS.get(device.type, _MOST_ROWS_ELSEWHERE)))
+    if fixed:
+        most = max(size for size in _BUCKETS if size <= most)
+    batches = -(-candidates // min(most, candidates))
     return -(-candidates // batches)
 
 

@@ -18,6 +18,7 @@ from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Mel, Voice
 from tutortoietts.engine.decode import DecodeRequest, decode, latents_of
 from tutortoietts.engine.denoise import Unconditioned, denoise
+from tutortoietts.engine.graphs import wanted
 from tutortoietts.engine.memory import bytes_a_candidate, pick_batch_size
 from tutortoietts.engine.parts import PUBLIC, Parts
 from tutortoietts.engine.redact import cut_spans, redact, text_path
@@ -161,10 +162,13 @@ def speak(
     pieces = passage.pieces()
     tokens, ends = parts.tokenizer.encode_parts([piece for piece, _ in pieces])
     work = decoding(parts, request, F.pad(tokens.ids, (0, 1)).to(parts.device), seed, watch)
+    spared = parts.workspaces.spared
     with parts.use("autoregressive"):
         chosen = _candidates(parts, request, work, watch)
         parts.prepare("diffusion")
-        taken = [_latents(parts, request, work, candidate, pieces, ends, watch) for candidate in chosen]
+        taken = [
+            spared(partial(_latents, parts, request, work, candidate, pieces, ends, watch)) for candidate in chosen
+        ]
     if not chosen[0].finished and work.min_codes < work.max_codes:
         _log.warning(
             "no candidate of %r ended within %d codes, so its end may be cut off: draw more candidates "
@@ -175,8 +179,11 @@ def speak(
     seeds = [mix_seed(seed, candidate.row) for candidate in chosen]
     with parts.use("diffusion"):
         parts.prepare("vocoder")
-        mels = [_mel(parts, request, latents, own, watch, kept) for (latents, _), own in zip(taken, seeds, strict=True)]
-    waves = _waves(parts, mels, seeds, watch, more)
+        mels = [
+            spared(partial(_mel, parts, request, latents, own, watch, kept))
+            for (latents, _), own in zip(taken, seeds, strict=True)
+        ]
+    waves = spared(partial(_waves, parts, mels, seeds, watch, more))
     return [redact(wave, spans, SAMPLE_RATE) if spans else wave for wave, (_, spans) in zip(waves, taken, strict=True)]
 
 
@@ -185,6 +192,7 @@ def decoding(parts: Parts, request: Request, text: Tensor, seed: int, watch: Wat
     options, cfg = request.options, parts.spec.autoregressive
     rows, positions = options.num_autoregressive_samples, text.shape[1] + 3 + options.max_mel_tokens
     dtype = parts.dtype_of("autoregressive")
+    fixed = wanted(parts.device) and not parts.offload  # captured steps know where the weights lay
     row = bytes_a_candidate(cfg, positions, torch.bfloat16 if parts.precision.weights else dtype, dtype)
     return DecodeRequest(
         speaker=request.voice.speaker.to(parts.device, dtype),
@@ -194,10 +202,11 @@ def decoding(parts: Parts, request: Request, text: Tensor, seed: int, watch: Wat
         min_codes=options.min_mel_tokens,
         options=token_options(options),
         calm_token=parts.spec.calm_token,
-        batch_size=request.batch_size or pick_batch_size(row, parts.device, rows, reusable=parts.workspaces.idle_bytes),
+        batch_size=request.batch_size
+        or pick_batch_size(row, parts.device, rows, reusable=parts.workspaces.idle_bytes, fixed=fixed),
         cached=request.kv_cache,
         on_step=partial(watch.step, "codes"),
-        fixed=False if parts.offload else None,  # captured steps know where the weights lay
+        fixed=fixed,
         workspaces=parts.workspaces,
     )
 

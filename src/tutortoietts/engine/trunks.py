@@ -10,32 +10,32 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tutortoietts.engine.graphs import Workspaces, bucket, wanted
+from tutortoietts.engine.graphs import Workspaces, wanted
+from tutortoietts.engine.memory import bucket
 from tutortoietts.engine.slots import Slots, take_step
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.nn.gpt_step import GptStep
-from tutortoietts.nn.kv_cache import KVCache
 
 if TYPE_CHECKING:
     from tutortoietts.engine.decode import DecodeRequest
 
 __all__ = ["CachedTrunk", "FixedTrunk", "WholeTrunk", "open_trunk"]
 
+_CODES = 128  # that the cache has room for at first, about a sentence, and by how many it grows
 _TRUNK, _LOGITS = Autoregressive.trunk, Autoregressive.mel_logits
 
 
 class CachedTrunk:
-    """Hidden states of new inputs from the static cache; the prefix stays in it for the next batch. On a CPU by one
-    compiled call where that can be (`nn.gpt_step`), otherwise by the model itself."""
+    """Hidden states of new inputs from a cache that belongs to a batch and grows with what is said; the prefix is
+    computed once. On a CPU by one compiled call where that can be (`nn.gpt_step`), otherwise by the model itself."""
 
     def __init__(self, model: Autoregressive, request: DecodeRequest, rows: int) -> None:
         self.model, self.options = model, request.options
         prefix = model.prefix(request.speaker, request.text)
-        self.start = prefix.shape[1]
-        self.slots, self.cache = self.buffers(request, rows)
-        model.trunk(prefix, self.cache.rows(0, 1), position=0)
-        self.cache.fill_rows(0, self.start)
-        self.active = self.cache
+        self.start, self.most = prefix.shape[1], prefix.shape[1] + request.max_codes
+        self.cache = self.kept = model.allocate_cache(1, self.start)
+        model.trunk(prefix, self.kept, position=0)
+        self.slots = self.buffers(request, rows)
         self.compiled = self.compile()
 
     def compile(self) -> GptStep | None:
@@ -46,29 +46,46 @@ class CachedTrunk:
             return None
         return GptStep.fit(model.gpt, (model.gpt.ln_f, model.final_norm), model.mel_head)
 
-    def buffers(self, request: DecodeRequest, rows: int) -> tuple[Slots, KVCache]:
-        cache = self.model.allocate_cache(rows, self.start + request.max_codes)
-        return Slots.allocate(self.model, rows, request.max_codes), cache
+    def buffers(self, request: DecodeRequest, rows: int) -> Slots:
+        return Slots.allocate(self.model, rows, request.max_codes)
 
     def size(self, rows: int) -> int:
         """Slots to compute for so many rows."""
         return rows
 
     def begin(self, slots: int) -> None:
-        self.active = self.cache.rows(0, slots)
+        """A batch of so many slots, with the prefix in the cache."""
+        self.rest()
+        self.cache = self.model.allocate_cache(slots, self.positions(1))
+        self.cache.copy_start(self.kept)
+
+    def rest(self) -> None:
+        """The batch is done: its keys and values may go."""
+        self.cache = self.kept
+
+    def positions(self, codes: int) -> int:
+        """Of the cache for so many codes."""
+        return min(self.start + -(-codes // _CODES) * _CODES, self.most)
+
+    def reach(self, codes: int) -> None:
+        """Room for so many codes."""
+        if self.start + codes > self.cache.max_len:
+            self.cache.lengthen(self.positions(codes))
 
     def __call__(self, x: Tensor, at: int | Tensor) -> Tensor:
+        if isinstance(at, int):
+            self.reach(at + x.shape[1])
         position = self.start + at
-        if self.compiled is not None and self.compiled.takes(x, self.active):
-            return self.compiled(x, self.active, position, shared=self.start)
-        return self.model.trunk(x, cache=self.active, position=position)
+        if self.compiled is not None and self.compiled.takes(x, self.cache):
+            return self.compiled(x, self.cache, position, shared=self.start)
+        return self.model.trunk(x, cache=self.cache, position=position)
 
     def step(self, slots: Slots, at: int) -> None:
         head = self.model.mel_logits if self.compiled is None else self.compiled.logits
         take_step(self.model, self, slots, self.options, at, head)
 
     def keep(self, index: Tensor) -> None:
-        self.active = self.active.keep_rows(index)
+        self.cache = self.cache.keep_rows(index)
 
     def close(self) -> None:
         """Nothing outlives the request."""
@@ -80,21 +97,28 @@ class FixedTrunk(CachedTrunk):
     def compile(self) -> None:
         """Steps that may be captured are torch's."""
 
-    def buffers(self, request: DecodeRequest, rows: int) -> tuple[Slots, KVCache]:
+    def buffers(self, request: DecodeRequest, rows: int) -> Slots:
         self.lender = request.workspaces or Workspaces()
-        self.space = self.lender.take(self.model, rows, self.start + request.max_codes, request.max_codes)
-        cache = self.space.cache.rows(0, bucket(rows))
-        cache.clear()
-        return self.space.slots, cache
+        self.space = self.lender.take(self.model, rows, self.positions(1), request.max_codes)
+        self.space.cache.rows(0, bucket(rows)).clear()
+        return self.space.slots
 
     def size(self, rows: int) -> int:
         return bucket(rows)
 
     def begin(self, slots: int) -> None:
-        super().begin(slots)
+        self.cache = self.space.cache.rows(0, slots)
+        self.cache.copy_start(self.kept)
         self.space.go_to(0, self.start)
 
+    def reach(self, codes: int) -> None:
+        if self.start + codes > self.space.cache.max_len:
+            rows, self.cache = self.cache.batch, self.kept
+            self.space = self.lender.longer(self.space, self.start + codes)
+            self.cache = self.space.cache.rows(0, rows)
+
     def step(self, slots: Slots, at: int) -> None:
+        self.reach(at + 1)
         self.space.step(self.model, self.options, len(slots.lengths), self.start + at)
 
     def close(self) -> None:
@@ -107,11 +131,14 @@ class WholeTrunk(CachedTrunk):
     def __init__(self, model: Autoregressive, request: DecodeRequest, rows: int) -> None:
         self.model, self.options = model, request.options
         self.compiled = None
-        self.prefix = self.inputs = model.prefix(request.speaker, request.text)
+        self.inputs = self.prefix = model.prefix(request.speaker, request.text)
         self.slots = Slots.allocate(model, rows, request.max_codes)
 
     def begin(self, slots: int) -> None:
         self.inputs = self.prefix.expand(slots, -1, -1)
+
+    def rest(self) -> None:
+        """There is no cache."""
 
     def __call__(self, x: Tensor, at: int | Tensor) -> Tensor:
         self.inputs = torch.cat([self.inputs, x], dim=1)

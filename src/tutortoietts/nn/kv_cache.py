@@ -1,7 +1,7 @@
 """Keys and values of all layers in two fixed buffers, owned by the caller.
 
-Nothing grows and nothing is read back: a position may be a tensor, so a captured CUDA graph replays with new positions.
-Views (`rows`, `window`) share memory, so one buffer serves every batch and length bucket.
+Nothing grows but by `lengthen`, and nothing is read back: a position may be a tensor, so a captured CUDA graph replays
+with new positions. Views (`rows`, `window`) share memory, so one buffer serves every batch and length bucket.
 
     cache = KVCache.allocate(layers, rows, heads, max_len, head_dim, device=..., dtype=...)
     model.trunk(prefix, cache.rows(0, 1), position=0)   # prefill once, at batch 1
@@ -77,6 +77,21 @@ class KVCache:
         """Copy the first `length` positions of one row to all rows."""
         for buffer in (self.keys, self.values):
             buffer[:, :, :, :length] = buffer[:, source : source + 1, :, :length].clone()
+
+    def copy_start(self, other: KVCache) -> None:
+        """Take over all positions of another cache's one row into the first positions of all rows."""
+        for ours, theirs in ((self.keys, other.keys), (self.values, other.values)):
+            ours[:, :, :, : other.max_len] = theirs
+
+    def lengthen(self, positions: int) -> None:
+        """Room for `positions` from now on, in other buffers, one of which is made after the other is let go; what the
+        old ones hold is copied. Views seen so far stay on the old ones."""
+        for name in self.__slots__:
+            before = getattr(self, name)
+            after = before.new_zeros((*before.shape[:3], positions, before.shape[4]))
+            after[:, :, :, : before.shape[3]] = before
+            setattr(self, name, after)
+            del before, after
 
     def keep_rows(self, index: Tensor) -> KVCache:
         """Move the rows `index` (n,) to the front, in that order; a view of those n rows. The others are lost."""
