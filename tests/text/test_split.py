@@ -100,9 +100,7 @@ def test_parts_over_the_token_limit_are_split_again() -> None:
 
 
 def test_clauses_end_at_commas_once_they_are_long_enough() -> None:
-    text = (
-        "When the rain, which had begun at noon, stopped at last, we went out: the streets were empty; all slept."
-    )
+    text = "When the rain, which had begun at noon, stopped at last, we went out: the streets were empty; all slept."
     whole = passages(Passage(text=text), desired_length=30, max_length=200)
     parts = [p.text for p in passages(Passage(text=text), desired_length=30, max_length=200, clauses=True)]
     assert [p.text for p in whole] == [text]
