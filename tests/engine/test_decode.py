@@ -250,7 +250,7 @@ def test_a_growing_cache_gives_the_same_bits(kind: str, native: str, monkeypatch
         assert torch.equal(parts.ids, whole.ids) and torch.equal(parts.lengths, whole.lengths)
         pairs = zip(parts.hidden, whole.hidden, whole.lengths, strict=True)
         assert all(torch.equal(ours[:length], theirs[:length]) for ours, theirs, length in pairs)
-    assert len(set(grown)) > 20
+    assert len(set(grown)) >= int(whole.lengths.max()) - 2 > 5
 
 
 def test_a_batch_lets_its_keys_and_values_go(model: Autoregressive, monkeypatch: pytest.MonkeyPatch) -> None:
