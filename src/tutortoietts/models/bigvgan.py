@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tutortoietts.core.config import BigVGANConfig
-from tutortoietts.nn.convolve import Activation, Pair, Upsampler, can_convolve, layer_of, leaky, snake
-from tutortoietts.nn.upsample import branch_mean, dilated_pairs, level_widths, split_levels, upsamplers
+from tutortoietts.nn.convolve import Activation, Pair, Upsampler, layer_of, leaky, snake, upsampler_of
+from tutortoietts.nn.upsample import branch_mean, dilated_pairs, level_widths, upsamplers
 
 __all__ = ["BigVGAN", "antialias_filter"]
 
@@ -44,17 +44,7 @@ class BigVGAN(nn.Module):
         """From now on forwards without gradients on a CPU go through `nn.convolve`, where the machine can, with the
         weights as they are now. `half`: where it has a matrix unit, its convolutions but the last may multiply numbers
         of 16 bits, which leaves the sound within about 1e-4 of what it is."""
-        split = half and can_convolve(split=True)
-        if not can_convolve(split):
-            return
-        blocks = [cast(_ResidualBlock, block).native(split) for block in self.resblocks]
-        levels = zip(self.ups, split_levels(blocks, len(self.ups)), strict=True)
-        self.native = Upsampler(
-            start=layer_of(self.conv_pre, split),
-            levels=[(leaky(1), layer_of(cast(nn.ConvTranspose1d, up), split), level) for up, level in levels],
-            last=self.activation_post.native(),
-            end=layer_of(self.conv_post),
-        )
+        self.native = upsampler_of(self, leaky(1), self.activation_post.native(), half)
 
     def forward(self, mel: Tensor) -> Tensor:
         """mel (B, num_mels, F), log scale -> (B, 1, L) in [-1, 1]."""

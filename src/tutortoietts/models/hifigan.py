@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from tutortoietts.core.config import HifiganConfig
 from tutortoietts.core.errors import OptionError
-from tutortoietts.nn.convolve import Pair, Upsampler, can_convolve, layer_of, leaky
-from tutortoietts.nn.upsample import branch_mean, dilated_pairs, level_widths, split_levels, upsamplers
+from tutortoietts.nn.convolve import Pair, Upsampler, layer_of, leaky, upsampler_of
+from tutortoietts.nn.upsample import branch_mean, dilated_pairs, level_widths, upsamplers
 from tutortoietts.nn.windows import Span, Stretch, seen, union
 
 __all__ = ["Hifigan"]
@@ -71,17 +71,7 @@ class Hifigan(nn.Module):
         """From now on forwards without gradients on a CPU go through `nn.convolve`, where the machine can, with the
         weights as they are now. `half`: where it has a matrix unit, its convolutions but the last may multiply numbers
         of 16 bits, which leaves the sound within about 1e-4 of what it is."""
-        split = half and can_convolve(split=True)
-        if not can_convolve(split):
-            return
-        blocks = [cast(_ResidualBlock, block).native(split) for block in self.resblocks]
-        levels = zip(self.ups, split_levels(blocks, len(self.ups)), strict=True)
-        self.native = Upsampler(
-            start=layer_of(self.conv_pre, split),
-            levels=[(leaky(_SLOPE), layer_of(cast(nn.ConvTranspose1d, up), split), level) for up, level in levels],
-            last=leaky(_LAST_SLOPE),
-            end=layer_of(self.conv_post),
-        )
+        self.native = upsampler_of(self, leaky(_SLOPE), leaky(_LAST_SLOPE), half)
 
     def lower(self, dtype: torch.dtype) -> None:
         """All convolutions over samples but the last in `dtype`, about twice as fast where the processor multiplies

@@ -16,15 +16,16 @@ from collections.abc import Sequence
 from ctypes import POINTER, c_float, c_int64, c_void_p
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tutortoietts.nn.compiled import library
+from tutortoietts.nn.upsample import split_levels
 
-__all__ = ["Activation", "Layer", "Pair", "Upsampler", "can_convolve", "layer_of", "leaky", "snake"]
+__all__ = ["Activation", "Layer", "Pair", "Upsampler", "can_convolve", "layer_of", "leaky", "snake", "upsampler_of"]
 
 _SOURCE = Path(__file__).with_name("convolve.c")
 _PLANE = 32
@@ -188,6 +189,34 @@ class Upsampler:
         for before, up, branches in self.levels:
             planes = work.mean(work.convolve(planes, before, up), branches)
         return work.convolve(planes, self.last, self.end).view(1, -1)
+
+
+class Upsampling(Protocol):
+    """A module of HiFi-GAN's layout; its residual blocks have `native(split)`, their pairs."""
+
+    conv_pre: nn.Conv1d
+    ups: nn.ModuleList
+    resblocks: nn.ModuleList
+    conv_post: nn.Conv1d
+
+
+def upsampler_of(module: Upsampling, before: Activation, last: Activation, half: bool) -> Upsampler | None:
+    """What `module` computes up to its last tanh, with its weights as they are now; None where this machine cannot.
+
+    before: the activation before each transposed convolution; last: before the last layer. half: on a matrix unit all
+    convolutions but the last multiply numbers of 16 bits.
+    """
+    split = half and can_convolve(split=True)
+    if not can_convolve(split):
+        return None
+    blocks = [cast(Any, block).native(split) for block in module.resblocks]
+    levels = zip(module.ups, split_levels(blocks, len(module.ups)), strict=True)
+    return Upsampler(
+        start=layer_of(module.conv_pre, split),
+        levels=[(before, layer_of(cast(nn.ConvTranspose1d, up), split), level) for up, level in levels],
+        last=last,
+        end=layer_of(module.conv_post),
+    )
 
 
 class _Work:
