@@ -256,7 +256,7 @@ CHANGES = {
     replaced: "a layer is a Sequential",
     subclassed: "a layer is a Other",
     in_half: "are of another kind, or not on the CPU",
-    without_bias: "a Linear has no bias",
+    without_bias: "a layer has no bias",
 }
 
 

@@ -19,6 +19,7 @@ from tutortoietts.bench.memory import PeakMemory, peak_memory
 from tutortoietts.bench.workload import Sample, StreamSample, Workload
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.presets import SpeechOptions
+from tutortoietts.nn.quant import QuantLinear
 from tutortoietts.sampling import plan
 from tutortoietts.version import __version__
 
@@ -220,9 +221,11 @@ def _format(tts: Any, part: str) -> tuple[float, str]:
     width = float(dtype.itemsize)
     if part == "autoregressive":  # may be quantised: what its blocks really hold
         width = held_bytes(cast(nn.Module, module.gpt)) / block_weights(tts.spec.autoregressive)
-    names = {torch.bfloat16: "bf16", torch.float16: "fp16"}
     if part == "autoregressive" and width < 1.4:
         return width, "int8" if width > 0.9 else "bf16"  # weights of 4 bits are expanded for the product
+    if any(isinstance(layer, QuantLinear) for layer in module.modules()):
+        return 1.0, "int8"
+    names = {torch.bfloat16: "bf16", torch.float16: "fp16"}
     return width, names.get(dtype, "fp32")
 
 

@@ -14,6 +14,7 @@ from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Mel
 from tutortoietts.engine.graphs import Capture, default_capture, wanted
 from tutortoietts.models.diffusion import Diffusion, Modulation
+from tutortoietts.models.diffusion_chain import DiffusionChain
 from tutortoietts.sampling import plan, sample
 from tutortoietts.sampling.guidance import NoiseModel
 from tutortoietts.sampling.rows import randn
@@ -39,11 +40,11 @@ class Unconditioned:
         self._room = most_bytes
 
     def get(self, frames: int, step: float) -> Tensor | None:
-        """(1, F, C), if it is known."""
+        """(1, C, F), if it is known."""
         return self._known.get((frames, step))
 
     def put(self, frames: int, step: float, integrated: Tensor) -> None:
-        """integrated (1, F, C): copied, so that the batch it is a part of may be freed."""
+        """integrated (1, C, F): copied, so that the batch it is a part of may be freed."""
         size = integrated.numel() * integrated.element_size()
         if size <= self._room and (frames, step) not in self._known:
             self._room -= size
@@ -108,6 +109,7 @@ class _Forwards:
 
     What does not depend on x is not computed again: position biases once; scales and shifts for many steps at once, so
     that their weights are read once for all of them; the unconditional integrator, where another mel knows it.
+    On a CPU a step's layers are one compiled call where that can be (`models.diffusion_chain`).
     With `capture`, many forwards of one shape become a `_Fixed`, which computes that integrator again.
     """
 
@@ -123,7 +125,9 @@ class _Forwards:
         self.model, self.aligned, self.steps, self.interval = model, aligned, steps, interval
         self.unconditioned, self.capture = unconditioned, capture
         self.frames = aligned.shape[-1]
-        self.biases = model.position_biases(self.frames)
+        # a capture has fixed addresses, and is for GPUs anyway
+        self.body = (None if capture else DiffusionChain.fit(model, self.frames)) or model
+        self.biases = model.position_biases(self.frames) if self.body is model else None
         self.both = None if interval is None else torch.cat([aligned, model.unconditioned(self.frames)])
         self._place = {step: place for place, step in enumerate(steps)}
         self._block, self._modulations = -1, aligned.new_empty(0)
@@ -136,10 +140,10 @@ class _Forwards:
                 self._fixed[guided] = _Fixed(partial(self._whole, guided=guided), x, modulation, self.capture)
             output = self._fixed[guided](x, modulation)
         elif self.unconditioned is not None and guided:
-            integrated = self._integrated(self.unconditioned, step, modulation.unbind())
-            output = self.model.denoise(x, modulation.unbind(), integrated, self.biases)
+            integrated = self._integrated(self.unconditioned, step, modulation)
+            output = self.body.denoise(x, modulation, integrated, self.biases)
         else:
-            output = self._whole(x, modulation.unbind(), guided)
+            output = self._whole(x, modulation, guided)
         return (output[:1], output[1:]) if guided else output
 
     def _guided(self, step: float) -> bool:
@@ -148,14 +152,14 @@ class _Forwards:
     def _whole(self, x: Tensor, modulation: Modulation, guided: bool) -> Tensor:
         """Of one shape for all steps, and without a look at any number."""
         aligned = self.both if guided and self.both is not None else self.aligned
-        return self.model.denoise(x, modulation, self.model.integrate(aligned, modulation, self.biases), self.biases)
+        return self.body.denoise(x, modulation, self.body.integrate(aligned, modulation, self.biases), self.biases)
 
     def _integrated(self, kept: Unconditioned, step: float, modulation: Modulation) -> Tensor:
-        """Conditional and unconditional (2, F, C)."""
+        """Conditional and unconditional (2, C, F)."""
         known = kept.get(self.frames, step)
         if known is not None:
-            return torch.cat([self.model.integrate(self.aligned, modulation, self.biases), known])
-        both = self.model.integrate(cast(Tensor, self.both), modulation, self.biases)
+            return torch.cat([self.body.integrate(self.aligned, modulation, self.biases), known])
+        both = self.body.integrate(cast(Tensor, self.both), modulation, self.biases)
         kept.put(self.frames, step, both[1:])
         return both
 
@@ -166,7 +170,7 @@ class _Forwards:
             steps = self.steps[block * _STEPS_AT_ONCE :][:_STEPS_AT_ONCE]
             known = torch.tensor(steps, dtype=torch.float32, device=self.aligned.device)
             self._block = block
-            self._modulations = torch.stack(self.model.modulations(self.model.embed_step(known)))
+            self._modulations = self.model.modulations(self.model.embed_step(known))
         return self._modulations[:, row : row + 1]
 
 
@@ -178,10 +182,10 @@ class _Fixed:
         self, forward: Callable[[Tensor, Modulation], Tensor], x: Tensor, modulation: Tensor, capture: Capture
     ) -> None:
         self.x, self.modulation = x.clone(), modulation.clone(memory_format=torch.contiguous_format)
-        self.output = forward(self.x, self.modulation.unbind())
+        self.output = forward(self.x, self.modulation)
 
         def step() -> None:
-            self.output.copy_(forward(self.x, self.modulation.unbind()))
+            self.output.copy_(forward(self.x, self.modulation))
 
         self.run = capture(step, [])
 

@@ -34,6 +34,8 @@ from tutortoietts.engine.precision import Precision
 
 if TYPE_CHECKING:
     from tutortoietts.models.autoregressive import Autoregressive
+    from tutortoietts.models.clvp import Clvp
+    from tutortoietts.models.diffusion import Diffusion
     from tutortoietts.text.tokenizer import Tokenizer
 
 __all__ = ["PUBLIC", "PUBLIC_VOCODERS", "Parts", "Source", "open_source", "public_spec"]
@@ -260,21 +262,25 @@ class Parts:
         return self.precision.decoder if part == "autoregressive" else self.dtype
 
     def _load(self, part: str) -> nn.Module:
-        weights = self.precision.weights if part == "autoregressive" else None
+        weights = self.precision.weights_of(part)
         _log.info("loading %s of %s", part, self.spec.name)
-        if weights is None:
-            return self._hastened(self.source.load(part, self._home, self.dtype_of(part)))
-        module = self.source.load(part, self.device, self.dtype_of(part))
-        cast("Autoregressive", module).quantise(weights)  # on the device that will use them
-        return module.to(self._home)
+        module = self.source.load(part, self._home if weights is None else self.device, self.dtype_of(part))
+        if weights is not None:
+            cast("Autoregressive | Diffusion | Clvp", module).quantise(weights)  # on the device that will use them
+        return self._hastened(module.to(self._home))
 
     def _hastened(self, module: nn.Module) -> nn.Module:
-        """A vocoder that is fast on this device; others as they are."""
+        """A vocoder or a ranking model that is fast on this device; others as they are."""
         from tutortoietts.models.bigvgan import BigVGAN
         from tutortoietts.models.hifigan import Hifigan
+        from tutortoietts.nn.rotary_encoder import RotaryEncoder
 
+        if self.device.type == "cpu":
+            for encoder in module.modules():
+                if isinstance(encoder, RotaryEncoder):
+                    encoder.hasten()
         if self.device.type == "cpu" and isinstance(module, BigVGAN | Hifigan):
-            module.hasten(half=self.dtype == torch.bfloat16)
+            module.hasten(half=self.precision.half_products)
         if isinstance(module, Hifigan) and module.native is None and self.dtype == torch.bfloat16:
             module.lower(self.dtype)
         return module

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tutortoietts.core.config import ClvpConfig
+from tutortoietts.nn.quant import quantise
 from tutortoietts.nn.rotary_encoder import RotaryEncoder, real_positions
 
 __all__ = ["Clvp"]
@@ -26,6 +27,11 @@ class Clvp(nn.Module):
         self.speech_emb = nn.Embedding(cfg.num_speech_tokens, cfg.dim_speech)
         self.speech_encoder = RotaryEncoder(cfg.dim_speech, cfg.speech_enc_depth, cfg.speech_heads, *shape)
         self.to_speech_latent = nn.Linear(cfg.dim_speech, cfg.dim_latent, bias=False)
+
+    def quantise(self, precision: str) -> None:
+        """The encoders' weights in "int8" (`nn.quant`), for the device the model is on, and for good."""
+        quantise(self.text_encoder, precision)
+        quantise(self.speech_encoder, precision)
 
     def encode_text(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
         """ids (B, T) int64 with their one 0 at the end -> (B, L) float32 of length 1.

@@ -11,7 +11,6 @@ step's embedding, the regressed mel and the estimate that is returned.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -20,11 +19,12 @@ from torch import Tensor, nn
 
 from tutortoietts.core.config import DiffusionConfig
 from tutortoietts.nn.blocks import AttentionBlock, TimeConv, TimeGroupNorm
+from tutortoietts.nn.quant import quantise
 
 __all__ = ["Diffusion", "Modulation"]
 
-Modulation = Sequence[Tensor]
-"""Scale and shift (B or 1, 2C) of every residual block in the order used: all that it knows of the step."""
+Modulation = Tensor
+"""Scale and shift (blocks, B or 1, 2C) of every residual block in the order used: all that it knows of the step."""
 
 _MAX_PERIOD = 10000.0
 _MOST_BIAS_BYTES = 512 << 20
@@ -96,7 +96,7 @@ class Diffusion(nn.Module):
         self.time_embed = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.integrator = nn.ModuleList(DiffusionLayer(width, heads) for _ in range(cfg.integrator_layers))
         self.inp_block = TimeConv(mels, width, 3)
-        self.integrating_conv = nn.Linear(2 * width, width)
+        self.integrating_conv: nn.Module = nn.Linear(2 * width, width)
         self.layers = nn.ModuleList(
             [
                 *(DiffusionLayer(width, heads) for _ in range(cfg.num_layers)),
@@ -106,6 +106,16 @@ class Diffusion(nn.Module):
         self.out_norm = TimeGroupNorm(width)
         self.out_conv = TimeConv(width, cfg.out_channels, 3)
         _zero(self.out_conv)
+
+    def quantise(self, precision: str) -> None:
+        """What each step takes all frames through has weights in "int8" (`nn.quant`) from now on, but for the first and
+        the last layer. For the device the model is on, and for good."""
+        rounded = {ResidualBlock: ("conv_in", "conv_out"), AttentionBlock: ("qkv", "proj_out")}
+        for layer in self._layers():
+            for module in layer.modules():
+                for name in rounded.get(type(module), ()):
+                    setattr(module, name, quantise(getattr(module, name), precision))
+        self.integrating_conv = quantise(self.integrating_conv, precision)
 
     def conditioning(self, mels: Tensor) -> Tensor:
         """Speaker scale and shift: mels (B, clips, 100, T) normalised -> (B, 2C), the mean over time and clips."""
@@ -164,20 +174,20 @@ class Diffusion(nn.Module):
         waves = torch.cat([angles.cos(), angles.sin()], dim=-1)
         return self.time_embed(waves.to(self.inp_block.weight.dtype))  # type: ignore[no-any-return]
 
-    def modulations(self, embedding: Tensor) -> list[Tensor]:
-        """Embedded steps (N, C) -> (N, 2C) for every residual block; a row of them, or N = B, is a `Modulation`."""
+    def modulations(self, embedding: Tensor) -> Modulation:
+        """Embedded steps (N, C) -> (blocks, N, 2C)."""
         active = F.silu(embedding)
         blocks = [layer.resblk if isinstance(layer, DiffusionLayer) else layer for layer in self._layers()]
-        return [block.embed(active) for block in blocks]
+        return torch.stack([block.embed(active) for block in blocks])
 
     def integrate(
         self, aligned: Tensor, modulation: Modulation, biases: tuple[Tensor | None, ...] | None = None
     ) -> Tensor:
-        """aligned (B, C, F) -> (B, F, C). Does not see x; for `unconditioned` it is the same for all texts."""
+        """aligned (B, C, F) -> (B, C, F). Does not see x; for `unconditioned` it is the same for all texts."""
         y = aligned.transpose(1, 2)
         for i, layer in enumerate(self.integrator):
             y = layer(y, modulation[i], biases[i] if biases else None)
-        return y
+        return y.transpose(1, 2)
 
     def denoise(
         self,
@@ -186,11 +196,12 @@ class Diffusion(nn.Module):
         integrated: Tensor,
         biases: tuple[Tensor | None, ...] | None = None,
     ) -> Tensor:
-        """The part of `forward` that sees x: x and integrated (B, 100, F) and (B, F, C), either may have one row for
+        """The part of `forward` that sees x: x and integrated (B, 100, F) and (B, C, F), either may have one row for
         all -> (B, 200, F) float32."""
         rows = max(x.shape[0], integrated.shape[0])
         y = self.inp_block(x.transpose(1, 2).to(self.inp_block.weight.dtype))
-        y = self.integrating_conv(torch.cat([y.expand(rows, -1, -1), integrated.expand(rows, -1, -1)], dim=-1))
+        y = torch.cat([y.expand(rows, -1, -1), integrated.transpose(1, 2).expand(rows, -1, -1)], dim=-1)
+        y = self.integrating_conv(y)
         for i, layer in enumerate(self.layers, start=len(self.integrator)):
             y = layer(y, modulation[i], biases[i] if biases else None)
         return self.out_conv(F.silu(self.out_norm(y))).transpose(1, 2).float()  # type: ignore[no-any-return]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tutortoietts.nn.attention import attend
 
-__all__ = ["AttentionBlock", "RelativeBias", "TimeConv", "TimeGroupNorm", "group_norm"]
+__all__ = ["AttentionBlock", "RelativeBias", "TimeConv", "TimeGroupNorm", "group_norm", "stacked_taps"]
 
 _BUCKETS = 32
 _MAX_DISTANCE = 64
@@ -58,11 +58,15 @@ class TimeConv(nn.Linear):
         self.kernel_size, self.stride = kernel_size, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        side, last = self.kernel_size // 2, x.shape[1] - 1
-        padded = F.pad(x, (0, 0, side, side))
-        last -= last % self.stride
-        taps = [padded[:, tap : tap + last + 1 : self.stride] for tap in range(self.kernel_size)]
-        return super().forward(torch.cat(taps, dim=-1))
+        return super().forward(stacked_taps(x, self.kernel_size, self.stride))
+
+
+def stacked_taps(x: Tensor, kernel_size: int, stride: int = 1) -> Tensor:
+    """x (B, T, C) -> (B, T / stride, kernel_size * C): what a convolution of zero padding kernel_size // 2 sees."""
+    side, last = kernel_size // 2, x.shape[1] - 1
+    padded = F.pad(x, (0, 0, side, side))
+    last -= last % stride
+    return torch.cat([padded[:, tap : tap + last + 1 : stride] for tap in range(kernel_size)], dim=-1)
 
 
 class RelativeBias(nn.Module):

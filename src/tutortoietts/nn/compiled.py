@@ -31,8 +31,11 @@ _log = logging.getLogger(__name__)
 
 
 def library(source: Path, *flags: str) -> ctypes.CDLL | None:
-    """The functions of a C file, compiled with these `flags` besides the usual; None where that cannot be, or is
-    switched off. Its OpenMP threads are torch's: pass `torch.get_num_threads()` to what runs in parallel."""
+    """The functions of a C file, which may include headers beside it, compiled with these `flags` besides the usual.
+
+    None where that cannot be, or is switched off. Its OpenMP threads are torch's: pass `torch.get_num_threads()` to
+    what runs in parallel.
+    """
     return None if os.environ.get(VARIABLE) == "0" else _library(source, flags)
 
 
@@ -42,7 +45,8 @@ def _library(source: Path, flags: tuple[str, ...]) -> ctypes.CDLL | None:
     if compiler is None or os.name != "posix":
         _log.info("no C compiler: %s is not used", source.name)
         return None
-    content = hashlib.sha256(repr((source.read_bytes(), _FLAGS, flags, _processor())).encode()).hexdigest()
+    texts = [path.read_bytes() for path in (source, *sorted(source.parent.glob("*.h")))]
+    content = hashlib.sha256(repr((texts, _FLAGS, flags, _processor())).encode()).hexdigest()
     kept = cache_dir() / "compiled" / f"{source.stem}-{content[:16]}.so"
     try:
         return ctypes.CDLL(str(kept)) if _ours(kept) else _compile(compiler, source, flags, kept)

@@ -10,7 +10,6 @@ import ctypes
 import logging
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +21,7 @@ from tutortoietts.nn.kernels import KINDS, BlockC, CacheC, GptC, LinearC, NormC
 from tutortoietts.nn.kv_cache import KVCache
 from tutortoietts.nn.linear import FewRowsLinear
 from tutortoietts.nn.quant import Int8RowsLinear
+from tutortoietts.nn.untouched import forwards, obstacle
 
 __all__ = ["GptStep"]
 
@@ -139,25 +139,17 @@ def _cache(cache: KVCache, shared: int) -> CacheC:
     )
 
 
-_KNOWN = (Gpt, GptBlock, nn.LayerNorm, FewRowsLinear, nn.Linear, Int8RowsLinear)
-_FORWARDS: dict[type[nn.Module], Any] = {kind: kind.forward for kind in _KNOWN}
+_KNOWN = forwards(Gpt, GptBlock, nn.LayerNorm, FewRowsLinear, nn.Linear, Int8RowsLinear)
+_NUMBERS = (torch.float32, torch.bfloat16, torch.int8, torch.int32)
 
 
 def _obstacle(gpt: nn.Module, norms: Sequence[nn.Module], head: nn.Module) -> str | None:
     """Why torch must do it, or None."""
-    for module in (gpt, *norms, head):
-        for one in module.modules():
-            if type(one) is nn.ModuleList:
-                continue
-            name = type(one).__name__
-            if type(one) not in _FORWARDS or type(one).forward is not _FORWARDS[type(one)]:
-                return f"a layer is a {name}"
-            if "forward" in vars(one) or one._forward_hooks or one._forward_pre_hooks:
-                return f"a {name} was changed"
-            if getattr(one, "bias", one) is None:
-                return f"a {name} has no bias"
-            if any(not _plain(tensor) for tensor in (*one.parameters(False), *one.buffers(False))):
-                return f"the numbers of a {name} are of another kind, or not on the CPU"
+    reason = obstacle((gpt, *norms, head), _KNOWN, _NUMBERS)
+    if reason is not None:
+        return reason
+    if any(getattr(one, "bias", one) is None for part in (gpt, *norms, head) for one in part.modules()):
+        return "a layer has no bias"
     if type(gpt) is not Gpt or not gpt.blocks:
         return f"it is a {type(gpt).__name__}"
     if not isinstance(head, nn.Linear | Int8RowsLinear):
@@ -168,11 +160,6 @@ def _obstacle(gpt: nn.Module, norms: Sequence[nn.Module], head: nn.Module) -> st
         return "its parts are of different sizes"
     size, rest = divmod(sizes.pop()[0], heads.pop())
     return f"heads of {size} are no multiple of 16" if rest or size % 16 else None
-
-
-def _plain(tensor: Tensor) -> bool:
-    known = (torch.float32, torch.bfloat16, torch.int8, torch.int32)
-    return tensor.device.type == "cpu" and tensor.dtype in known and tensor.is_contiguous()
 
 
 @cache

@@ -6,52 +6,17 @@
 //
 // A number never depends on how many rows, tiles or threads there are: every dot product is added up in the same order,
 // `LANES` partial sums and then a tree. Sums of 8-bit numbers are exact.
-#include <math.h>
-#include <sched.h>
-#include <stdint.h>
-#include <string.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-#if defined(__AVX512F__) && !defined(PLAIN)
-#include <immintrin.h>
-#define LANES 16
-#if defined(__AMX_INT8__) && defined(__AMX_BF16__) && defined(__linux__)
+#include "common.h"
+#if defined(__AMX_INT8__) && defined(__AMX_BF16__) && defined(__linux__) && LANES == 16
 #include <sys/syscall.h>
 #include <unistd.h>
 #define MATRIX_UNIT
 #endif
-#elif defined(__AVX__) && !defined(PLAIN)
-#define LANES 8
-#else
-#define LANES 4
-#endif
 
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
 #define OUTS 4     // weight rows of a tile
 #define ROWS 4     // input rows of a tile
 #define CHUNK 16   // weight rows that a thread takes at once
 #define GROUP 16   // input rows that go through a chunk together
-#define LINE 8     // int64 in a cache line
-#define SPINS 2000 // pauses before a waiting thread lets others run
-#define ALIGN(n) (((n) + 63) / 64 * 64)
-
-typedef float vf __attribute__((vector_size(4 * LANES)));
-typedef int32_t vi __attribute__((vector_size(4 * LANES)));
-typedef uint16_t vh __attribute__((vector_size(2 * LANES)));
-typedef int8_t vb __attribute__((vector_size(LANES)));
-
-enum { F32, BF16, INT8 };
-
-typedef struct {           // y = x weight^T + bias
-    const void *weight;    // (out, in) of `kind`
-    const float *scale;    // INT8: (out,) of each row
-    const int32_t *sums;   // INT8: (out,) of each row's whole numbers
-    const float *bias;     // (out,)
-    int64_t kind, in, out;
-} Linear;
-
 typedef struct { const float *gain, *bias; double eps; } Norm;
 typedef struct { Norm before, between; Linear qkv, proj, widen, narrow; } Block;
 typedef struct { const Block *blocks; const Norm *norms; int64_t layers, norms_count, dim, heads; } Gpt;
@@ -62,48 +27,6 @@ typedef struct {           // (layers, rows, heads, positions, dim / heads); str
     int64_t shared;        // so many first positions, not beyond where a step begins, are the same in all rows
 } Cache;
 
-typedef struct { int64_t thread, threads; int64_t *counters; } Crew;
-
-// -- vectors
-
-INLINE vf load(const float *p) { vf v; memcpy(&v, p, sizeof v); return v; }
-INLINE void store(float *p, vf v) { memcpy(p, &v, sizeof v); }
-INLINE vf splat(float x) { return x - (vf){0}; }
-INLINE vf widened(const uint16_t *p) {
-    vh v; memcpy(&v, p, sizeof v);
-    return (vf)(__builtin_convertvector(v, vi) << 16);
-}
-INLINE vf larger(vf a, vf b) { vi m = a > b; return (vf)((m & (vi)a) | (~m & (vi)b)); }
-INLINE vf smaller(vf a, vf b) { vi m = a < b; return (vf)((m & (vi)a) | (~m & (vi)b)); }
-INLINE float sum_of(vf v) {
-    float s[LANES]; memcpy(s, &v, sizeof v);
-    for (int w = LANES / 2; w; w /= 2) for (int i = 0; i < w; i++) s[i] += s[i + w];
-    return s[0];
-}
-INLINE float max_of(vf v) {
-    float s[LANES]; memcpy(s, &v, sizeof v);
-    float m = s[0];
-    for (int i = 1; i < LANES; i++) m = s[i] > m ? s[i] : m;
-    return m;
-}
-INLINE vf exponential(vf x) {  // to 1e-7; Cephes' polynomial
-    x = smaller(larger(x, splat(-87.0f)), splat(88.0f));
-    vf t = x * splat(1.44269504088896341f) + splat(12582912.0f), n = t - splat(12582912.0f);
-    vf r = x - n * splat(0.693359375f);
-    r = r + n * splat(2.12194440e-4f);
-    vf p = splat(1.9875691500e-4f);
-    p = p * r + splat(1.3981999507e-3f);
-    p = p * r + splat(8.3334519073e-3f);
-    p = p * r + splat(4.1665795894e-2f);
-    p = p * r + splat(1.6666665459e-1f);
-    p = p * r + splat(5.0000001201e-1f);
-    p = p * (r * r) + r + splat(1.0f);
-    return (vf)((vi)p + (((vi)t - 0x4b400000) << 23));
-}
-INLINE vf gelu(vf x) {  // by the tanh approximation
-    vf u = splat(-1.5957691216f) * (x + splat(0.044715f) * (x * x * x));
-    return x / (splat(1.0f) + exponential(u));
-}
 INLINE uint16_t halved(float x) {
     uint32_t u; memcpy(&u, &x, 4);
     return (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
@@ -225,7 +148,6 @@ typedef void tile_fn(const void *w, int64_t k, const void *x, int64_t xs, void *
     }
 SIZES(tile_f32) SIZES(tile_bf16) SIZES(tile_int8)
 static tile_fn *const tiles[3][3][ROWS] = {TABLE(tile_f32), TABLE(tile_bf16), TABLE(tile_int8)};
-static const int64_t sizes[3] = {4, 2, 1};
 
 // -- Intel's matrix unit (AMX): 16 weight rows by 16 input rows at a time, which costs no more than one input row
 
@@ -290,33 +212,6 @@ static void unit_bf16(const char *w, int64_t b, const uint32_t *x, int64_t r, in
 // In bfloat16 inputs are rounded for it, so always or never; in whole numbers it only pays from some rows on.
 static int by_unit(const Linear *l, int64_t rows) {
     return matrix_unit && l->in * sizes[l->kind] % 64 == 0 && (l->kind == BF16 || (l->kind == INT8 && rows > ROWS));
-}
-
-// -- threads
-
-// A phase is over when all its tasks are done, whether every thread came or not: one that the system has put to sleep
-// holds nobody up but with the task in its hands, and finds its inputs unchanged as long as there is a task to take.
-
-static int over(const Crew *crew, int64_t tasks) {
-    return __atomic_load_n(crew->counters + LINE * crew->threads, __ATOMIC_ACQUIRE) == tasks;
-}
-
-// Runs the block that follows for every task: first those of this thread's own range, then what others have left.
-#define EACH(task, count, crew)                                                                            \
-    for (int64_t help_ = 0; help_ < (crew)->threads; help_++)                                              \
-        for (int64_t who_ = ((crew)->thread + help_) % (crew)->threads,                                    \
-                     start_ = (count) * who_ / (crew)->threads, stop_ = (count) * (who_ + 1) / (crew)->threads, task; \
-             (task = start_ + __atomic_fetch_add((crew)->counters + LINE * who_, 1, __ATOMIC_RELAXED)) < stop_; \
-             __atomic_fetch_add((crew)->counters + LINE * (crew)->threads, 1, __ATOMIC_RELEASE))
-
-static void next_phase(Crew *crew, int64_t tasks) {
-    for (int64_t tries = 0; !over(crew, tasks); tries++) {
-        if (tries > SPINS) sched_yield();
-#if defined(__x86_64__) || defined(__i386__)
-        else __builtin_ia32_pause();
-#endif
-    }
-    crew->counters += LINE * (crew->threads + 1);
 }
 
 // -- layers
@@ -571,8 +466,6 @@ static int64_t own_bytes(const Gpt *g, int64_t rows, int64_t positions) {
     return ALIGN(rows * g->dim * 4) + input_bytes(&g->blocks->narrow, rows) + 4 * ALIGN(positions) + 4 * ALIGN(g->dim);
 }
 
-static int64_t counter_bytes(int64_t phases, int64_t threads) { return 8 * LINE * phases * (threads + 1); }
-
 int64_t gpt_step_bytes(const Gpt *g, int64_t rows, int64_t positions, int64_t threads) {
     return 64 + ALIGN(rows * g->dim * 8 * 4) + threads * own_bytes(g, rows, positions) + counter_bytes(5 * g->layers, threads);
 }
@@ -610,22 +503,6 @@ static void run(const Gpt *g, const Cache *c, float *x, float *y, int64_t batch,
     }
     if (crew->thread == 0)
         for (int64_t i = 0; i < g->norms_count; i++) normalise(i ? y : x, y, rows, g->dim, g->norms + i);
-}
-
-static int64_t thread_number(void) {
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
-}
-
-static int64_t thread_count(void) {
-#ifdef _OPENMP
-    return omp_get_num_threads();
-#else
-    return 1;
-#endif
 }
 
 // x (batch * steps, dim), changed on the way, to y, the same after all blocks and norms. positions (batch,): of the

@@ -20,9 +20,19 @@ from torch import Tensor, nn
 
 from tutortoietts.core.errors import OptionError
 from tutortoietts.nn import kernels
+from tutortoietts.nn.blocks import TimeConv, stacked_taps
 from tutortoietts.nn.linear import FewRowsLinear
 
-__all__ = ["GROUP", "Int4Linear", "Int8Linear", "Int8RowsLinear", "QuantLinear", "WeightInt8Linear", "quantise"]
+__all__ = [
+    "GROUP",
+    "Int4Linear",
+    "Int8Linear",
+    "Int8RowsLinear",
+    "Int8TimeConv",
+    "QuantLinear",
+    "WeightInt8Linear",
+    "quantise",
+]
 
 GROUP = 64  # weights that share a scale in int4
 _LEVELS8 = 127
@@ -41,6 +51,12 @@ def int8_weights(weight: Tensor) -> tuple[Tensor, Tensor]:
 def int8_inverse(q: Tensor, scale: Tensor) -> Tensor:
     """The weight (N, K) float32 that q and scale stand for."""
     return q.float() * scale[:, None]
+
+
+def rounded_rows(x: Tensor) -> Tensor:
+    """x (..., K) as it is with each row in 8 bits, float32."""
+    size = x.float().abs().amax(dim=-1, keepdim=True)
+    return (x.float() * (_LEVELS8 / size).nan_to_num(posinf=0.0)).round() * (size / _LEVELS8)
 
 
 def int4_weights(weight: Tensor, group: int = GROUP) -> tuple[Tensor, Tensor]:
@@ -127,9 +143,33 @@ class Int8RowsLinear(QuantLinear):
 
     def slowly(self, rows: Tensor) -> Tensor:
         """The oracle: the same sums in float32."""
-        size = rows.float().abs().amax(dim=1, keepdim=True)
-        rounded = (rows.float() * (_LEVELS8 / size).nan_to_num(posinf=0.0)).round()
-        return F.linear(rounded, self.q.float()) * (size / _LEVELS8 * self.scale) + self.bias
+        return F.linear(rounded_rows(rows), int8_inverse(self.q, self.scale), self.bias)
+
+
+class Int8TimeConv(QuantLinear):
+    """A `TimeConv` of stride 1 whose frames are rounded to 8 bits, each by its own largest number. This forward is the
+    oracle of frames.c, which works on the numbers themselves: weight (N, taps * K), sums of each tap (taps, N)."""
+
+    def __init__(self, conv: TimeConv) -> None:
+        super().__init__(conv)
+        self.bias = self.bias.float()
+        self.kernel_size = conv.kernel_size
+        q, scale = int8_weights(conv.weight)
+        self.register_buffer("q", q)
+        self.register_buffer("scale", scale)
+        sums = q.view(len(q), self.kernel_size, -1).sum(dim=2, dtype=torch.int32)
+        self.register_buffer("sums", sums.t().contiguous())
+        self.q: Tensor
+        self.scale: Tensor
+        self.sums: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        return self.q.nbytes + 4 * (self.kernel_size + 2) * self.out_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        taps = stacked_taps(rounded_rows(x), self.kernel_size)
+        return F.linear(taps, int8_inverse(self.q, self.scale), self.bias).to(x.dtype)
 
 
 class Int8Linear(QuantLinear):
@@ -240,6 +280,8 @@ def quantise(module: nn.Module, precision: str) -> nn.Module:
     """
     if precision not in ("int8", "int4"):
         raise OptionError(f"weights cannot be {precision!r}: must be int8 or int4")
+    if isinstance(module, TimeConv) and module.stride == 1 and precision == "int8":
+        return Int8TimeConv(module)
     if isinstance(module, nn.Linear) and type(module) in (nn.Linear, FewRowsLinear):  # others do more than multiply
         return _layer(module, precision)
     for name, child in module.named_children():

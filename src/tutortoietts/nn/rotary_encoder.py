@@ -7,6 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tutortoietts.nn.attention import attend
+from tutortoietts.nn.frames import Attend, Chain, Convolve, Rotate, Step, can_attend, can_run, library
+from tutortoietts.nn.quant import Int8RowsLinear
+from tutortoietts.nn.untouched import forwards, obstacle
 
 __all__ = ["RotaryEncoder", "real_positions"]
 
@@ -50,18 +53,71 @@ class RotaryEncoder(nn.Module):
 
     def __init__(self, dim: int, depth: int, heads: int, head_dim: int, rotary_dim: int, mult: int) -> None:
         super().__init__()
-        self.rotary_dim = rotary_dim
+        self.rotary_dim, self.heads = rotary_dim, heads
+        self.widths = dim, heads * head_dim, mult * dim
+        self.native = False
         pairs = [(Attention(dim, heads, head_dim), FeedForward(dim, mult)) for _ in range(depth)]
         self.layers = nn.ModuleList(layer for pair in pairs for layer in pair)
         self.norm = nn.LayerNorm(dim)
 
+    def hasten(self) -> None:
+        """From now on forwards without gradients on a CPU go through `nn.frames`, where it can take them."""
+        self.native = True
+
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """lengths (B,) int64: positions from there on are padding, which no other position sees; None: none is."""
+        if self.native and x.device.type == "cpu" and not torch.is_grad_enabled():
+            chain = _chain(self, x.shape[1])
+            if chain is not None:
+                return self.norm(_through(chain, x, lengths))  # type: ignore[no-any-return]
         cos, sin = _angles(x.shape[1], self.rotary_dim, x)
         mask = None if lengths is None else real_positions(x.shape[1], lengths)[:, None, None]
         for layer in self.layers:
             x = layer(x, cos, sin, mask)
         return self.norm(x)  # type: ignore[no-any-return]
+
+
+_KNOWN = forwards(Attention, FeedForward, nn.RMSNorm, nn.Linear, Int8RowsLinear)
+
+
+def _chain(encoder: RotaryEncoder, length: int) -> Chain | None:
+    """The layers for so many positions, as they are now; None where torch must do it."""
+    made = library()
+    linears = [one for one in encoder.layers.modules() if isinstance(one, nn.Linear | Int8RowsLinear)]
+    numbers = (torch.float32, torch.int8, torch.int32)
+    if made is None or obstacle(encoder.layers, _KNOWN, numbers) or not all(map(can_run, linears)):
+        return None
+    dim, inner, wide = encoder.widths
+    size = inner // encoder.heads
+    if not can_attend(size) or encoder.rotary_dim > size:
+        return None
+    turns = _angles(length, encoder.rotary_dim, encoder.norm.weight)
+    cos, sin = (angles[:, : encoder.rotary_dim // 2] for angles in turns)
+    # the signal: x | queries, keys and values of all heads, or what is widened | what attention makes
+    work, mixed = dim, dim + max(3 * inner, 2 * wide)
+    steps: list[Step] = []
+    for layer in encoder.layers:
+        if isinstance(layer, Attention):
+            steps += [
+                Convolve(layer=layer.qkv, norm=layer.norm, source=0, target=work),
+                Rotate(heads=3 * layer.heads, size=size, source=work, cos=cos, sin=sin),
+                Attend(heads=layer.heads, size=size, step=size, apart=inner, source=work, target=mixed),
+                Convolve(layer=layer.out, source=mixed, target=0, add=True),
+            ]
+        elif isinstance(layer, FeedForward):
+            steps += [
+                Convolve(layer=layer.widen, norm=layer.norm, source=0, target=work),
+                Convolve(layer=layer.narrow, active="geglu", source=work, target=0, add=True),
+            ]
+    return Chain(steps, mixed + inner, length, made)
+
+
+def _through(chain: Chain, x: Tensor, lengths: Tensor | None) -> Tensor:
+    rows, _, dim = x.shape
+    signal = chain.signal(rows)
+    signal[:, :dim] = x.transpose(1, 2)
+    chain.run(rows, lengths=lengths)
+    return signal[:, :dim].transpose(1, 2).to(x.dtype, copy=True)
 
 
 def real_positions(length: int, lengths: Tensor) -> Tensor:

@@ -1,0 +1,137 @@
+"""What each step of a `Diffusion` computes, as a chain of layers (`nn.frames`): on a CPU, for mels of one length."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+from tutortoietts.models.diffusion import Diffusion, DiffusionLayer, ResidualBlock
+from tutortoietts.nn import frames as native
+from tutortoietts.nn.blocks import AttentionBlock, RelativeBias, TimeConv, TimeGroupNorm
+from tutortoietts.nn.frames import Attend, Chain, Convolve, Step
+from tutortoietts.nn.quant import Int8RowsLinear, Int8TimeConv
+from tutortoietts.nn.untouched import forwards, obstacle
+
+__all__ = ["DiffusionChain"]
+
+_KNOWN = forwards(
+    *(AttentionBlock, DiffusionLayer, ResidualBlock, RelativeBias, TimeConv, TimeGroupNorm),
+    *(nn.Embedding, nn.Linear, Int8RowsLinear, Int8TimeConv),
+)
+_LAYER = 5  # steps of a DiffusionLayer
+_OWN = Diffusion.integrate, Diffusion.denoise
+_log = logging.getLogger(__name__)
+
+
+class DiffusionChain:
+    """`integrate` and `denoise` are those of the model, in float32. For one request. `fit` makes it."""
+
+    def __init__(self, model: Diffusion, frames: int, library: ctypes.CDLL) -> None:
+        width, mels = model.cfg.model_channels, model.cfg.in_channels
+        # the signal: x | what attention reads, queries, keys and values | what it makes | mel | estimate
+        self._x, self._work, self._mixed = slice(0, width), slice(width, 4 * width), slice(4 * width, 5 * width)
+        self._mel = slice(5 * width, 5 * width + mels)
+        self._made = slice(self._mel.stop, self._mel.stop + model.cfg.out_channels)
+        self._joined = slice(2 * width, 3 * width)  # of integrating_conv's input, behind what is made of the mel
+        self._lines = model.position_biases(frames)
+        layers = [*model.integrator, *model.layers]
+        steps = [step for number, layer in enumerate(layers) for step in self._layer(layer, number)]
+        x, work = self._x.start, self._work.start
+        between: list[Step] = [
+            Convolve(layer=model.inp_block, source=self._mel.start, target=work),
+            Convolve(layer=model.integrating_conv, source=work, target=x),
+        ]
+        end = Convolve(layer=model.out_conv, norm=model.out_norm, active="silu", source=x, target=self._made.start)
+        self._integrating = _LAYER * len(model.integrator)
+        first, rest = steps[: self._integrating], steps[self._integrating :]
+        self._chain = Chain([*first, *between, *rest, end], self._made.stop, frames, library)
+
+    @classmethod
+    def fit(cls, model: nn.Module, frames: int) -> DiffusionChain | None:
+        """A chain for mels of so many frames; None, said once in the log, where torch must do it."""
+        reason = _obstacle(model)
+        library = native.library() if reason is None else None
+        if library is None:
+            _say(reason or "no compiled kernels")
+            return None
+        return cls(model, frames, library)  # type: ignore[arg-type]
+
+    def integrate(self, aligned: Tensor, modulation: Tensor, biases: object = None) -> Tensor:
+        """aligned (B, C, F), modulation (blocks, B or 1, 2C) -> (B, C, F). `biases` are known."""
+        signal = self._chain.signal(len(aligned))
+        signal[:, self._x] = aligned
+        self._chain.run(len(aligned), modulations=modulation, stop=self._integrating)
+        return signal[:, self._x].clone()
+
+    def denoise(self, x: Tensor, modulation: Tensor, integrated: Tensor, biases: object = None) -> Tensor:
+        """x (B or 1, 100, F), integrated (B or 1, C, F) -> (B, 200, F)."""
+        rows = max(len(x), len(integrated))
+        signal = self._chain.signal(rows)
+        signal[:, self._mel] = x
+        signal[:, self._joined] = integrated
+        self._chain.run(rows, modulations=modulation, start=self._integrating)
+        return signal[:, self._made].clone()
+
+    def _layer(self, layer: nn.Module, number: int) -> list[Step]:
+        x, work, mixed = self._x.start, self._work.start, self._mixed.start
+        block = layer.resblk if isinstance(layer, DiffusionLayer) else layer
+        assert isinstance(block, ResidualBlock)
+        steps: list[Step] = [
+            Convolve(layer=block.conv_in, norm=block.norm_in, active="silu", source=x, target=work),
+            Convolve(
+                layer=block.conv_out,
+                norm=block.norm_out,
+                modulation=number,
+                active="silu",
+                source=work,
+                target=x,
+                add=True,
+            ),
+        ]
+        line = self._lines[number]
+        if isinstance(layer, DiffusionLayer) and line is not None:
+            attn = layer.attn
+            size = attn.proj_out.in_features // attn.heads
+            steps += [
+                Convolve(layer=attn.qkv, norm=attn.norm, source=x, target=work),
+                Attend(
+                    heads=attn.heads,
+                    size=size,
+                    step=3 * size,
+                    apart=size,
+                    line=line.flip(1),
+                    source=work,
+                    target=mixed,
+                ),
+                Convolve(layer=attn.proj_out, source=mixed, target=x, add=True),
+            ]
+        return steps
+
+
+def _obstacle(model: nn.Module) -> str | None:
+    """Why torch must do it, or None."""
+    if not isinstance(model, Diffusion) or (type(model).integrate, type(model).denoise) != _OWN:
+        return f"it is a {type(model).__name__}"
+    if {"integrate", "denoise"} & vars(model).keys():
+        return "the model was changed"
+    ends = (model.inp_block, model.integrating_conv, model.out_norm, model.out_conv)
+    reason = obstacle((*model.integrator, *model.layers, *ends), _KNOWN, (torch.float32, torch.int8, torch.int32))
+    if reason is not None:
+        return reason
+    embeds = {id(layer.embed) for layer in model.modules() if isinstance(layer, ResidualBlock)}
+    for module in (*model.integrator, *model.layers, *ends):
+        for layer in module.modules():
+            linear = isinstance(layer, nn.Linear | Int8RowsLinear | Int8TimeConv)
+            if linear and id(layer) not in embeds and not native.can_run(layer):
+                return f"a layer is {layer.in_features} to {layer.out_features}"
+    size = model.cfg.model_channels // model.cfg.num_heads
+    return None if native.can_attend(size) else f"its heads are of {size}"
+
+
+@cache
+def _say(reason: str) -> None:
+    _log.info("the diffusion in single torch operations: %s", reason)
