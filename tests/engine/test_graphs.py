@@ -208,6 +208,50 @@ def test_captures_are_one_at_a_time_on_a_stream_of_their_own(monkeypatch: pytest
     assert not graphs._CAPTURING.locked()
 
 
+def test_a_capture_that_fails_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """torch.cuda.graph does not go back to the stream before it where the end of the capture raises."""
+    Cuda(monkeypatch)
+    state, current, waits = [torch.zeros(())], ["working"], []
+
+    @contextmanager
+    def on(stream: object) -> Iterator[None]:
+        before, current[0] = current[0], "capturing"
+        try:
+            yield
+        finally:
+            current[0] = before
+
+    @contextmanager
+    def broken(*_: object, **__: object) -> Iterator[None]:
+        current[0] = "capturing"
+        yield
+        raise RuntimeError("operation failed due to a previous error during capture")
+
+    monkeypatch.setattr(torch.cuda, "stream", on)
+    monkeypatch.setattr(torch.cuda, "graph", broken)
+    monkeypatch.setattr(Stream, "wait_stream", lambda stream, other: waits.append((stream, other)))
+    stream = Stream()
+
+    def step() -> None:
+        state[0].add_(1)
+
+    assert capture_graph(step, state, stream=stream) is step  # which then runs as it is
+    assert current == ["working"] and state[0] == 0 and "decoding without CUDA graphs" in caplog.text
+    assert [pair[0] is stream for pair in waits] == [True, False]  # there, and back for the state to be put right
+
+
+def test_all_captures_of_a_device_have_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    Cuda(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream())
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
+    graphs._stream.cache_clear()
+    one, other, elsewhere = (graphs.default_capture(torch.device("cuda", index)).keywords for index in (0, 0, 1))
+    graphs._stream.cache_clear()
+    assert one["stream"] is other["stream"] is not elsewhere["stream"] and one["pool"] is not other["pool"]
+
+
 def test_a_stage_waits_for_the_threads_own_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[torch.device] = []
     monkeypatch.setattr(

@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import torch
@@ -49,9 +49,14 @@ def wanted(device: torch.device) -> bool:
 def default_capture(device: torch.device) -> Capture:
     """CUDA graphs where there is CUDA; elsewhere the step itself."""
     if device.type == "cuda":
-        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        return partial(capture_graph, pool=torch.cuda.graph_pool_handle(), stream=stream)
+        return partial(capture_graph, pool=torch.cuda.graph_pool_handle(), stream=_stream(device))
     return lambda step, state: step
+
+
+@cache
+def _stream(device: torch.device) -> Any:
+    """Of all captures on a device: torch keeps cuBLAS's workspace, up to 32 MiB, for every stream that ever had one."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def capture_graph(
@@ -79,14 +84,16 @@ def capture_graph(
 
 
 def _captured(step: Callable[[], None], pool: Any, stream: Any) -> Callable[[], None]:
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        step()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    # "global", the default, would fail when a thread of another request allocates memory meanwhile
-    with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
-        step()
+    working, graph = torch.cuda.current_stream(), torch.cuda.CUDAGraph()
+    stream.wait_stream(working)
+    try:
+        with torch.cuda.stream(stream):  # what follows would leave it the current one when a capture fails at its end
+            step()
+            # "global", the default, would fail when a thread of another request allocates memory meanwhile
+            with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+                step()
+    finally:
+        working.wait_stream(stream)
     replay: Callable[[], None] = graph.replay
     return replay
 
