@@ -13,20 +13,19 @@ __all__ = ["deepspeed_note", "pick_device", "settling"]
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for, or the fastest present. Raises OptionError for one that cannot be used here."""
+    """The device asked for, or the fastest present; a CUDA GPU with its number, as "cuda" is another one in a thread
+    that chose another. Raises OptionError for one that cannot be used here."""
     if device is None:
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        wanted = torch.device(device)
-        torch.zeros(1, device=wanted).cpu()  # not on "meta", which has no numbers
+        wanted, probe = torch.device(device), torch.zeros(1, device=device)
+        probe.cpu()  # not on "meta", which has no numbers
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).split("\n")[0]
         raise OptionError(
             f"device {str(device)!r} cannot be used here ({reason}); leave it out, or give 'cpu'"
         ) from None
-    return wanted
+    return probe.device if wanted.type == "cuda" else wanted
 
 
 def deepspeed_note(device: torch.device) -> str:
