@@ -21,6 +21,7 @@ _MOST_ROWS_ELSEWHERE = 128
 _BUCKETS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)  # rows that steps of fixed shape are made for
 _UNKNOWN_FREE_BYTES = 2 << 30
 _TORCH = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+_FULL = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 _DRAWING_BYTES = 24  # a class: logits and their filtered copies
 
 
@@ -70,7 +71,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether less work at once may help."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in _FULL)
 
 
 @contextmanager
