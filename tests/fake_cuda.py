@@ -78,16 +78,23 @@ class FakeGpu(TorchDispatchMode):
             if self._capturing:
                 raise Refused(f"{name}: the host looks at the device")
             return self._seen(name, args[0])
-        if name == "index" and any(index is not None and index.dtype == torch.bool for index in args[1]):
-            if self._capturing:
-                raise Refused(f"{name}: how many are true, the host must know")
-            args = (args[0], [None if index is None else _places(index) for index in args[1]])
+        if name == "index":
+            args = (args[0], self._indices(*args))
         if name == "_pin_memory":
             return _pinned(args[0])
         result = func(*args, **kwargs)
         if self._capturing:
             _check_captured(name, given, [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)])
         return result
+
+    def _indices(self, tensor: Tensor, indices: list[Tensor | None]) -> list[Tensor | None]:
+        """As places: how many of a bool index are true, the host must know."""
+        known = [index for index in indices if index is not None]
+        if any(index.device not in (tensor.device, torch.device("cpu")) for index in known):
+            raise Refused(f"index: {tensor.device} by {[index.device for index in known]}")
+        if self._capturing and any(index.dtype == torch.bool for index in known):
+            raise Refused("index: the host looks at the device")
+        return [None if index is None else _places(index) for index in indices]
 
     def _seen(self, name: str, tensor: Tensor) -> Any:
         """All tensors are equal, all are true, and every number is `read`."""

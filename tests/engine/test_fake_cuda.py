@@ -316,6 +316,7 @@ def half() -> Tensor:
 WRONG: dict[str, Callable[[], object]] = {
     "a tensor on the CPU": lambda: half() + torch.zeros(4, 4, dtype=F16),
     "an index on the CPU": lambda: half().index_select(0, torch.tensor([1])),
+    "an index on another GPU": lambda: half()[torch.tensor([1], device="cuda:1")],
     "another GPU": lambda: half() + torch.zeros(4, 4, dtype=F16, device="cuda:1"),
     "a product of two types": lambda: half() @ torch.zeros(4, 4, device=CUDA),
     "a layer of another type": lambda: there(lambda: nn.Linear(4, 4))(half()),
