@@ -50,8 +50,9 @@ bench full-compare --model random-full --precision int8 -p ultra_fast_optimized 
 script stream --precision int8
 script decode --batches 1,8 --codes 48
 script vocoder
+script frames
 script precision --no-speech
-script steps --limit 2 --solvers dpm++2m,ddim,ancestral
+script steps
 script deepspeed
 script offload
 step soak benchmarks/soak.py

@@ -1,4 +1,4 @@
-"""What the decoder loses in fewer bits: logits against float32, and the speech of the bundled model.
+"""What is lost in fewer bits: logits, mels and scores against float32, and the speech of the bundled model.
 
     python benchmarks/precision.py                       logits at full size and of the bundled model, and its speech
     python benchmarks/precision.py --no-speech --layers 4     a minute
@@ -7,6 +7,9 @@
 Logits: every precision gets the same prefix and the same codes (of the float32 model) as the float32 model; over all
 places the relative error of the logits, how often the likeliest code is the same, and how far the distributions are
 apart (Kullback-Leibler, in nats). Random weights have no structure that rounding could spare: a hard case.
+Mel: the same latents and the same noise through the preset `ultra_fast_optimized` (for random weights, whose solver
+goes astray, one forward): relative error, about the mean. Scores: CLVP's of 16 rows of codes, how far from float32's in
+deviations between rows.
 Speech: the sentences of benchmarks/quality.py through the public API with each precision; needs what that needs (the
 extra `quality`, flite, espeak-ng). The last line is JSON.
 """
@@ -22,14 +25,20 @@ import torch
 from torch import Tensor
 
 from decode import TINY, able, make_model
+from steps import base_options, drawn_latents
 from tutortoietts import TextToSpeech
+from tutortoietts.bench.random_model import RANDOM_FULL, random_full
 from tutortoietts.core.config import AutoregressiveConfig
+from tutortoietts.core.presets import preset_options
 from tutortoietts.engine.decode import DecodeRequest, decode
+from tutortoietts.engine.denoise import denoise, mel_frames
 from tutortoietts.models.autoregressive import Autoregressive
+from tutortoietts.models.diffusion_chain import DiffusionChain
 from tutortoietts.sampling.rows import row_generators
 from tutortoietts.sampling.tokens import TokenOptions
 
 RATE, SEED = 24000, 1000
+TEXT = "The quick brown fox jumps over the lazy dog."
 
 
 def drawn(model: Autoregressive, speaker: Tensor, text: Tensor, count: int) -> Tensor:
@@ -93,7 +102,7 @@ def trained(options: argparse.Namespace, device: torch.device) -> list[dict[str,
     exact_tts = TextToSpeech(model=options.model, device=device, precision="fp32")
     exact_model = exact_tts.autoregressive
     voice = exact_tts.get_random_conditioning_latents(seed=SEED)[0].to(device)
-    ids = exact_tts.tokenizer.encode("The quick brown fox jumps over the lazy dog.").ids
+    ids = exact_tts.tokenizer.encode(TEXT).ids
     text = torch.nn.functional.pad(ids, (0, 1)).to(device)
     codes = drawn(exact_model, voice, text, min(options.codes, exact_model.cfg.max_mel_tokens))
     exact = logits(exact_model, voice, text, codes)
@@ -102,6 +111,51 @@ def trained(options: argparse.Namespace, device: torch.device) -> list[dict[str,
         model = TextToSpeech(model=options.model, device=device, precision=name).autoregressive
         rows.append({"model": options.model, "precision": name, **distance(logits(model, voice, text, codes), exact)})
     return rows
+
+
+@torch.inference_mode()
+def mel_and_scores(tts: TextToSpeech, latents: Tensor, rows: Tensor, solve: bool) -> tuple[Tensor, Tensor]:
+    """latents (1, S, D), rows of codes (N, S) -> a mel (1, 100, F) or one estimate, and the rows' scores."""
+    generator = torch.Generator().manual_seed(SEED)
+    model, frames = tts.diffusion, mel_frames(latents.shape[1])
+    weight = model.inp_block.weight
+    speaker = 0.1 * torch.randn(1, 2 * model.cfg.model_channels, generator=generator)
+    text = torch.randint(1, tts.spec.clvp.num_text_tokens - 1, (1, 70), generator=generator)
+    scores = tts.clvp.score(tts.clvp.encode_text(text.to(weight.device)), tts.clvp.encode_codes(rows.to(weight.device)))
+    if solve:
+        mel = denoise(model, latents, speaker, preset_options("ultra_fast_optimized"), generator).values
+        return mel, scores
+    aligned = model.align(latents.to(weight), speaker.to(weight), frames)
+    modulation = model.modulations(model.embed_step(torch.tensor([500.0], device=weight.device)))
+    body = DiffusionChain.fit(model, frames) or model
+    x = torch.randn(1, model.cfg.in_channels, frames, generator=generator).to(weight.device)
+    biases = model.position_biases(frames)
+    return body.denoise(x, modulation, body.integrate(aligned, modulation, biases), biases), scores
+
+
+def others(options: argparse.Namespace, device: torch.device, model: str) -> list[dict[str, Any]]:
+    """The diffusion and CLVP of a model, or with random weights, in each precision."""
+    random = model == RANDOM_FULL
+
+    def opened(name: str) -> TextToSpeech:
+        return TextToSpeech(model=random_full() if random else model, device=device, precision=name)
+
+    exact = opened("fp32")
+    generator = torch.Generator().manual_seed(SEED)
+    rows = torch.randint(0, exact.spec.clvp.num_speech_tokens, (16, options.codes), generator=generator)
+    if random:
+        latents = torch.randn(1, options.codes, exact.spec.diffusion.in_latent_channels, generator=generator)
+    else:
+        speaker = exact.get_random_conditioning_latents(seed=SEED)[0]
+        latents = drawn_latents(exact, TEXT, speaker, base_options(exact, None), SEED)
+    mel, scores = mel_and_scores(exact, latents, rows, not random)
+    found = []
+    for name in options.precisions:
+        our_mel, our_scores = mel_and_scores(opened(name), latents, rows, not random)
+        error = float((our_mel - mel).norm() / (mel - mel.mean()).norm())
+        away = float((our_scores - scores).abs().mean() / scores.std())
+        found.append({"model": model, "precision": name, "mel_error": error, "score_error": away})
+    return found
 
 
 def speech(options: argparse.Namespace, device: torch.device) -> list[dict[str, Any]]:
@@ -159,6 +213,10 @@ def main() -> None:
     report: dict[str, Any] = {"benchmark": "precision", "device": options.device, "torch": torch.__version__}
     report["logits"] = random_weights(options, device) + trained(options, device)
     table(report["logits"], ["model", "precision", "relative_error", "same_likeliest", "divergence"])
+    report["others"] = others(options, device, options.model)
+    if not options.tiny:
+        report["others"] += others(options, device, RANDOM_FULL)
+    table(report["others"], ["model", "precision", "mel_error", "score_error"])
     if not options.no_speech:
         from evaluate import rounded
 

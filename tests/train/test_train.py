@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -11,11 +12,13 @@ import torch
 from torch import nn
 
 import tiny_configs
+import tutortoietts
+from tutortoietts.core.presets import PRESETS
 from tutortoietts.engine.denoise import mel_frames
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.sampling.schedule import trained_schedule
 from tutortoietts.text.tokenizer import Tokenizer
-from tutortoietts.train import corpus, decoder, gpt, kernels
+from tutortoietts.train import corpus, decoder, gpt, kernels, recipe
 from tutortoietts.train.clvp import damage
 from tutortoietts.train.codes import CHARACTERS, write_tokenizer
 from tutortoietts.train.data import Clip, read_shard, write_shard
@@ -122,6 +125,12 @@ def test_the_decoders_schedule_is_the_samplers() -> None:
 def test_seventeen_codes_are_a_whole_number_of_frames() -> None:
     assert abs(decoder.UNIT_CODES * 4 * 24000 / 22050 - decoder.UNIT_FRAMES) < 0.02
     assert mel_frames(118) == 513
+
+
+def test_the_bundled_model_has_the_recipes_presets_and_none_of_them_starts_from_noise() -> None:
+    shipped = json.loads((Path(tutortoietts.__file__).parent / "bundled" / "model.json").read_text())["presets"]
+    assert shipped == recipe.PRESETS and set(PRESETS) < set(shipped)
+    assert {preset["diffusion_start"] for preset in shipped.values()} == {"regressed"}
 
 
 def test_number_words() -> None:

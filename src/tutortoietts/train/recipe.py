@@ -17,6 +17,7 @@ from tutortoietts.core.config import (
     ModelSpec,
     TokenizerSpec,
 )
+from tutortoietts.core.presets import PRESETS as USUAL_PRESETS
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.clvp import Clvp
 from tutortoietts.models.diffusion import Diffusion
@@ -89,6 +90,12 @@ PRESETS = {
 }
 PRESETS["realtime"] = PRESETS["bundled"] | {"num_autoregressive_samples": 4, "diffusion_iterations": 0}
 PRESETS["balanced"] = PRESETS["bundled"] | {"num_autoregressive_samples": 8}
+# from pure noise, where the others start, this decoder is not trained enough to be understood
+PRESETS |= {
+    name: PRESETS["bundled"] | {"num_autoregressive_samples": given["num_autoregressive_samples"]}
+    for name, given in USUAL_PRESETS.items()
+    if name not in PRESETS
+}
 HELD_OUT = 48  # clips of every voice that training never sees
 
 
