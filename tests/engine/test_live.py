@@ -120,7 +120,7 @@ def test_the_first_chunk_comes_after_the_first_codes(parts: Parts) -> None:
     drawn = []
     for _ in chunks:
         drawn.append(max(seen))
-    assert drawn == [8, 16, 32, 60]
+    assert drawn == [8, 16, 24, 40, 56, 60]
 
 
 @pytest.mark.parametrize("calm", [CALM, None])
@@ -303,8 +303,8 @@ def test_bad_settings(options: dict, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "want"), [({}, [8, 8, 16, 32, 32]), ({"chunk_size": 50}, [50] * 5), ({"chunk_max": 8}, [8] * 5)]
+    ("options", "want"), [({}, [8, 8, 8, 16, 16, 32, 32]), ({"chunk_size": 50}, [50] * 7), ({"chunk_max": 8}, [8] * 7)]
 )
 def test_chunks_grow(options: dict, want: list[int]) -> None:
     sizes: Iterator[int] = Streaming(**options).sizes()
-    assert [next(sizes) for _ in range(5)] == want
+    assert [next(sizes) for _ in range(7)] == want

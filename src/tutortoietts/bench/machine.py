@@ -46,6 +46,8 @@ def measure_machine(device: torch.device, *, size: int | None = None, width: int
     width = width or (_GPU_WIDTH if gpu else _CPU_WIDTH)
     rates = {}
     for name, dtype in _FORMATS.items():
+        if name == "fp16" and not gpu:  # no model here computes in it, and some processors take minutes to
+            continue
         with suppress(RuntimeError, NotImplementedError):  # not every format works everywhere
             rates[name] = _rate(device, dtype, width)
     return Machine(

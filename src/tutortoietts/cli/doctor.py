@@ -180,6 +180,7 @@ def _speedups(tts: TextToSpeech) -> Iterator[str]:
     import torch
 
     from tutortoietts.engine.graphs import wanted
+    from tutortoietts.nn.frames import has_whole_products
 
     yield "keys and values cached, the text read once for all candidates" if tts.kv_cache else "no cache"
     if wanted(tts.device):
@@ -187,6 +188,8 @@ def _speedups(tts: TextToSpeech) -> Iterator[str]:
     yield f"numbers in {tts.precision}"
     if tts.device.type == "cpu" and getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)():
         yield "bfloat16 matrix units present, used by --half"
+    if tts.device.type == "cpu" and has_whole_products():
+        yield "8-bit products at hand: --precision int8 makes the public models about three times as fast"
 
 
 app = new_app("What device and speedups are active, what is installed, and what is wrong.")

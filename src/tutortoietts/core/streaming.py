@@ -27,9 +27,9 @@ class Streaming:
     """`decoder`: "stream" makes sound straight from the latents of one candidate while its codes are drawn;
     "diffusion" takes the whole pipeline, passage by passage; "auto": "stream" where the model has such a decoder.
 
-    `chunk_size`: codes (1/21.5 s each) drawn before the first sound of a passage. The second chunk takes as many, for
-    the first sounds shorter by what the decoder must see ahead; later ones double up to `chunk_max` codes (None: 32,
-    or `chunk_size` if that is more).
+    `chunk_size`: codes (1/21.5 s each) drawn before the first sound of a passage. Two more chunks take as many, then
+    the size doubles after every second one up to `chunk_max` codes (None: 32, or `chunk_size` if that is more): larger
+    chunks cost less, but are played only when the ones before have put enough sound ahead.
     """
 
     decoder: str = "auto"
@@ -49,6 +49,7 @@ class Streaming:
         size, most = self.chunk_size, self.chunk_max or max(_MOST, self.chunk_size)
         yield size
         while True:
+            yield size
             yield size
             size = min(2 * size, most)
 
