@@ -131,8 +131,8 @@ def in_half(diffusion: Diffusion) -> None:
     diffusion.bfloat16()
 
 
-def narrowed(diffusion: Diffusion) -> None:
-    diffusion.layers[0] = DiffusionLayer(36, 2)
+def widened(diffusion: Diffusion) -> None:
+    diffusion.layers[0] = DiffusionLayer(64, 2)
 
 
 CHANGES = {
@@ -140,7 +140,7 @@ CHANGES = {
     patched: "the model was changed",
     subclassed: "a layer is a Other",
     in_half: "of another kind, or not on the CPU",
-    narrowed: "a layer is 36 to 36",
+    widened: "a layer is 64 to 64",
 }
 
 

@@ -185,6 +185,15 @@ def test_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not can_run(quantise(TimeConv(5, 8, 3), "int8")) and not can_run(nn.Conv1d(8, 8, 3))
     with pytest.raises(TypeError, match="no chain takes a Conv1d"):
         Chain([Convolve(layer=nn.Conv1d(8, 8, 3), source=0, target=0)], 8, 4, frames.library())
+    for wrong in (
+        Convolve(layer=nn.Linear(8, 8), source=0, target=9),
+        Convolve(layer=nn.Linear(8, 8), source=0, target=0, norm=TimeGroupNorm(4)),
+        Convolve(layer=nn.Linear(9, 8), source=0, target=0, active="geglu"),
+        Attend(heads=2, size=4, step=12, apart=4, source=0, target=0),
+        Rotate(heads=3, size=8, source=0, cos=torch.ones(4, 2), sin=torch.ones(4, 2)),
+    ):
+        with pytest.raises(ValueError):
+            Chain([wrong], 16, 4, frames.library())
     assert frames.has_whole_products() == bool(frames.library().has_whole_products())
     assert not frames.library("-DPLAIN").has_whole_products()
     monkeypatch.setenv(compiled.VARIABLE, "0")

@@ -122,14 +122,23 @@ def _obstacle(model: nn.Module) -> str | None:
     reason = obstacle((*model.integrator, *model.layers, *ends), _KNOWN, (torch.float32, torch.int8, torch.int32))
     if reason is not None:
         return reason
-    embeds = {id(layer.embed) for layer in model.modules() if isinstance(layer, ResidualBlock)}
-    for module in (*model.integrator, *model.layers, *ends):
-        for layer in module.modules():
-            linear = isinstance(layer, nn.Linear | Int8RowsLinear | Int8TimeConv)
-            if linear and id(layer) not in embeds and not native.can_run(layer):
+    width = model.cfg.model_channels
+    for module in (module for part in (model.integrator, model.layers) for module in part.modules()):
+        known: tuple[tuple[nn.Linear, int, int], ...]
+        if isinstance(module, ResidualBlock):
+            known = ((module.conv_in, width, width), (module.conv_out, 3 * width, width))
+        elif isinstance(module, AttentionBlock):
+            known = ((module.qkv, width, 3 * width), (module.proj_out, width, width))
+            if not native.can_attend(width // module.heads):
+                return f"its heads are of {width // module.heads}"
+        else:
+            continue
+        for layer, inputs, outputs in known:
+            if (layer.in_features, layer.out_features) != (inputs, outputs) or not native.can_run(layer):
                 return f"a layer is {layer.in_features} to {layer.out_features}"
-    size = model.cfg.model_channels // model.cfg.num_heads
-    return None if native.can_attend(size) else f"its heads are of {size}"
+    if all(map(native.can_run, (model.inp_block, model.integrating_conv, model.out_conv))):
+        return None
+    return f"it is {width} wide"
 
 
 @cache

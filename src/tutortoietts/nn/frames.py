@@ -123,6 +123,21 @@ def has_whole_products() -> bool:
     return found is not None and bool(found.has_whole_products())
 
 
+def _check(op: _Op, step: Step, channels: int) -> None:
+    """ValueError where a step would leave the signal."""
+    if isinstance(step, Convolve):
+        read = op.linear.inputs * (2 if step.active == "geglu" else 1)
+        written = op.linear.outputs
+        if step.norm is not None and step.norm.weight.numel() != op.linear.inputs:
+            raise ValueError(f"a norm of {step.norm.weight.numel()} channels before a layer of {op.linear.inputs}")
+    elif isinstance(step, Attend):
+        read, written = (op.heads - 1) * op.step + 2 * op.apart + op.size, op.heads * op.size
+    else:
+        read = written = op.heads * op.size
+    if op.source + read > channels or op.target + written > channels:
+        raise ValueError(f"{step} does not fit in {channels} channels")
+
+
 def can_attend(size: int) -> bool:
     """Whether a chain takes heads of so many channels."""
     return size % _OUTPUTS == 0
@@ -150,6 +165,8 @@ class Chain:
         self._kept: list[Tensor] = []  # what the structures point to
         self._stride = int(library.chain_stride(frames))
         self._ops = (_Op * len(steps))(*map(self._op, steps))
+        for op, step in zip(self._ops, steps, strict=True):
+            _check(op, step, channels)
         self._signal, self._scratch = torch.empty(0), torch.empty(0, dtype=torch.uint8)
         work = frames * sum(op.linear.outputs * op.linear.inputs * op.taps for op in self._ops)
         self._threads = max(1, min(torch.get_num_threads(), work // _THREAD_WORK))
