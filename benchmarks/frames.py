@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from tutortoietts.bench.limits import encoder_macs, forward_macs
-from tutortoietts.bench.machine import measure_machine
+from tutortoietts.bench.machine import Machine, measure_machine
 from tutortoietts.bench.random_model import random_state
 from tutortoietts.core.config import ClvpConfig, DiffusionConfig
 from tutortoietts.models.clvp import Clvp
@@ -80,7 +80,7 @@ def ranking(config: ClvpConfig, codes: int, rows: int) -> tuple[Ways, float]:
     return {name: (lambda one=one: one.encode_codes(ids)) for name, one in models.items()}, 2.0 * rows * macs
 
 
-def compared(what: str, ways: Ways, operations: float, runs: int, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+def compared(what: str, ways: Ways, operations: float, runs: int, machine: Machine) -> list[dict[str, Any]]:
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     made: dict[str, Tensor] = {}
     for _ in range(runs + 1):
@@ -91,7 +91,7 @@ def compared(what: str, ways: Ways, operations: float, runs: int, rates: Mapping
     rows = []
     for name in ways:
         median = statistics.median(seconds[name][1:])  # the first does not count
-        limit = operations / rates["int8" if name == "int8" else "fp32"]
+        limit = operations / machine.rate("int8" if name == "int8" else "fp32")
         error = float((made[name] - made["torch"]).norm() / made["torch"].norm())
         row = {"what": what, "way": name, "seconds": median, "times_limit": median / limit, "error": error}
         rows.append({**row, "times_faster": statistics.median(seconds["torch"][1:]) / median})
@@ -111,15 +111,17 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="a toy in place of the full size")
     options = parser.parse_args()
     sizes = {"size": 1 << 24, "width": 256} if options.tiny else {}
-    rates = measure_machine(torch.device("cpu"), **sizes).rates
+    machine = measure_machine(torch.device("cpu"), **sizes)
     of_diffusion = TINY_DIFFUSION if options.tiny else DiffusionConfig()
     of_clvp = TINY_CLVP if options.tiny else ClvpConfig()
     found = []
     for rows in (1, 2):
         work = diffusion(of_diffusion, options.frames, rows)
-        found += compared(f"diffusion, rows: {rows}", *work, options.runs, rates)
-    found += compared("ranking, rows: 8", *ranking(of_clvp, options.codes, 8), options.runs, rates)
-    print(json.dumps({"benchmark": "frames", "threads": torch.get_num_threads(), "rates": rates, "rows": found}))
+        found += compared(f"diffusion, rows: {rows}", *work, options.runs, machine)
+    found += compared("ranking, rows: 8", *ranking(of_clvp, options.codes, 8), options.runs, machine)
+    print(
+        json.dumps({"benchmark": "frames", "threads": torch.get_num_threads(), "rates": machine.rates, "rows": found})
+    )
 
 
 if __name__ == "__main__":

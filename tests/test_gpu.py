@@ -19,7 +19,7 @@ def test_it_speaks(streaming_model: Path, precision: str, cpu_offload: bool) -> 
         pytest.skip("int4 needs a GPU of capability 8")
     tts = TextToSpeech(streaming_model, device="cuda", precision=precision, cpu_offload=cpu_offload)
     options = {"voice_samples": "anna", "num_autoregressive_samples": 3, "diffusion_iterations": 6, "verbose": False}
-    waves = [tts.tts("Hello there.", use_deterministic_seed=1, **options) for _ in range(2)]  # the second time captured
+    waves = [tts.tts("Hello there.", use_deterministic_seed=1, **options) for _ in range(2)]  # the second replays
     assert waves[0].isfinite().all() and torch.equal(*waves)
     for decoder in ("stream", "diffusion"):
         chunks = list(tts.tts_stream("Hello there. And more.", voice_samples="ben", decoder=decoder))

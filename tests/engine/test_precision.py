@@ -12,6 +12,7 @@ from tutortoietts.core.errors import OptionError
 from tutortoietts.engine import precision as module
 from tutortoietts.engine.parts import Parts, open_source
 from tutortoietts.engine.precision import PRECISIONS, pick_precision
+from tutortoietts.nn import frames
 from tutortoietts.nn.quant import QuantLinear
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
@@ -76,13 +77,24 @@ def test_refusals(name: str, half: bool, device: torch.device, message: str) -> 
         pick_precision(name, half, device)
 
 
+@pytest.fixture(params=[False, True])
+def whole(request: pytest.FixtureRequest, machine: None, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the CPU is said to be fast at products of 8-bit numbers."""
+    if request.param and frames.library() is None:
+        pytest.skip("no compiled kernels")
+    monkeypatch.setattr(module, "has_whole_products", lambda: request.param)
+    return bool(request.param)
+
+
 @pytest.mark.parametrize("weights", ["int8", "int4"])
-def test_only_the_decoder_is_quantised(tiny_model: Path, weights: str) -> None:
+def test_what_is_quantised(tiny_model: Path, weights: str, whole: bool) -> None:
     parts = Parts(open_source(tiny_model), device=CPU, dtype=pick_precision(weights, False, CPU))
     model = parts.get("autoregressive")
     layers = [*model.gpt.blocks[0].children(), model.mel_head]
     assert sum(isinstance(layer, QuantLinear) for layer in layers) == 5
-    assert not any(isinstance(layer, QuantLinear) for layer in parts.get("diffusion").modules())
+    for part in ("diffusion", "clvp"):
+        assert any(isinstance(layer, QuantLinear) for layer in parts.get(part).modules()) == whole
+    assert not any(isinstance(layer, QuantLinear) for layer in parts.get("vocoder").modules())
     assert parts.dtype_of("autoregressive") == model.dtype == torch.float32
     assert model.allocate_cache(1, 4).keys.dtype == torch.bfloat16
     plain = Parts(open_source(tiny_model), device=CPU, dtype=torch.float32).get("autoregressive")
@@ -92,7 +104,7 @@ def test_only_the_decoder_is_quantised(tiny_model: Path, weights: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in PRECISIONS if name != "fp16"])
-def test_every_precision_speaks(tiny_model: Path, name: str) -> None:
+def test_every_precision_speaks(tiny_model: Path, name: str, whole: bool) -> None:
     tts = TextToSpeech(model=tiny_model, device="cpu", precision=name)
     assert tts.precision == ("fp32" if name == "auto" else name)
     waves = [tts.tts("One two.", use_deterministic_seed=3, verbose=False) for _ in range(2)]

@@ -125,8 +125,8 @@ class _Forwards:
         self.model, self.aligned, self.steps, self.interval = model, aligned, steps, interval
         self.unconditioned, self.capture = unconditioned, capture
         self.frames = aligned.shape[-1]
-        # a capture has fixed addresses, and is for GPUs anyway
-        self.body = (None if capture else DiffusionChain.fit(model, self.frames)) or model
+        compiled = aligned.device.type == "cpu" and capture is None
+        self.body = (DiffusionChain.fit(model, self.frames) if compiled else None) or model
         self.biases = model.position_biases(self.frames) if self.body is model else None
         self.both = None if interval is None else torch.cat([aligned, model.unconditioned(self.frames)])
         self._place = {step: place for place, step in enumerate(steps)}

@@ -92,9 +92,8 @@ class DiffusionChain:
                 add=True,
             ),
         ]
-        line = self._lines[number]
-        if isinstance(layer, DiffusionLayer) and line is not None:
-            attn = layer.attn
+        if isinstance(layer, DiffusionLayer):
+            attn, line = layer.attn, self._lines[number]
             size = attn.proj_out.in_features // attn.heads
             steps += [
                 Convolve(layer=attn.qkv, norm=attn.norm, source=x, target=work),
@@ -103,7 +102,7 @@ class DiffusionChain:
                     size=size,
                     step=3 * size,
                     apart=size,
-                    line=line.flip(1),
+                    line=None if line is None else line.flip(1),
                     source=work,
                     target=mixed,
                 ),
@@ -132,6 +131,8 @@ def _obstacle(model: nn.Module) -> str | None:
             if not native.can_attend(width // module.heads):
                 return f"its heads are of {width // module.heads}"
         else:
+            if isinstance(module, TimeGroupNorm) and not module.affine:
+                return "a norm has no weights"
             continue
         for layer, inputs, outputs in known:
             if (layer.in_features, layer.out_features) != (inputs, outputs) or not native.can_run(layer):

@@ -8,7 +8,6 @@
 #include <omp.h>
 #endif
 #if defined(__AVX512F__) && !defined(PLAIN)
-#include <immintrin.h>
 #define LANES 16
 #elif defined(__AVX__) && !defined(PLAIN)
 #define LANES 8
@@ -24,8 +23,6 @@
 
 typedef float vf __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi __attribute__((vector_size(4 * LANES)));
-typedef uint16_t vh __attribute__((vector_size(2 * LANES)));
-typedef int8_t vb __attribute__((vector_size(LANES)));
 
 enum { F32, BF16, INT8 };
 
@@ -37,29 +34,17 @@ typedef struct {           // y = x weight^T + bias
     int64_t kind, in, out;
 } Linear;
 
-static const int64_t sizes[3] = {4, 2, 1};
-
 // -- vectors
 
 INLINE vf load(const float *p) { vf v; memcpy(&v, p, sizeof v); return v; }
 INLINE void store(float *p, vf v) { memcpy(p, &v, sizeof v); }
 INLINE vf splat(float x) { return x - (vf){0}; }
-INLINE vf widened(const uint16_t *p) {
-    vh v; memcpy(&v, p, sizeof v);
-    return (vf)(__builtin_convertvector(v, vi) << 16);
-}
 INLINE vf larger(vf a, vf b) { vi m = a > b; return (vf)((m & (vi)a) | (~m & (vi)b)); }
 INLINE vf smaller(vf a, vf b) { vi m = a < b; return (vf)((m & (vi)a) | (~m & (vi)b)); }
 INLINE float sum_of(vf v) {
     float s[LANES]; memcpy(s, &v, sizeof v);
     for (int w = LANES / 2; w; w /= 2) for (int i = 0; i < w; i++) s[i] += s[i + w];
     return s[0];
-}
-INLINE float max_of(vf v) {
-    float s[LANES]; memcpy(s, &v, sizeof v);
-    float m = s[0];
-    for (int i = 1; i < LANES; i++) m = s[i] > m ? s[i] : m;
-    return m;
 }
 INLINE vf exponential(vf x) {  // to 1e-7; Cephes' polynomial
     x = smaller(larger(x, splat(-87.0f)), splat(88.0f));
@@ -74,10 +59,6 @@ INLINE vf exponential(vf x) {  // to 1e-7; Cephes' polynomial
     p = p * r + splat(5.0000001201e-1f);
     p = p * (r * r) + r + splat(1.0f);
     return (vf)((vi)p + (((vi)t - 0x4b400000) << 23));
-}
-INLINE vf gelu(vf x) {  // by the tanh approximation
-    vf u = splat(-1.5957691216f) * (x + splat(0.044715f) * (x * x * x));
-    return x / (splat(1.0f) + exponential(u));
 }
 
 // -- threads

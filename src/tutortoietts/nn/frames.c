@@ -391,7 +391,7 @@ static Bytes bytes_of(const Chain *c, int64_t threads) {
                    ALIGN(c->rows * groups * 8), ALIGN(own), counter_bytes(3 * c->count, threads)};
 }
 
-// Numbers of scratch that `chain` wants.
+// Bytes of scratch that `chain` wants.
 int64_t chain_bytes(const Chain *c, int64_t threads) {
     const Bytes b = bytes_of(c, threads);
     return 64 + b.operand + b.size + b.stats + threads * b.own + b.counters;
@@ -422,8 +422,6 @@ int64_t chain_stride(int64_t frames) {
     const int64_t whole = (frames + LANES - 1) / LANES * LANES;
     return whole % 256 ? whole : whole + LANES;
 }
-
-int64_t chain_lanes(void) { return LANES; }
 
 // Whether whole numbers are faster than floats here.
 int64_t has_whole_products(void) {

@@ -27,7 +27,7 @@ from tutortoietts.nn.quant import Int8RowsLinear, Int8TimeConv
 __all__ = ["Attend", "Chain", "Convolve", "Rotate", "Step", "can_attend", "can_run", "has_whole_products", "library"]
 
 _SOURCE = Path(__file__).with_name("frames.c")
-_LONGEST = 64  # what vectors reach beyond the last query
+_BEYOND = 64  # the end of a line that vectors reach
 _OUTPUTS = 8  # of which a layer must have a multiple
 _THREAD_WORK = 1 << 22  # multiply-adds, at the least, for each thread
 
@@ -128,6 +128,8 @@ def _check(op: _Op, step: Step, channels: int) -> None:
     if isinstance(step, Convolve):
         read = op.linear.inputs * (2 if step.active == "geglu" else 1)
         written = op.linear.outputs
+        if step.modulation is not None and not isinstance(step.norm, nn.GroupNorm):
+            raise ValueError("scale and shift without a GroupNorm before them")
         if step.norm is not None and step.norm.weight.numel() != op.linear.inputs:
             raise ValueError(f"a norm of {step.norm.weight.numel()} channels before a layer of {op.linear.inputs}")
     elif isinstance(step, Attend):
@@ -187,9 +189,9 @@ class Chain:
         stop: int | None = None,
     ) -> None:
         """The steps from `start` up to `stop` over the first `rows` signals. modulations (number, rows or 1, 2 C):
-        scale and shift. lengths (rows,) int64: how many frames attention sees; None: all."""
+        scale and shift. lengths (rows,) or (1,), whole numbers: how many frames attention sees; None: all."""
         kept = None if modulations is None else modulations.float().contiguous()
-        seen = None if lengths is None else lengths.contiguous()
+        seen = None if lengths is None else lengths.to(torch.int64).expand(rows).clamp(0, self.frames).contiguous()
         ops = self._ops[start:stop]
         told = _Chain(
             ops=(_Op * len(ops))(*ops),
@@ -240,7 +242,7 @@ class Chain:
         shape = {"heads": step.heads, "size": step.size, "step": step.step, "apart": step.apart}
         line = {}
         if step.line is not None:
-            room = step.line.shape[1] + _LONGEST
+            room = step.line.shape[1] + _BEYOND
             padded = F.pad(step.line.float(), (0, room - step.line.shape[1]))
             line = {"line": self._keep(padded), "line_stride": room}
         return _Op(kind=1, source=step.source, target=step.target, **shape, **line)

@@ -7,6 +7,9 @@
 // A number never depends on how many rows, tiles or threads there are: every dot product is added up in the same order,
 // `LANES` partial sums and then a tree. Sums of 8-bit numbers are exact.
 #include "common.h"
+#if LANES == 16
+#include <immintrin.h>
+#endif
 #if defined(__AMX_INT8__) && defined(__AMX_BF16__) && defined(__linux__) && LANES == 16
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -17,6 +20,12 @@
 #define ROWS 4     // input rows of a tile
 #define CHUNK 16   // weight rows that a thread takes at once
 #define GROUP 16   // input rows that go through a chunk together
+
+typedef uint16_t vh __attribute__((vector_size(2 * LANES)));
+typedef int8_t vb __attribute__((vector_size(LANES)));
+
+static const int64_t sizes[3] = {4, 2, 1};
+
 typedef struct { const float *gain, *bias; double eps; } Norm;
 typedef struct { Norm before, between; Linear qkv, proj, widen, narrow; } Block;
 typedef struct { const Block *blocks; const Norm *norms; int64_t layers, norms_count, dim, heads; } Gpt;
@@ -27,6 +36,20 @@ typedef struct {           // (layers, rows, heads, positions, dim / heads); str
     int64_t shared;        // so many first positions, not beyond where a step begins, are the same in all rows
 } Cache;
 
+INLINE vf widened(const uint16_t *p) {
+    vh v; memcpy(&v, p, sizeof v);
+    return (vf)(__builtin_convertvector(v, vi) << 16);
+}
+INLINE float max_of(vf v) {
+    float s[LANES]; memcpy(s, &v, sizeof v);
+    float m = s[0];
+    for (int i = 1; i < LANES; i++) m = s[i] > m ? s[i] : m;
+    return m;
+}
+INLINE vf gelu(vf x) {  // by the tanh approximation
+    vf u = splat(-1.5957691216f) * (x + splat(0.044715f) * (x * x * x));
+    return x / (splat(1.0f) + exponential(u));
+}
 INLINE uint16_t halved(float x) {
     uint32_t u; memcpy(&u, &x, 4);
     return (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
