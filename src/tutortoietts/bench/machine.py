@@ -20,7 +20,9 @@ _FORMATS: Mapping[str, torch.dtype] = {
 }
 _CPU_BYTES, _GPU_BYTES = 512 << 20, 2 << 30  # far more than any cache
 _CPU_WIDTH, _GPU_WIDTH = 2048, 8192
+_PROBE = 256  # width of a product that no format takes long for
 _TRIES = 5
+_LONGEST = 3.0  # seconds for a product
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +48,6 @@ def measure_machine(device: torch.device, *, size: int | None = None, width: int
     width = width or (_GPU_WIDTH if gpu else _CPU_WIDTH)
     rates = {}
     for name, dtype in _FORMATS.items():
-        if name == "fp16" and not gpu:  # no model here computes in it, and some processors take minutes to
-            continue
         with suppress(RuntimeError, NotImplementedError):  # not every format works everywhere
             rates[name] = _rate(device, dtype, width)
     return Machine(
@@ -76,8 +76,14 @@ def _bandwidth(device: torch.device, size: int) -> float:
     return max(read, copied)
 
 
-@torch.inference_mode()
 def _rate(device: torch.device, dtype: torch.dtype, width: int) -> float:
+    """Of square matrices of this width; of smaller ones in a format that this device would take seconds for."""
+    rate = _rate_of(device, dtype, min(width, _PROBE))
+    return rate if 2 * width**3 / rate > _LONGEST else _rate_of(device, dtype, width)
+
+
+@torch.inference_mode()
+def _rate_of(device: torch.device, dtype: torch.dtype, width: int) -> float:
     if dtype.is_floating_point:
         left, right = (torch.ones(width, width, device=device, dtype=dtype) for _ in range(2))
         seconds = _best(lambda: left @ right, device)
