@@ -7,7 +7,7 @@
 // A number never depends on how many rows, tiles or threads there are: every dot product is added up in the same order,
 // `LANES` partial sums and then a tree. Sums of 8-bit numbers are exact.
 #include "common.h"
-#if LANES == 16
+#if LANES > 4
 #include <immintrin.h>
 #endif
 #if defined(__AMX_INT8__) && defined(__AMX_BF16__) && defined(__linux__) && LANES == 16
@@ -137,6 +137,30 @@ INLINE void tile_int8(const void *w_, int64_t k, const void *x_, int64_t xs, int
         }
     }
     reduce_whole(acc, rows * outs, y);
+}
+#elif LANES == 8 && defined(__AVX2__)
+INLINE void tile_int8(const void *w_, int64_t k, const void *x_, int64_t xs, int outs, int rows, int ahead, void *y_) {
+    const int8_t *w = w_;
+    const uint8_t *x = x_;
+    int32_t *y = y_;
+    __m256i acc[16];
+    UNROLL for (int i = 0; i < 16; i++) acc[i] = _mm256_setzero_si256();
+    for (int64_t i = 0; i < k; i += 16) {
+        __m256i in[ROWS];
+        UNROLL for (int r = 0; r < rows; r++)
+            in[r] = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(x + r * xs + i)));
+        UNROLL for (int o = 0; o < outs; o++) {
+            const __m256i weight = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(w + o * k + i)));
+            if (ahead && i % 64 == 0) __builtin_prefetch(w + (outs + o) * k + i);
+            UNROLL for (int r = 0; r < rows; r++)
+                acc[r * outs + o] = _mm256_add_epi32(acc[r * outs + o], _mm256_madd_epi16(in[r], weight));
+        }
+    }
+    for (int i = 0; i < rows * outs; i++) {
+        vi parts = (vi)acc[i];
+        y[i] = 0;
+        for (int lane = 0; lane < LANES; lane++) y[i] += parts[lane];
+    }
 }
 #else
 INLINE void tile_int8(const void *w_, int64_t k, const void *x_, int64_t xs, int outs, int rows, int ahead, void *y_) {
