@@ -185,9 +185,11 @@ def test_a_part_of_the_steps_and_a_signal_that_stays() -> None:
 
 
 def test_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert can_run(nn.Linear(5, 8)) and can_run(TimeConv(5, 8, 3)) and can_run(quantise(TimeConv(4, 8, 3), "int8"))
-    assert not can_run(nn.Linear(8, 5)) and not can_run(TimeConv(8, 8, 5)) and not can_run(TimeConv(8, 8, 3, stride=2))
-    assert not can_run(quantise(TimeConv(5, 8, 3), "int8")) and not can_run(nn.Conv1d(8, 8, 3))
+    assert can_run(nn.Linear(5, 8), 5, 8) and can_run(TimeConv(5, 8, 3), 5, 8)
+    assert can_run(quantise(TimeConv(4, 8, 3), "int8"), 4, 8)
+    assert not can_run(nn.Linear(8, 5), 8, 5) and not can_run(nn.Linear(16, 8), 8, 8)
+    assert not can_run(TimeConv(8, 8, 5), 8, 8) and not can_run(TimeConv(8, 8, 3, stride=2), 8, 8)
+    assert not can_run(quantise(TimeConv(5, 8, 3), "int8"), 5, 8) and not can_run(nn.Conv1d(8, 8, 3), 8, 8)
     with pytest.raises(TypeError, match="no chain takes a Conv1d"):
         Chain([Convolve(layer=nn.Conv1d(8, 8, 3), source=0, target=0)], 8, 4, frames.library())
     for wrong in (

@@ -63,5 +63,9 @@ def test_in_compiled_calls(precision: str, lengths: tuple[int, ...] | None, monk
         with pytest.raises(RuntimeError):
             encoder(x)  # by the modules, which cannot either
         assert len(calls) == 2
+        encoder.layers[0].out = nn.Linear(16, 32)
+        with pytest.raises(RuntimeError):
+            encoder(x)
+        assert len(calls) == 2
     encoder.layers[0].out = nn.Linear(16, 16)
     assert encoder(x).requires_grad and len(calls) == 2

@@ -30,7 +30,7 @@ from tutortoietts.core.errors import ModelError, OptionError
 from tutortoietts.core.paths import expanded
 from tutortoietts.engine.graphs import Workspaces
 from tutortoietts.engine.offload import Copier, Offload, copier_for
-from tutortoietts.engine.precision import Precision
+from tutortoietts.engine.precision import Precision, plain_precision
 
 if TYPE_CHECKING:
     from tutortoietts.models.autoregressive import Autoregressive
@@ -215,7 +215,7 @@ class Parts:
         copier: Copier | None = None,
     ) -> None:
         self.source, self.spec = source, source.spec
-        given = dtype if isinstance(dtype, Precision) else Precision(name="", dtype=dtype, decoder=dtype)
+        given = dtype if isinstance(dtype, Precision) else plain_precision("", dtype)
         self.device, self.dtype, self.precision = device, given.dtype, given
         copier = copier or copier_for(device)
         self._offload = Offload(copier) if offload and copier is not None else None

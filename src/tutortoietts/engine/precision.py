@@ -17,7 +17,7 @@ import torch
 from tutortoietts.core.errors import OptionError
 from tutortoietts.nn.frames import has_whole_products
 
-__all__ = ["PRECISIONS", "Precision", "pick_precision"]
+__all__ = ["PRECISIONS", "Precision", "pick_precision", "plain_precision"]
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8", "int4")
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -59,8 +59,7 @@ def pick_precision(name: str, half: bool, device: torch.device) -> Precision:
     if name in _DTYPES:
         if name == "fp16" and device.type == "cpu":
             raise OptionError("precision 'fp16' is for GPUs, and slow on a CPU: use 'bf16'")
-        dtype = _DTYPES[name]
-        return Precision(name=name, dtype=dtype, decoder=dtype, half_products=dtype == torch.bfloat16)
+        return plain_precision(name, _DTYPES[name])
     if name not in _QUANTISED.get(device.type, ()):
         raise OptionError(f"precision {name!r} has no kernels for {device}: use 'fp16' or 'fp32'")
     if device.type == "cpu":
@@ -72,6 +71,11 @@ def pick_precision(name: str, half: bool, device: torch.device) -> Precision:
     dtype = torch.float16 if device.type != "cuda" or _capability(device) >= 7 else torch.float32
     decoder = torch.bfloat16 if device.type == "cuda" else dtype  # what the int4 kernel of CUDA takes
     return Precision(name=name, dtype=dtype, decoder=decoder, weights=name)
+
+
+def plain_precision(name: str, dtype: torch.dtype) -> Precision:
+    """All models in this type."""
+    return Precision(name=name, dtype=dtype, decoder=dtype, half_products=dtype == torch.bfloat16)
 
 
 def _capability(device: torch.device) -> int:

@@ -6,7 +6,6 @@ import ctypes
 import logging
 from functools import cache
 
-import torch
 from torch import Tensor, nn
 
 from tutortoietts.models.diffusion import Diffusion, DiffusionLayer, ResidualBlock
@@ -118,14 +117,14 @@ def _obstacle(model: nn.Module) -> str | None:
     if {"integrate", "denoise"} & vars(model).keys():
         return "the model was changed"
     ends = (model.inp_block, model.integrating_conv, model.out_norm, model.out_conv)
-    reason = obstacle((*model.integrator, *model.layers, *ends), _KNOWN, (torch.float32, torch.int8, torch.int32))
+    reason = obstacle((*model.integrator, *model.layers, *ends), _KNOWN, native.NUMBERS)
     if reason is not None:
         return reason
     width = model.cfg.model_channels
     for module in (module for part in (model.integrator, model.layers) for module in part.modules()):
         known: tuple[tuple[nn.Linear, int, int], ...]
         if isinstance(module, ResidualBlock):
-            known = ((module.conv_in, width, width), (module.conv_out, 3 * width, width))
+            known = ((module.conv_in, width, width), (module.conv_out, width, width))
         elif isinstance(module, AttentionBlock):
             known = ((module.qkv, width, 3 * width), (module.proj_out, width, width))
             if not native.can_attend(width // module.heads):
@@ -135,11 +134,14 @@ def _obstacle(model: nn.Module) -> str | None:
                 return "a norm has no weights"
             continue
         for layer, inputs, outputs in known:
-            if (layer.in_features, layer.out_features) != (inputs, outputs) or not native.can_run(layer):
+            if not native.can_run(layer, inputs, outputs):
                 return f"a layer is {layer.in_features} to {layer.out_features}"
-    if all(map(native.can_run, (model.inp_block, model.integrating_conv, model.out_conv))):
-        return None
-    return f"it is {width} wide"
+    around = (
+        (model.inp_block, model.cfg.in_channels, width),
+        (model.integrating_conv, 2 * width, width),
+        (model.out_conv, width, model.cfg.out_channels),
+    )
+    return None if all(native.can_run(*one) for one in around) else f"it is {width} wide"
 
 
 @cache

@@ -22,9 +22,23 @@ from torch import Tensor, nn
 
 from tutortoietts.nn import compiled
 from tutortoietts.nn.kernels import KINDS, LinearC
-from tutortoietts.nn.quant import Int8RowsLinear, Int8TimeConv
+from tutortoietts.nn.quant import RoundedLinear
 
-__all__ = ["Attend", "Chain", "Convolve", "Rotate", "Step", "can_attend", "can_run", "has_whole_products", "library"]
+__all__ = [
+    "NUMBERS",
+    "Attend",
+    "Chain",
+    "Convolve",
+    "Rotate",
+    "Step",
+    "can_attend",
+    "can_run",
+    "has_whole_products",
+    "library",
+]
+
+NUMBERS = (torch.float32, torch.int8, torch.int32)
+"""What the weights of a chain's layers may be."""
 
 _SOURCE = Path(__file__).with_name("frames.c")
 _BEYOND = 64  # the end of a line that vectors reach
@@ -75,6 +89,8 @@ class Rotate:
 
 
 Step = Convolve | Attend | Rotate
+_CONVOLVE, _ATTEND, _ROTATE = range(3)
+_GROUP_NORM, _RMS_NORM = 1, 2
 _ACTIVE = {None: 0, "silu": 1, "geglu": 2}
 
 
@@ -145,17 +161,14 @@ def can_attend(size: int) -> bool:
     return size % _OUTPUTS == 0
 
 
-def can_run(layer: nn.Module) -> bool:
-    """Whether a chain takes a layer of this shape."""
-    if isinstance(layer, Int8RowsLinear | Int8TimeConv):
-        taps, step = getattr(layer, "kernel_size", 1), 4
-    elif isinstance(layer, nn.Linear):
-        taps, step = getattr(layer, "kernel_size", 1), 1
-    else:
+def can_run(layer: nn.Module, inputs: int, outputs: int) -> bool:
+    """Whether it is a layer that a chain takes, from so many channels to so many."""
+    if not isinstance(layer, nn.Linear | RoundedLinear) or getattr(layer, "stride", 1) != 1:
         return False
-    if taps not in (1, 3) or getattr(layer, "stride", 1) != 1:
+    taps, step = getattr(layer, "kernel_size", 1), 4 if isinstance(layer, RoundedLinear) else 1
+    if taps not in (1, 3) or (layer.in_features, layer.out_features) != (taps * inputs, outputs):
         return False
-    return layer.in_features // taps % step == 0 and layer.out_features % _OUTPUTS == 0
+    return inputs % step == 0 and outputs % _OUTPUTS == 0
 
 
 class Chain:
@@ -218,16 +231,16 @@ class Chain:
             both = torch.stack([step.cos.t(), step.sin.t()]).float()
             table = F.pad(both, (0, self._stride - self.frames)).contiguous()
             place = {"line": self._keep(table), "line_stride": self._stride, "turned": 2 * table.shape[1]}
-            return _Op(kind=2, source=step.source, heads=step.heads, size=step.size, **place)
+            return _Op(kind=_ROTATE, source=step.source, heads=step.heads, size=step.size, **place)
         norm = step.norm
         before: dict[str, Any] = {}
         if isinstance(norm, nn.GroupNorm):
-            before = {"norm": 1, "groups": norm.num_groups, "eps": norm.eps}
+            before = {"norm": _GROUP_NORM, "groups": norm.num_groups, "eps": norm.eps}
             before |= {"gain": self._keep(norm.weight), "shift": self._keep(norm.bias)}
         elif norm is not None:
-            before = {"norm": 2, "eps": norm.eps, "gain": self._keep(norm.weight)}
+            before = {"norm": _RMS_NORM, "eps": norm.eps, "gain": self._keep(norm.weight)}
         return _Op(
-            kind=0,
+            kind=_CONVOLVE,
             source=step.source,
             target=step.target,
             add=step.add,
@@ -245,19 +258,20 @@ class Chain:
             room = step.line.shape[1] + _BEYOND
             padded = F.pad(step.line.float(), (0, room - step.line.shape[1]))
             line = {"line": self._keep(padded), "line_stride": room}
-        return _Op(kind=1, source=step.source, target=step.target, **shape, **line)
+        return _Op(kind=_ATTEND, source=step.source, target=step.target, **shape, **line)
 
     def _linear(self, layer: nn.Module) -> LinearC:
-        if isinstance(layer, Int8RowsLinear | Int8TimeConv):
-            weights = {name: self._keep(getattr(layer, name)) for name in ("scale", "sums")}
-            weight, kind = self._keep(layer.q), KINDS[torch.int8]
-        elif isinstance(layer, nn.Linear):
-            weight, weights, kind = self._keep(layer.weight), {}, KINDS[torch.float32]
-        else:
+        if isinstance(layer, RoundedLinear):
+            self._kept += layer.buffers()
+            return layer.described()
+        if not isinstance(layer, nn.Linear):
             raise TypeError(f"no chain takes a {type(layer).__name__}")
+        pointers = {
+            "weight": self._keep(layer.weight),
+            "bias": self._keep(torch.zeros(layer.out_features) if layer.bias is None else layer.bias),
+        }
         inputs = layer.in_features // getattr(layer, "kernel_size", 1)
-        bias = self._keep(torch.zeros(layer.out_features) if layer.bias is None else layer.bias)
-        return LinearC(weight=weight, bias=bias, kind=kind, inputs=inputs, outputs=layer.out_features, **weights)
+        return LinearC(kind=KINDS[torch.float32], inputs=inputs, outputs=layer.out_features, **pointers)
 
     def _keep(self, tensor: Tensor) -> int:
         self._kept.append(tensor.detach())

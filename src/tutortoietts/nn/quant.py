@@ -30,6 +30,7 @@ __all__ = [
     "Int8RowsLinear",
     "Int8TimeConv",
     "QuantLinear",
+    "RoundedLinear",
     "WeightInt8Linear",
     "quantise",
 ]
@@ -102,34 +103,41 @@ class QuantLinear(nn.Module):
         return f"in_features={self.in_features}, out_features={self.out_features}"
 
 
-class Int8RowsLinear(QuantLinear):
-    """On CPUs, by kernels.c: inputs (M, K) are rounded to 8 bits, row by row. The weight stays in rows, (N, K)."""
+class RoundedLinear(QuantLinear):
+    """On CPUs, in C: inputs are rounded to 8 bits, each row by its own largest number. The weight stays in rows,
+    (N, taps * K), with the sums of each tap (taps, N)."""
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, linear: nn.Linear, kernel_size: int = 1) -> None:
         super().__init__(linear)
+        self.kernel_size = kernel_size
         self.bias = self.bias.float()
         q, scale = int8_weights(linear.weight)
         self.register_buffer("q", q)
         self.register_buffer("scale", scale)
-        self.register_buffer("sums", q.sum(dim=1, dtype=torch.int32))
+        sums = q.view(len(q), kernel_size, -1).sum(dim=2, dtype=torch.int32)
+        self.register_buffer("sums", sums.t().contiguous())
         self.q: Tensor
         self.scale: Tensor
         self.sums: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        return self.q.nbytes + 4 * (self.kernel_size + 2) * self.out_features
+
+    def described(self) -> kernels.LinearC:
+        """As the kernels want it, good as long as this layer lives where it is."""
+        pointers = {name: getattr(self, name).data_ptr() for name in ("scale", "sums", "bias")}
+        shape = {"inputs": self.in_features // self.kernel_size, "outputs": self.out_features}
+        return kernels.LinearC(weight=self.q.data_ptr(), kind=kernels.KINDS[torch.int8], **pointers, **shape)
+
+
+class Int8RowsLinear(RoundedLinear):
+    """By kernels.c: inputs (M, K)."""
 
     @staticmethod
     def fits(linear: nn.Linear) -> bool:
         """Whether the kernel is at hand and takes a layer of this shape."""
         return linear.in_features % 16 == 0 and kernels.library() is not None
-
-    @property
-    def nbytes(self) -> int:
-        return self.in_features * self.out_features + 12 * self.out_features
-
-    def described(self) -> kernels.LinearC:
-        """As the kernels want it, good as long as this layer lives where it is."""
-        pointers = {name: getattr(self, name).data_ptr() for name in ("scale", "sums", "bias")}
-        shape = {"inputs": self.in_features, "outputs": self.out_features}
-        return kernels.LinearC(weight=self.q.data_ptr(), kind=kernels.KINDS[torch.int8], **pointers, **shape)
 
     def _rows(self, rows: Tensor) -> Tensor:
         library = kernels.library()
@@ -146,26 +154,12 @@ class Int8RowsLinear(QuantLinear):
         return F.linear(rounded_rows(rows), int8_inverse(self.q, self.scale), self.bias)
 
 
-class Int8TimeConv(QuantLinear):
-    """A `TimeConv` of stride 1 whose frames are rounded to 8 bits, each by its own largest number. This forward is the
-    oracle of frames.c, which works on the numbers themselves: weight (N, taps * K), sums of each tap (taps, N)."""
+class Int8TimeConv(RoundedLinear):
+    """A `TimeConv` of stride 1, each frame a row. This forward is the oracle of frames.c, which works on the numbers
+    themselves."""
 
     def __init__(self, conv: TimeConv) -> None:
-        super().__init__(conv)
-        self.bias = self.bias.float()
-        self.kernel_size = conv.kernel_size
-        q, scale = int8_weights(conv.weight)
-        self.register_buffer("q", q)
-        self.register_buffer("scale", scale)
-        sums = q.view(len(q), self.kernel_size, -1).sum(dim=2, dtype=torch.int32)
-        self.register_buffer("sums", sums.t().contiguous())
-        self.q: Tensor
-        self.scale: Tensor
-        self.sums: Tensor
-
-    @property
-    def nbytes(self) -> int:
-        return self.q.nbytes + 4 * (self.kernel_size + 2) * self.out_features
+        super().__init__(conv, conv.kernel_size)
 
     def forward(self, x: Tensor) -> Tensor:
         taps = stacked_taps(rounded_rows(x), self.kernel_size)

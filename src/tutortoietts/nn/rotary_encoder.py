@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tutortoietts.nn.attention import attend
-from tutortoietts.nn.frames import Attend, Chain, Convolve, Rotate, Step, can_attend, can_run, library
+from tutortoietts.nn.frames import NUMBERS, Attend, Chain, Convolve, Rotate, Step, can_attend, can_run, library
 from tutortoietts.nn.quant import Int8RowsLinear
 from tutortoietts.nn.untouched import forwards, obstacle
 
@@ -64,6 +64,20 @@ class RotaryEncoder(nn.Module):
         """From now on forwards without gradients on a CPU go through `nn.frames`, where it can take them."""
         self.native = True
 
+    def _fits(self, layer: nn.Module) -> bool:
+        """Whether a layer is of the sizes of this encoder, and `nn.frames` takes those."""
+        dim, inner, wide = self.widths
+        size = inner // self.heads
+        if isinstance(layer, Attention):
+            sizes = ((layer.qkv, dim, 3 * inner), (layer.out, inner, dim))
+            if layer.heads != self.heads or self.rotary_dim > size or not can_attend(size):
+                return False
+        elif isinstance(layer, FeedForward):
+            sizes = ((layer.widen, dim, 2 * wide), (layer.narrow, wide, dim))
+        else:
+            return False
+        return layer.norm.elementwise_affine and all(can_run(*one) for one in sizes)
+
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """lengths (B,) int64: positions from there on are padding, which no other position sees; None: none is."""
         if self.native and x.device.type == "cpu" and not torch.is_grad_enabled():
@@ -83,14 +97,10 @@ _KNOWN = forwards(Attention, FeedForward, nn.RMSNorm, nn.Linear, Int8RowsLinear)
 def _chain(encoder: RotaryEncoder, length: int) -> Chain | None:
     """The layers for so many positions, as they are now; None where torch must do it."""
     made = library()
-    linears = [one for one in encoder.layers.modules() if isinstance(one, nn.Linear | Int8RowsLinear)]
-    numbers = (torch.float32, torch.int8, torch.int32)
-    if made is None or obstacle(encoder.layers, _KNOWN, numbers) or not all(map(can_run, linears)):
+    if made is None or obstacle(encoder.layers, _KNOWN, NUMBERS) or not all(map(encoder._fits, encoder.layers)):
         return None
     dim, inner, wide = encoder.widths
     size = inner // encoder.heads
-    if not can_attend(size) or encoder.rotary_dim > size:
-        return None
     turns = _angles(length, encoder.rotary_dim, encoder.norm.weight)
     cos, sin = (angles[:, : encoder.rotary_dim // 2] for angles in turns)
     # the signal: x | queries, keys and values of all heads, or what is widened | what attention makes
