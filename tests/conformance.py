@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tutortoietts.audio.mel import conditioning_mel, diffusion_mel, normalize_mel
 from tutortoietts.audio.resample import resample_sinc
 from tutortoietts.core.config import CONFIGS
-from tutortoietts.engine.repair import latent_count, repair_codes
+from tutortoietts.engine.decoding.end_of_speech import latent_count, repair_codes
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.diffusion import Diffusion
 from tutortoietts.sampling import plan, sample
@@ -107,14 +107,14 @@ def greedy(
     cfg, prefix = model.cfg, model.prefix(speaker, text)
     cache = model.allocate_cache(1, prefix.shape[1] + count) if cached else None
     if cache is not None:
-        model.trunk(prefix, cache, position=0)
+        model.hidden_states(prefix, cache, position=0)
     codes = [cfg.start_mel_token]
     while len(codes) <= count and (len(codes) == 1 or codes[-1] != cfg.stop_mel_token):
         if cache is not None:
             x = model.embed_codes(torch.tensor([codes[-1:]]), offset=len(codes) - 1)
-            hidden = model.trunk(x, cache, position=prefix.shape[1] + len(codes) - 1)
+            hidden = model.hidden_states(x, cache, position=prefix.shape[1] + len(codes) - 1)
         else:
-            hidden = model.trunk(torch.cat([prefix, model.embed_codes(torch.tensor([codes]))], dim=1))
+            hidden = model.hidden_states(torch.cat([prefix, model.embed_codes(torch.tensor([codes]))], dim=1))
         seen = history_mask(torch.tensor([[PLACEHOLDER, *codes]]), cfg.number_mel_codes)
         logits = penalize(model.mel_logits(hidden[:, -1]), seen, penalty)
         if not may_stop:
