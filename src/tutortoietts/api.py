@@ -26,14 +26,13 @@ from tutortoietts.core.presets import PRESETS, known_names, refuse_unknown
 from tutortoietts.core.streaming import Streaming
 from tutortoietts.core.types import Voice, Word
 from tutortoietts.engine.decoding.workspace import Workspaces
-from tutortoietts.engine.families import family_of
 from tutortoietts.engine.pipeline import Pipeline, SpokenPassage
 from tutortoietts.engine.progress import Progress, Report, show_progress
 from tutortoietts.engine.request import Request, resolve_options, resolve_seed, resolve_streaming
 from tutortoietts.engine.speech import Speech, SpeechStream
 from tutortoietts.engine.streaming.stream import stream
 from tutortoietts.engine.voice_resolver import Latents, VoiceResolver, VoiceSamples
-from tutortoietts.runtime.device import deepspeed_note, pick_device, synchronizer
+from tutortoietts.runtime.device import deepspeed_note, pick_device
 from tutortoietts.runtime.memory import returning_memory
 from tutortoietts.runtime.models import LoadedModels
 from tutortoietts.runtime.precision import pick_precision
@@ -150,7 +149,7 @@ class TextToSpeech:
     @property
     def sample_rate(self) -> int:
         """Samples a second of all sound this model makes."""
-        return family_of(self.spec).sample_rate
+        return self._voices.family.sample_rate
 
     @property
     def default_preset(self) -> str:
@@ -380,7 +379,7 @@ class TextToSpeech:
         )
 
     def _pipeline(self, request: Request, stop: threading.Event | None) -> Pipeline:
-        progress = Progress(synchronize=synchronizer(self.device), stop=stop or threading.Event())
+        progress = Progress(synchronize=self._models.synchronize, stop=stop or threading.Event())
         return Pipeline(self._models, request, progress, self._workspaces)
 
     def _speak(self, request: Request, verbose: bool, stop: threading.Event | None = None) -> list[Speech]:
