@@ -109,7 +109,7 @@ def test_model_spec() -> None:
         ({"autoregressive": 5}, "AutoregressiveConfig is 5: must be an object"),
         ({"vocoder": "vocos"}, "vocoder is 'vocos': must be an object"),
         ({"vocoder": {"kind": "clvp"}}, "kind is 'clvp', must be one of bigvgan"),
-        ({"calm_token": "83"}, "calm_token is '83': must be null or a whole number below 8194"),
+        ({"calm_token": "83"}, "calm_token is '83': must be null or an integer below 8194"),
         ({"calm_token": 9000}, "calm_token is 9000"),
         ({"default_preset": 3}, "default_preset is 3: must be text"),
         ({"presets": {"quick": 1}}, "must be an object of objects"),

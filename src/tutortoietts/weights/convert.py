@@ -3,7 +3,7 @@
 A table (``weights.tables``) says, key by key, where each of our tensors comes from. Its rules are templates, the same
 placeholders on both sides, so a table reads in both directions and an error can name the key as the file spells it:
 
-    ``{i}`` ``{j}`` ``{k}``   a whole number
+    ``{i}`` ``{j}`` ``{k}``   an integer
     ``{p}``                   ``weight`` or ``bias``
     ``{a}`` ``{b}``           one name without dots
     ``{rest}``                anything, dots included
@@ -25,9 +25,10 @@ from string import Formatter
 import torch
 from torch import Tensor
 
+from tutortoietts.core.components import COMPONENTS, resolve
 from tutortoietts.core.errors import ModelError
 
-__all__ = ["Drop", "Rule", "Table", "convert", "fold_weight_norm", "swap_last_two"]
+__all__ = ["Drop", "Rule", "Table", "convert", "fold_weight_norm", "nested_entry", "swap_last_two"]
 
 _NUMBER, _NAME = r"\d+", r"[^.]+"
 _PLACEHOLDERS = {"i": _NUMBER, "j": _NUMBER, "k": _NUMBER, "p": "weight|bias", "a": _NAME, "b": _NAME, "rest": ".+"}
@@ -81,16 +82,15 @@ def convert(
     expected: Mapping[str, torch.Size] | None = None,
     file: str | PathLike[str] | None = None,
 ) -> dict[str, Tensor]:
-    """Our state from theirs.
+    """Return our state, made from the state of a public checkpoint.
 
-    kind: a name in ``weights.tables.TABLES``; expected: our keys and shapes, to be met exactly; file: named in errors.
-    Raises ModelError for an unknown key, a missing one or a wrong shape, naming the key as the file spells it.
+    kind: one of ``core.components`` that has a key table; expected: our keys and shapes, to be met exactly; file: named
+    in errors. Raises ModelError for an unknown key, a missing one or a wrong shape, naming the key as the file does.
     """
-    from tutortoietts.weights.tables import TABLES
-
-    if kind not in TABLES:
-        raise ModelError(f"no key table for a model of kind {kind!r}; there are {', '.join(sorted(TABLES))}", file=file)
-    table = TABLES[kind]
+    table = _table_of(kind)
+    if table is None:
+        known = ", ".join(sorted(name for name, one in COMPONENTS.items() if one.key_table))
+        raise ModelError(f"no key table for a model of kind {kind!r}; there are {known}", file=file)
     folded = fold_weight_norm(state, file=file)
     parts, unknown = _sort_into_rules(table, folded, file)
     if unknown:
@@ -105,6 +105,18 @@ def convert(
     if expected is not None:
         _check_expected(kind, table, result, {ours: names for ours, (_, names) in parts.items()}, expected, file)
     return result
+
+
+def nested_entry(kind: str) -> str | None:
+    """Return the entry of a public checkpoint of this kind that holds the state; None where the file is the state."""
+    table = _table_of(kind)
+    return None if table is None else table.nested
+
+
+def _table_of(kind: str) -> Table | None:
+    name = COMPONENTS[kind].key_table if kind in COMPONENTS else None
+    table: Table | None = None if name is None else resolve(name)
+    return table
 
 
 def fold_weight_norm(state: Mapping[str, Tensor], *, file: str | PathLike[str] | None = None) -> dict[str, Tensor]:

@@ -10,8 +10,7 @@
     shapes(module_factory) -> {key: shape} that such a module needs
     model_class(kind) -> the class; its one argument is its config
 
-Kinds: autoregressive, bigvgan, classifier, clvp, cvvp, diffusion, dvae, hifigan, random_latent, stream_vocos, univnet,
-vocos.
+Kinds: those of ``core.components.COMPONENTS``.
 Parameters and persistent buffers come from the state and get ``dtype``; a module's constants (buffers registered with
 ``persistent=False``) must be made with ``device="cpu"`` written out, because modules are built on the meta device.
 """
@@ -24,7 +23,6 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,39 +32,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from tutortoietts.core.components import component, resolve
 from tutortoietts.core.errors import ModelError
 from tutortoietts.core.paths import cache_dir
-from tutortoietts.weights.convert import convert
+from tutortoietts.weights.convert import convert, nested_entry
 from tutortoietts.weights.read import is_ours, load_state, load_tensor, stored_elements
-from tutortoietts.weights.tables import TABLES
 
 __all__ = ["build", "cache_dir", "load_model", "load_state", "load_tensor", "model_class", "save_state", "shapes"]
 
 _log = logging.getLogger(__name__)
 _CONVERSION = 1  # raise it when a table changes: older files in the cache are then not used
 
-_CLASSES = {
-    "autoregressive": "Autoregressive",
-    "bigvgan": "BigVGAN",
-    "classifier": "Classifier",
-    "clvp": "Clvp",
-    "cvvp": "Cvvp",
-    "diffusion": "Diffusion",
-    "dvae": "Dvae",
-    "hifigan": "Hifigan",
-    "random_latent": "RandomLatent",
-    "stream_vocos": "StreamFront",
-    "univnet": "UnivNet",
-    "vocos": "Vocos",
-}
 _DRAWS = (Tensor.normal_, Tensor.uniform_)
-_FILE_IN_DIRECTORY = {
-    "bigvgan": "vocoder",
-    "univnet": "vocoder",
-    "vocos": "vocoder",
-    "hifigan": "stream_decoder",
-    "stream_vocos": "stream_decoder",
-}
 
 
 class _Config(Protocol):
@@ -74,10 +51,8 @@ class _Config(Protocol):
 
 
 def model_class(kind: str) -> Callable[[Any], nn.Module]:
-    """The class of one kind of model; ModelError for an unknown kind."""
-    if kind not in _CLASSES:
-        raise ModelError(f"no model of kind {kind!r}; there are {', '.join(sorted(_CLASSES))}")
-    found: Callable[[Any], nn.Module] = getattr(import_module(f"tutortoietts.models.{kind}"), _CLASSES[kind])
+    """Return the class of one kind of model. Raises ModelError for an unknown kind."""
+    found: Callable[[Any], nn.Module] = resolve(component(kind).cls)
     return found
 
 
@@ -98,7 +73,7 @@ def load_model(
     make = model_class(kind)
     path = Path(path)
     if path.is_dir():
-        path = path / f"{name or _FILE_IN_DIRECTORY.get(kind, kind)}.safetensors"
+        path = path / f"{name or component(kind).role}.safetensors"
         return build(lambda: make(config), load_state(path), device, dtype, file=path)
     expected = shapes(lambda: make(config))
     state = _our_state(kind, path, expected, cache)
@@ -168,8 +143,7 @@ def _our_state(kind: str, path: Path, expected: Mapping[str, torch.Size], cache:
             return _checked(load_state(target), expected)
         except ModelError as error:
             _log.warning("converting %s again: %s", path.name, error)
-    nested = TABLES[kind].nested if kind in TABLES else None
-    state = convert(kind, load_state(path, nested), expected=expected, file=path)
+    state = convert(kind, load_state(path, nested_entry(kind)), expected=expected, file=path)
     if target is not None:
         _store(kind, target, state)
     return state

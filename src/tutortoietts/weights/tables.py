@@ -9,7 +9,18 @@ from torch import Tensor
 
 from tutortoietts.weights.convert import Drop, Rule, Table, swap_last_two
 
-__all__ = ["TABLES"]
+__all__ = [
+    "AUTOREGRESSIVE",
+    "BIGVGAN",
+    "CLASSIFIER",
+    "CLVP",
+    "CVVP",
+    "DIFFUSION",
+    "DVAE",
+    "HIFIGAN",
+    "RANDOM_LATENT",
+    "UNIVNET",
+]
 
 
 _LINEAR_GAIN = 0.1  # the learning-rate multiplier of the equalised layers of random_latent
@@ -66,7 +77,7 @@ _HIFIGAN_BODY = (
     Rule("resblocks.{i}.convs2.{j}.{p}", "resblocks.{i}.plain.{j}.{p}"),
 )
 
-_BIGVGAN = Table(
+BIGVGAN = Table(
     nested="generator",
     rules=(
         *_HIFIGAN_BODY,
@@ -80,7 +91,7 @@ _BIGVGAN = Table(
     ),
 )
 
-_HIFIGAN = Table(
+HIFIGAN = Table(
     rules=(
         *_HIFIGAN_BODY,
         Rule("ups.{i}.{p}", "ups.{i}.{p}"),
@@ -88,7 +99,7 @@ _HIFIGAN = Table(
     )
 )
 
-_UNIVNET = Table(
+UNIVNET = Table(
     nested="model_g",
     rules=(
         Rule("conv_pre.{p}", "conv_pre.{p}"),
@@ -103,7 +114,7 @@ _UNIVNET = Table(
     ),
 )
 
-_CLASSIFIER = Table(
+CLASSIFIER = Table(
     rules=(
         Rule("enc.init.0.{p}", "init.{p}"),
         Rule("enc.res.{i}.in_layers.0.{p}", "res.{i}.norm1.{p}"),
@@ -118,7 +129,7 @@ _CLASSIFIER = Table(
     )
 )
 
-_RANDOM_LATENT = Table(
+RANDOM_LATENT = Table(
     rules=(
         Rule("layers.5.{p}", "out.{p}"),
         Rule("layers.{i}.weight", "hidden.{i}.weight", _equalised_weight),
@@ -140,7 +151,7 @@ _GPT2_BLOCK = (
     Rule("gpt.ln_f.{p}", "gpt.ln_f.{p}"),
 )
 
-_AUTOREGRESSIVE = Table(
+AUTOREGRESSIVE = Table(
     rules=(
         *_GPT2_BLOCK,
         Rule("mel_pos_embedding.emb.weight", "mel_pos_embedding.weight"),
@@ -169,7 +180,7 @@ def _conv(theirs: str, ours: str) -> tuple[Rule, Rule]:
     return Rule(f"{theirs}.weight", f"{ours}.weight", _conv_as_linear), Rule(f"{theirs}.bias", f"{ours}.bias")
 
 
-_DIFFUSION = Table(
+DIFFUSION = Table(
     rules=(
         *_under(_RESIDUAL, "layers.{i}", "layers.{i}"),
         *_under(_RESIDUAL, "layers.{i}.resblk", "layers.{i}.resblk"),
@@ -208,7 +219,7 @@ def _rotary_encoder(theirs: str, ours: str, wrap: str) -> tuple[Rule, ...]:
     )
 
 
-_CLVP = Table(
+CLVP = Table(
     rules=(
         *_rotary_encoder("text_transformer.transformer", "text_encoder", "wrap."),
         *_rotary_encoder("speech_transformer.transformer", "speech_encoder", "wrap."),
@@ -228,7 +239,7 @@ def _tower(theirs: str, ours: str) -> tuple[Rule, ...]:
     )
 
 
-_CVVP = Table(
+CVVP = Table(
     rules=(
         *_tower("conditioning_transformer", "mel_tower"),
         *_tower("speech_transformer", "speech_tower"),
@@ -241,7 +252,7 @@ _CVVP = Table(
     drop=(Drop("{a}.transformer.attn_layers.rotary_pos_emb.inv_freq", _rotary_frequencies),),
 )
 
-_DVAE = Table(
+DVAE = Table(
     rules=(
         Rule("codebook.embed", "codebook", swap_last_two),
         Rule("{a}.{i}.net.0.{p}", "{a}.{i}.conv1.{p}"),
@@ -253,16 +264,3 @@ _DVAE = Table(
     ),
     drop=(Drop("codebook.cluster_size"), Drop("codebook.embed_avg"), Drop("discrete_loss.{rest}")),
 )
-
-TABLES: dict[str, Table] = {
-    "autoregressive": _AUTOREGRESSIVE,
-    "bigvgan": _BIGVGAN,
-    "classifier": _CLASSIFIER,
-    "clvp": _CLVP,
-    "cvvp": _CVVP,
-    "diffusion": _DIFFUSION,
-    "dvae": _DVAE,
-    "hifigan": _HIFIGAN,
-    "random_latent": _RANDOM_LATENT,
-    "univnet": _UNIVNET,
-}
