@@ -83,8 +83,13 @@ def _check_number(name: str, value: object, limits: tuple[float, float], *, inte
     if not fits or value != value or abs(value) == math.inf:  # type: ignore[arg-type]
         raise OptionError(f"{name} is {value!r}, must be {kind} of {low:g}..{high:g}")
     if not low <= value <= high:  # type: ignore[operator]
-        shown = f"{value:g}" if abs(value) < 1e300 else "enormous"  # type: ignore[arg-type]
-        raise OptionError(f"{name} is {shown}, outside {low:g}..{high:g}")
+        raise OptionError(f"{name} is {_shown(value)}, outside {low:g}..{high:g}")  # type: ignore[arg-type]
+
+
+def _shown(value: float) -> str:
+    if abs(value) >= 1e300:
+        return "enormous"
+    return str(value) if isinstance(value, int) and abs(value) < 1e15 else f"{value:g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ class Streaming:
     chunk_size: int = option(8, "Codes to draw before the first sound (21.5 a second).", range=(1, _LONGEST))
     chunk_max: int | None = option(
         None,
-        "Codes of the largest chunks, which come later in a passage.",
+        "Codes of the largest chunks, which come later in a passage; 32 unless given.",
         type=int,
         range=(1, _LONGEST),
     )
