@@ -38,13 +38,13 @@ _CONSTANT_TOLERANCE = 1e-4
 
 
 def swap_last_two(tensor: Tensor) -> Tensor:
-    """(..., A, B) -> (..., B, A): GPT-2's Conv1D keeps (in, out), nn.Linear (out, in)."""
+    """Swap the last two dimensions, (..., A, B) -> (..., B, A): GPT-2's Conv1D keeps (in, out), nn.Linear (out, in)."""
     return tensor.transpose(-1, -2)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One of our keys from one of theirs; from several of theirs: joined along dimension 0 in that order.
+    """Rule for one of our keys, made from one of theirs or from several, joined along dimension 0 in that order.
 
     ``op`` is applied to each of their tensors first.
     """
@@ -60,7 +60,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """A key of theirs that we do not keep. With ``constant`` it must hold what that function of its shape returns."""
+    """Rule for a key of theirs that is dropped. With ``constant`` it must hold what that function of its shape returns."""
 
     theirs: str
     constant: Callable[[torch.Size], Tensor] | None = None
@@ -165,7 +165,7 @@ def _normed(gain: Tensor, direction: Tensor, key: str, file: str | PathLike[str]
 def _sort_into_rules(
     table: Table, state: Mapping[str, Tensor], file: str | PathLike[str] | None
 ) -> tuple[dict[str, tuple[Rule, list[str]]], list[str]]:
-    """Our key -> (its rule, their keys that make it), and the keys that no rule takes."""
+    """Return {our key: (its rule, their keys that make it)} and the keys that no rule takes."""
     rules = [(_compiled(source), rule) for rule in table.rules for source in rule.sources]
     drops = [(_compiled(drop.theirs), drop) for drop in table.drop]
     parts: dict[str, tuple[Rule, list[str]]] = {}
@@ -260,7 +260,7 @@ def _check_expected(
 
 
 def _their_names(table: Table, ours: str) -> list[str]:
-    """How a checkpoint would spell one of our keys; our own spelling where no rule makes it."""
+    """Return the names of a checkpoint that make one of our keys; our own name where no rule makes it."""
     for rule in table.rules:
         if match := _compiled(rule.ours).fullmatch(ours):
             return [source.format(**match.groupdict()) for source in rule.sources]

@@ -1,4 +1,4 @@
-"""Files to modules. Nothing here executes what a file contains, and a module is built wholly or not at all.
+"""Load modules from files. No code in a file is executed, and a module is built completely or not at all.
 
     load_model(kind, path, config, device="cpu", dtype=torch.float32, *, name=None, cache=True) -> module, eval, frozen
         ``path`` is a public checkpoint (.pth, .pt, .bin pickle or .safetensors with the original keys), one file of
@@ -66,7 +66,7 @@ def load_model(
     name: str | None = None,
     cache: bool = True,
 ) -> nn.Module:
-    """A module of this kind with the weights of ``path``, in eval mode, without gradients.
+    """Return a module of this kind with the weights of ``path``, in eval mode, without gradients.
 
     name: in a model directory, the file's name without ``.safetensors``. Raises ModelError naming file and key.
     """
@@ -88,7 +88,7 @@ def build(
     *,
     file: str | os.PathLike[str] | None = None,
 ) -> nn.Module:
-    """The factory's module holding this state: constructed without memory, then given the tensors, strictly.
+    """Return the factory's module with this state: constructed on the meta device, then loaded strictly.
 
     Raises ModelError (naming ``file``) for an unknown, missing or wrongly shaped key.
     """
@@ -103,7 +103,7 @@ def build(
 
 
 def shapes(module_factory: Callable[[], nn.Module]) -> dict[str, torch.Size]:
-    """The keys and shapes that a module needs, found without allocating it."""
+    """Return the keys and shapes that a module needs, without allocating it."""
     return _shapes(_without_memory(module_factory).state_dict())
 
 
@@ -131,7 +131,7 @@ def save_state(
 
 
 def _our_state(kind: str, path: Path, expected: Mapping[str, torch.Size], cache: bool) -> dict[str, Tensor]:
-    """The state under our keys, from a single file of either sort."""
+    """Return the state under our keys, from one file of ours or of the public ones."""
     if path.suffix == ".safetensors":
         state = load_state(path)
         if is_ours(path) or _shapes(state) == dict(expected):
@@ -150,7 +150,7 @@ def _our_state(kind: str, path: Path, expected: Mapping[str, torch.Size], cache:
 
 
 class _NoInitialisation(TorchFunctionMode):
-    """Random initial values of tensors without memory are not drawn: torch would import its compiler for them."""
+    """Mode that skips random initial values of meta tensors: torch would import its compiler for them."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -179,7 +179,7 @@ def _checked(state: dict[str, Tensor], expected: Mapping[str, torch.Size]) -> di
 
 
 def _cached_name(kind: str, path: Path) -> Path | None:
-    """Where the converted file of this source lies; the name changes with the source's size and time."""
+    """Return the path of the converted file of a source; its name changes with the source's size and time."""
     if not path.is_file():
         return None
     source = path.resolve()
@@ -190,7 +190,7 @@ def _cached_name(kind: str, path: Path) -> Path | None:
 
 
 def _store(kind: str, target: Path, state: Mapping[str, Tensor]) -> None:
-    """Keep a conversion, and forget older ones of the same source. A full disk costs time later, not this load."""
+    """Keep a conversion, and delete older ones of the same source. An error is logged: it costs time later only."""
     try:
         save_state(target, state, kind=kind)
         for older in target.parent.glob(f"{target.name.rsplit('-', 1)[0]}-*.safetensors"):
@@ -201,7 +201,7 @@ def _store(kind: str, target: Path, state: Mapping[str, Tensor]) -> None:
 
 
 def _writable(state: Mapping[str, Tensor], dtype: torch.dtype | None) -> dict[str, Tensor]:
-    """On the CPU, contiguous, no two in the same memory; copied only where needed."""
+    """Return the tensors on the CPU, contiguous, no two in the same memory; copied only where needed."""
     ready: dict[str, Tensor] = {}
     taken: set[int] = set()
     for key, tensor in state.items():
@@ -232,4 +232,4 @@ def _check_strict(own: Mapping[str, Tensor], state: Mapping[str, Tensor], file: 
                 key=key,
             )
         if state[key].is_floating_point() != tensor.is_floating_point():
-            raise ModelError(f"{label}: {key} holds {state[key].dtype}, needed are {tensor.dtype}", file=file, key=key)
+            raise ModelError(f"{label}: {key} holds {state[key].dtype}, must be {tensor.dtype}", file=file, key=key)

@@ -1,4 +1,7 @@
-"""Key tables of the public checkpoints: which of their tensors becomes which of ours. Templates: see ``convert``."""
+"""Key tables of the public checkpoints: which of their tensors becomes which of ours. For templates see ``convert``.
+
+The entries of `core.components` name them.
+"""
 
 from __future__ import annotations
 
@@ -27,20 +30,20 @@ _LINEAR_GAIN = 0.1  # the learning-rate multiplier of the equalised layers of ra
 
 
 def _rotary_frequencies(shape: torch.Size) -> Tensor:
-    """(n,): 10000 ** (-k / n), the angular step of each rotated pair."""
+    """Return (n,): 10000 ** (-k / n), the angular step of each rotated pair."""
     count = shape[0]
     return 10000.0 ** (-torch.arange(count, dtype=torch.float32, device="cpu") / count)
 
 
 def _antialias(shape: torch.Size) -> Tensor:
-    """(1, 1, 12), the filter of every activation of BigVGAN."""
+    """Return (1, 1, 12), the filter of every activation of BigVGAN."""
     from tutortoietts.models.bigvgan import antialias_filter
 
     return antialias_filter()[None, None]
 
 
 def _equalised_weight(weight: Tensor) -> Tensor:
-    """weight * 0.1 / sqrt(in), and the sqrt(2) that follows the activation, which scales through it."""
+    """Return weight * 0.1 / sqrt(in), times the sqrt(2) that follows the activation, which scales through it."""
     return weight * (_LINEAR_GAIN * math.sqrt(2 / weight.shape[1]))
 
 
@@ -52,12 +55,12 @@ _SAME = Rule("{rest}", "{rest}")  # for modules that keep the original names; th
 
 
 def _conv_as_linear(weight: Tensor) -> Tensor:
-    """(out, in, taps) of a Conv1d -> (out, taps * in) of a TimeConv; of one tap: of a Linear."""
+    """Reshape (out, in, taps) of a Conv1d to (out, taps * in) of a TimeConv, or with one tap of a Linear."""
     return weight.permute(0, 2, 1).flatten(1)
 
 
 def _under(rules: tuple[Rule, ...], theirs: str, ours: str) -> tuple[Rule, ...]:
-    """The same rules for a block that lies at these places."""
+    """Return the same rules for a block under these prefixes."""
     return tuple(Rule(f"{theirs}.{rule.theirs}", f"{ours}.{rule.ours}", rule.op) for rule in rules)
 
 
@@ -176,7 +179,7 @@ _RESIDUAL = (
 
 
 def _conv(theirs: str, ours: str) -> tuple[Rule, Rule]:
-    """A Conv1d of theirs that is a TimeConv or Linear of ours."""
+    """Return the rules for a Conv1d of theirs that is a TimeConv or Linear of ours."""
     return Rule(f"{theirs}.weight", f"{ours}.weight", _conv_as_linear), Rule(f"{theirs}.bias", f"{ours}.bias")
 
 
@@ -206,7 +209,7 @@ DIFFUSION = Table(
 
 
 def _rotary_encoder(theirs: str, ours: str, wrap: str) -> tuple[Rule, ...]:
-    """Attention and feed-forward by turns; `wrap` is what lies between a layer and its weights."""
+    """Return the rules for alternate attention and feed-forward layers; `wrap`: prefix of a layer's weights."""
     layer, own = f"{theirs}.attn_layers.layers.{{i}}", f"{ours}.layers.{{i}}"
     qkv = (f"{layer}.1.{wrap}to_q.weight", f"{layer}.1.{wrap}to_k.weight", f"{layer}.1.{wrap}to_v.weight")
     return (
