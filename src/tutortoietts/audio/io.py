@@ -210,7 +210,7 @@ def save_audio(path: str | os.PathLike[str], samples: Tensor, sample_rate: int =
 
 
 def encode_audio(samples: Tensor, sample_rate: int, suffix: str) -> bytes:
-    """Encode `samples` as the bytes of a sound file; `suffix` names the format: ".wav", ".flac", ".ogg", ".opus" or ".mp3".
+    """Encode `samples` as a sound file in memory; `suffix`: ".wav", ".flac", ".ogg", ".opus" or ".mp3".
 
     Opus and mp3 know only some rates; others are resampled to 48 000. Raises as `save_audio`, and OutputError for a
     rate that the format cannot hold.

@@ -1,6 +1,6 @@
 """Mel spectrograms: the two definitions that the models use.
 
-    conditioning mel  80 bins, 22 050 Hz, power,     HTK scale     input of the autoregressive model, for a reference clip
+    conditioning mel  80 bins, 22 050 Hz, power,     HTK scale     input of the autoregressive model
     diffusion mel    100 bins, 24 000 Hz, magnitude, slaney scale  output of the diffusion model, input of vocoders
 
 Both: periodic Hann window of 1024, hop 256, centred with reflect padding, slaney area norm, log of clamp(1e-5).
@@ -31,9 +31,9 @@ MEL_MIN = -11.512925148010254
 
 
 def conditioning_mel(wav22: Tensor, norms: Tensor | None = None) -> Tensor:
-    """Compute the 80-bin log-mel of `wav22` (B, N) or (N,) at 22 050 Hz, divided by `norms` (80,) -> (B, 80, 1 + N // 256).
+    """Compute the 80-bin log-mel of `wav22` (B, N) or (N,) at 22 050 Hz -> (B, 80, 1 + N // 256).
 
-    `norms` come with a model's files (the public one: `mel_norms.pth`); None leaves the mel undivided.
+    It is divided by `norms` (80,), a file of each model (the public one: `mel_norms.pth`); None leaves it undivided.
     Raises AudioError for clips of 512 samples or fewer, OptionError for norms of another shape.
     """
     power = _stft(wav22).abs().square()
@@ -93,7 +93,7 @@ def _window(device: str) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _filterbank(scale: str, device: str) -> Tensor:
-    """Return triangles of slaney area norm, (bins, 513): "htk" for the conditioning mel, "slaney" for the diffusion mel."""
+    """Return triangles of slaney area norm, (bins, 513): "htk" (conditioning mel) or "slaney" (diffusion mel)."""
     with torch.inference_mode(False):
         if scale == "htk":
             rate, edges = CONDITIONING_RATE, _htk_edges(CONDITIONING_BINS, 8000.0)

@@ -1,7 +1,8 @@
 """Sizes of every model, as frozen dataclasses; defaults are the public full-size checkpoints.
 
-``X.from_dict(mapping)`` reads the configuration of a checkpoint: keys that only matter to training are ignored by an explicit
-list, keys of which one value is supported must have it, any other unknown key is refused with the nearest name.
+``X.from_dict(mapping)`` reads the configuration of a checkpoint: keys that only matter to training are ignored by an
+explicit list, keys of which one value is supported must have it, any other unknown key is refused, and the nearest name
+suggested.
 """
 
 from __future__ import annotations

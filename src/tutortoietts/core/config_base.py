@@ -23,7 +23,7 @@ class Config:
 
     @classmethod
     def from_dict(cls: type[_C], values: Mapping[str, Any]) -> _C:
-        """Read a mapping. Raises ModelError for an unknown key (naming the nearest known one) or a value out of range."""
+        """Read a mapping. Raises ModelError for an unknown key (naming the nearest one) or a value out of range."""
         if not isinstance(values, Mapping):
             raise ModelError(f"{cls.__name__} is {values!r}: must be an object with keys and values")
         names = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]

@@ -21,7 +21,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutoregressiveConfig(Config):
-    """Sizes of the autoregressive model: text to codes. Position tables have ``max_text_tokens + 2`` and ``mel_positions`` entries."""
+    """Sizes of the autoregressive model: text to codes.
+
+    Position tables have ``max_text_tokens + 2`` and ``mel_positions`` entries.
+    """
 
     IGNORED: ClassVar[frozenset[str]] = frozenset({"train_solo_embeddings", "checkpointing", "use_mel_codes_as_input"})
 
@@ -124,8 +127,9 @@ class CvvpConfig(Config):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiffusionConfig(Config):
-    """Sizes of the diffusion model: latents to mel. The counts after ``num_heads`` are constants of the original, here for small models.
+    """Sizes of the diffusion model: latents to mel.
 
+    The counts after ``num_heads`` are constants of the original, here for small models.
     ``latent_upsample``: number of positions that each latent becomes before it is repeated over its mel frames.
     """
 
@@ -197,7 +201,7 @@ class DvaeConfig(Config):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RandomLatentConfig(Config):
-    """Sizes of the random-voice model: normal noise to a speaker latent; ``layers`` equalised layers and a plain one."""
+    """Sizes of the random-voice model: normal noise to a speaker latent; ``layers`` equalised layers and one plain."""
 
     channels: int = 1024
     layers: int = 5

@@ -93,7 +93,7 @@ class Tokenizer:
         return ids if self.unknown == "keep" else [i for i in ids if i != self._unknown_id]
 
     def count(self, *pieces: str) -> int:
-        """Return the number of tokens of these consecutive pieces of a text, with the stop token that the models append.
+        """Return the number of tokens of consecutive pieces of a text, with the stop token that the models append.
 
         Unknown characters are not logged. 0 for letters of which cleaning leaves nothing to say.
         """

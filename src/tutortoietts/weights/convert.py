@@ -60,7 +60,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Rule for a key of theirs that is dropped. With ``constant`` it must hold what that function of its shape returns."""
+    """Rule for a key that is dropped. With ``constant`` it must equal what that function of its shape returns."""
 
     theirs: str
     constant: Callable[[torch.Size], Tensor] | None = None

@@ -172,7 +172,7 @@ def _from_hub(source: HubFile) -> Path:
 
 
 def _check_reachable(address: str) -> None:
-    """Raise OSError at once if there is no network: the client itself would retry for half a minute, and log each try."""
+    """Raise OSError at once if there is no network: the client itself would retry for half a minute, and log it."""
     parts = urllib.parse.urlsplit(address)
     if urllib.request.getproxies() or parts.hostname is None:
         return

@@ -29,7 +29,7 @@ _LEGACY_PICKLES = 5  # torch's old format: three pickles of preamble, the conten
 
 
 def load_state(path: str | os.PathLike[str], nested: str | None = None) -> dict[str, Tensor]:
-    """Return all tensors of a file, on the CPU. nested: the entry of a pickled checkpoint that holds them, if it has one.
+    """Return all tensors of a file, on the CPU. nested: the entry of a pickled checkpoint that holds them, if any.
 
     Raises ModelError if the file is absent, truncated, not a checkpoint, or holds anything but plain tensors.
     """
