@@ -325,7 +325,7 @@ def test_bad_options_are_refused(tts: TextToSpeech, options: dict, error: type[E
         ({"autoregressive_batch_size": "4"}, OptionError, "autoregressive_batch_size is '4', must be an integer"),
         ({"device": "meta"}, OptionError, "device 'meta' cannot be used here"),
         ({"model": None}, OptionError, "model is None, must be"),
-        ({"models_dir": "gone"}, OptionError, "models_dir 'gone' is no folder"),
+        ({"models_dir": "gone"}, OptionError, "models_dir 'gone' does not exist"),
         ({"model": "~nobody-here"}, OptionError, "home folder '~nobody-here' is not known"),
         ({"models_dir": "~nobody-here/x"}, OptionError, "home folder '~nobody-here' is not known"),
         ({"clvp_checkpoint": "~nobody-here/x.pth"}, OptionError, "home folder '~nobody-here' is not known"),

@@ -234,7 +234,7 @@ def test_a_closed_pipe(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(TextToSpeech, "speak_candidates", closed)
     monkeypatch.setattr("tutortoietts.cli.common.hush_stdout", lambda: None)
-    one_line(shell("generate", "Hi.", "-o", "-"), 1, "went away")
+    one_line(shell("generate", "Hi.", "-o", "-"), 1, "closed it")
 
 
 # clone and voices
