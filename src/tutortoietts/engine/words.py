@@ -25,7 +25,7 @@ def find_words(pipeline: Pipeline, placed: Sequence[Placed]) -> tuple[Word, ...]
         for spoken, start, end, at in placed:
             encoded = spoken.encoded
             passage = encoded.passage
-            tokens = word_tokens(models.tokenizer, passage, request.text, passage.source)
+            tokens = word_tokens(models.tokenizer, passage, request.text)
             alignment = align(model, speaker, encoded.text, spoken.codes, spec.heads)  # type: ignore[arg-type]
             words = word_times(alignment, tokens, bias=spec.bias_seconds, code_seconds=pipeline.family.code_seconds)
             if spoken.kept is not None:
