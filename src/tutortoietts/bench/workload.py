@@ -16,8 +16,8 @@ from tutortoietts.api import TextToSpeech
 from tutortoietts.bench.random_model import RANDOM_FULL, random_full
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.presets import SpeechOptions, known_names, preset_options
-from tutortoietts.core.streaming import Streaming, refuse_unheard
-from tutortoietts.engine.streaming.stream import decided
+from tutortoietts.core.streaming import refuse_unheard
+from tutortoietts.engine.request import resolve_streaming
 
 __all__ = ["SENTENCE", "Plan", "Sample", "StreamSample", "Workload", "open_model"]
 
@@ -135,7 +135,7 @@ class Workload:
     @property
     def decoder(self) -> str:
         """What streams: straight from the latents where the model can, with the vocoder that it was given."""
-        return decided(self.tts._parts, Streaming()).decoder
+        return resolve_streaming(self.tts._models).decoder
 
     def run(self) -> Sample:
         """Speak once."""
@@ -155,7 +155,7 @@ class Workload:
             seconds=seconds - loading,
             stages=stages,
             audio_seconds=0.0 if report is None else report.audio_seconds,
-            parts=1 if report is None else report.parts,
+            parts=1 if report is None else report.passages,
         )
 
     def stream(self) -> StreamSample:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,8 @@ from tutortoietts.core.errors import OptionError
 
 if TYPE_CHECKING:
     from tutortoietts.api import TextToSpeech
+    from tutortoietts.engine.progress import Report
 
-SAMPLE_RATE = 24000
 MOST_CANDIDATES = 4096  # as num_autoregressive_samples
 
 
@@ -94,67 +94,69 @@ def speak(tts: TextToSpeech, job: Job, start_seconds: float) -> None:
     with ExitStack() as listening:
         if job.streaming:
             hear = listening.enter_context(played(job.player, job.paths[0])) if job.player else None
-            first = _stream(tts, job, hear)
+            report, first = _stream(tts, job, hear)
         else:
-            _whole(tts, job)
-        _report(tts, job, start_seconds, time.perf_counter() - started, first)
+            report = _whole(tts, job)
+        if report is not None and (job.as_json or not job.quiet):
+            _report(tts, job, report, start_seconds, time.perf_counter() - started, first)
     if job.player and not job.streaming:
         for path in job.paths:
             play(job.player, path)
 
 
-def _whole(tts: TextToSpeech, job: Job) -> None:
-    from tutortoietts.audio.io import encode_audio, save_audio
+def _whole(tts: TextToSpeech, job: Job) -> Report:
+    from tutortoietts.audio.io import encode_audio
 
-    result = tts.tts_with_preset(
+    results = tts.speak_candidates(
         job.text,
-        preset=tts.default_preset if job.preset is None else job.preset,
-        voice_samples=job.voice_at or job.voice,
-        k=job.candidates,
+        job.candidates,
+        preset=job.preset,
+        voice=job.voice_at or job.voice,
         verbose=job.progress,
-        use_deterministic_seed=job.seed,
+        seed=job.seed,
         **job.tuning,
     )
-    for path, wave in zip(job.paths, result if job.candidates > 1 else [result], strict=True):
+    for path, speech in zip(job.paths, results, strict=True):
         if path == STDOUT:
-            form = job.form or "wav"
-            sys.stdout.buffer.write(encode_audio(wave, SAMPLE_RATE, ".wav") if form == "wav" else raw(wave, form))
+            samples, form = speech.samples, job.form or "wav"
+            wav = form == "wav"
+            sys.stdout.buffer.write(encode_audio(samples, tts.sample_rate, ".wav") if wav else raw(samples, form))
             sys.stdout.buffer.flush()
         else:
-            save_audio(path, wave, SAMPLE_RATE)
+            speech.save(path)
+    return results[0].report
 
 
-def _stream(tts: TextToSpeech, job: Job, hear: Callable[[bytes], None] | None) -> float:
-    """Write chunks as they come, until the reader has heard enough; returns the seconds until the first.
+def _stream(tts: TextToSpeech, job: Job, hear: Callable[[bytes], None] | None) -> tuple[Report | None, float]:
+    """Write chunks as they come, until the reader closes. Return the report, None if it did, and the seconds until the
+    first chunk.
 
-    `hear`: who also gets them, as 16-bit samples.
+    hear: also called with each chunk, as 16-bit samples.
     """
     started, first = time.perf_counter(), 0.0
-    chunks = tts.tts_stream(
+    stream = tts.stream(
         job.text,
-        voice_samples=job.voice_at or job.voice,
+        voice=job.voice_at or job.voice,
         verbose=job.progress,
-        use_deterministic_seed=job.seed,
+        seed=job.seed,
         preset=job.preset,
         **job.stream,
         **job.tuning,
     )
     try:
-        with closing(chunks) as chunks, sink(job.paths[0], SAMPLE_RATE, job.form or "wav") as write:  # type: ignore[type-var]
-            for chunk in chunks:
+        with stream, sink(job.paths[0], tts.sample_rate, job.form or "wav") as write:
+            for chunk in stream:
                 if hear is not None:
                     hear(raw(chunk, "s16le"))
                 write(chunk)
                 first = first or time.perf_counter() - started
     except BrokenPipeError:
         hush_stdout()
-    return first
+        return None, first
+    return stream.report, first
 
 
-def _report(tts: TextToSpeech, job: Job, start: float, seconds: float, first: float | None) -> None:
-    report = tts.last_report
-    if report is None or (job.quiet and not job.as_json):
-        return
+def _report(tts: TextToSpeech, job: Job, report: Report, start: float, seconds: float, first: float | None) -> None:
     loading = report.stages.get("load", 0.0)
     stages = {"start": start, **report.stages, "other": max(0.0, seconds - report.seconds)}
     factor = (seconds - loading) / report.audio_seconds
@@ -164,7 +166,7 @@ def _report(tts: TextToSpeech, job: Job, start: float, seconds: float, first: fl
         "preset": job.preset or tts.default_preset,
         "voice": job.voice,
         "seed": report.seed,
-        "parts": report.parts,
+        "passages": report.passages,
         "candidates": report.candidates,
         "audio_seconds": round(report.audio_seconds, 3),
         "seconds": round(start + seconds, 3),

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from support import CALM, CONFIG, decode_request, latents, lively_model, run
+from support import CONFIG, SILENCE, SPEAKER, TEXT, decode_request, latents, lively_model, run
 from tutortoietts.accelerate import gpt as gpt_step
 from tutortoietts.bench.measure import held_bytes
 from tutortoietts.core.config import AutoregressiveConfig, ClvpConfig, DiffusionConfig
@@ -19,7 +19,9 @@ from tutortoietts.core.types import Codes
 from tutortoietts.engine.decoding import backends
 from tutortoietts.engine.decoding.backends import open_backend
 from tutortoietts.engine.decoding.end_of_speech import repair_codes
-from tutortoietts.engine.decoding.loop import DecodeRequest, decode, join_codes, latents_of
+from tutortoietts.engine.decoding.latents import latents_of, second_pass
+from tutortoietts.engine.decoding.loop import decode, join_codes
+from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.bigvgan import BigVGAN
 from tutortoietts.models.clvp import Clvp
@@ -58,8 +60,7 @@ def test_golden_greedy_codes(cached: bool, name: str, penalty: float, stops: boo
     golden.load_state_dict(convert("autoregressive", state))
     theirs = tensors[f"output.{name}"][0].tolist()
     wanted = DecodeRequest(
-        speaker=golden.conditioning(tensors["input.mel"]),
-        text=tensors["input.text"],
+        prefix=golden.prefix(golden.conditioning(tensors["input.mel"]), tensors["input.text"]),
         generators=row_generators(0, 3),
         max_codes=len(theirs),
         min_codes=0 if stops else len(theirs) - 1,
@@ -112,10 +113,10 @@ def test_rows_are_padded_with_stop_codes_and_never_hold_start_mel(model: Autoreg
     assert torch.equal(codes.finished, codes.lengths < 50)
 
 
-@pytest.mark.parametrize("calm", [CALM, None])
+@pytest.mark.parametrize("calm", [SILENCE, None])
 @pytest.mark.parametrize("rule", ["after_stop", "anywhere"])
 def test_hidden_states_are_those_of_a_second_pass(model: Autoregressive, calm: int | None, rule: str) -> None:
-    wanted = decode_request(12, calm_token=calm, batch_size=5)
+    wanted = decode_request(12, silence_code=calm, batch_size=5)
     codes = run(model, wanted)
     for row in range(12):
         kept = latents_of(model, wanted, codes, row, rule)
@@ -133,13 +134,14 @@ def test_a_stop_code_within_the_public_fading_end(model: Autoregressive) -> None
     with torch.random.fork_rng():
         torch.manual_seed(0)
         public = Autoregressive(big).eval().requires_grad_(False)
-    wanted = decode_request(2, max_codes=20, calm_token=83, min_codes=19)
+    wanted = decode_request(2, model=public, max_codes=20, silence_code=83, min_codes=19)
     codes = join_codes(list(decode(public, wanted)), 25)
     ids = codes.ids.clone()
     ids[:, 19] = 25
     stopped = Codes(ids=ids, lengths=torch.tensor([19, 19]), finished=torch.tensor([True, True]), hidden=codes.hidden)
     kept = latents_of(public, wanted, stopped, 0)
-    again = public(wanted.speaker, wanted.text, repair_codes(ids, 25, 83)[:1])[0]
+    again = public(SPEAKER, TEXT, repair_codes(ids, 25, 83)[:1])[0]
+    torch.testing.assert_close(second_pass(public, wanted.prefix, repair_codes(ids, 25, 83)[:1]), again)
     torch.testing.assert_close(kept, again)
     assert codes.hidden is not None and not torch.allclose(kept, codes.hidden[:1])
 
@@ -247,8 +249,7 @@ class FullSize:
             self.model,
             decode_request(
                 32,
-                speaker=torch.zeros(1, self.model.cfg.model_dim, device="meta", dtype=torch.half),
-                text=torch.zeros(1, 72, device="meta", dtype=torch.int64),
+                prefix=torch.zeros(1, 75, self.model.cfg.model_dim, device="meta", dtype=torch.half),
                 max_codes=500,
             ),
             32,
@@ -263,7 +264,7 @@ class FullSize:
             held = before.nbytes
             self.backend(torch.zeros(rows, 1, self.model.cfg.model_dim, device="meta", dtype=torch.half), at)
             most = max(most, self.backend.cache.nbytes + (held // 2 if self.backend.cache.nbytes > held else 0))
-        return most + sum(getattr(self.backend.slots, name).nbytes for name in ("hidden", "seen", "codes", "uniforms"))
+        return most + sum(getattr(self.backend.state, name).nbytes for name in ("hidden", "seen", "codes", "uniforms"))
 
 
 @torch.inference_mode()
