@@ -31,6 +31,7 @@ def test_generate_writes_a_wav_and_reports(shell: Shell) -> None:
     samples, rate = soundfile.read("output.wav")
     assert rate == 24000 and samples.ndim == 1 and len(samples) > 2000
     assert result.stdout == ""
+    assert "  other " not in result.stderr
     for word in ("output.wav:", "codes", "diffusion", "vocoder", "total", "real-time factor", "seed 3"):
         assert word in result.stderr
     assert shell.files() == ["output.wav"]
