@@ -29,7 +29,8 @@ import recognise
 from chart import curves
 from evaluate import SETS
 from tutortoietts import TextToSpeech
-from tutortoietts.core.presets import SAMPLERS, SpeechOptions, preset_options
+from tutortoietts.core.presets import SpeechOptions, preset_options
+from tutortoietts.core.samplers import SAMPLERS
 from tutortoietts.engine.decoding.latents import latents_of
 from tutortoietts.engine.decoding.loop import decode
 from tutortoietts.engine.decoding.request import DecodeRequest

@@ -246,7 +246,8 @@ def test_sides_take_turns_and_warm_up_does_not_count() -> None:
     assert [word for word in log if word in ("slow", "fast")] == ["slow", "fast"] * 4
     assert (found.slow["total"].median, found.fast["total"].median) == (7.0, 2.0)
     assert (found.fast["codes"].least, found.fast["codes"].most) == (0.5, 2.5)
-    assert found.ratios == {"codes": 3.5, "latents": None, "total": 3.5} and list(found.fast)[:2] == ["codes", "latents"]
+    assert found.ratios == {"codes": 3.5, "latents": None, "total": 3.5}
+    assert list(found.fast)[:2] == ["codes", "latents"]
     assert found.settings == {"kv_cache": (False, True), "sampler": ("ancestral", "ddim")}
 
 

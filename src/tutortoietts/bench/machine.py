@@ -48,7 +48,7 @@ class Machine:
 
 
 def measure_machine(device: torch.device, *, size: int | None = None, width: int | None = None) -> Machine:
-    """The best of a few tries each, in about two seconds. size: bytes of the buffer, width: of the square matrices."""
+    """Return the best of a few tries, in about two seconds. size: bytes of the buffer; width: of the matrices."""
     gpu = device.type != "cpu"
     size = size or (_GPU_BYTES if gpu else _CPU_BYTES)
     width = width or (_GPU_WIDTH if gpu else _CPU_WIDTH)

@@ -1,4 +1,4 @@
-"""Speaking, as `generate` and `clone` do it: one job into files or stdout, and the report of how long it took."""
+"""Speak one job into files or stdout, and report how long it took: shared by `generate` and `clone`."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tutortoietts.cli.output import STDOUT, keep_inputs, plan_outputs
 from tutortoietts.cli.playback import Player, find_player, play, played
 from tutortoietts.cli.streaming import FORMATS, raw, sink
 from tutortoietts.core.errors import OptionError
+from tutortoietts.core.options import SPEECH, check
 
 if TYPE_CHECKING:
     from tutortoietts.api import TextToSpeech
     from tutortoietts.engine.progress import Report
 
-MOST_CANDIDATES = 4096  # as num_autoregressive_samples
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What to speak and where to; made, and so checked, before any model is loaded.
+    """Text to speak, and where the audio goes; checked when it is made, before any model is loaded.
 
-    stream: arguments of `tts_stream` only; form: of stdout, one of FORMATS.
-    voice_at: where the voice lies, when its name does not reach it yet; clips: what it is made of.
+    stream: arguments of `tts_stream` only; form: format of stdout, one of FORMATS.
+    voice_at: path of the voice, while it has no name yet; clips: files that it is made from.
+    Raises OptionError, OutputError.
     """
 
     text: str
@@ -51,36 +51,39 @@ class Job:
     player: Player | None = field(init=False)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.candidates <= MOST_CANDIDATES:
-            raise OptionError(f"--candidates is {self.candidates}, outside 1..{MOST_CANDIDATES}")
+        check("--candidates", self.candidates, SPEECH["num_autoregressive_samples"])
         if self.streaming and self.candidates > 1:
-            raise OptionError(f"--streaming has one result: leave out --candidates {self.candidates}")
+            raise OptionError(
+                f"--candidates is {self.candidates}, but --streaming writes one result: remove one of the two options"
+            )
         if self.stream and not self.streaming:
-            raise OptionError(f"--{next(iter(self.stream)).replace('_', '-')} is of --streaming: give that, too")
+            raise OptionError(f"--{next(iter(self.stream)).replace('_', '-')} requires --streaming")
         if self.form is not None and self.form not in FORMATS:
             raise OptionError(f"--format is {self.form!r}, must be one of {', '.join(FORMATS)}")
         if self.form is not None and self.output != STDOUT:
-            raise OptionError(f"--format {self.form} is of -o -: the ending of {str(self.output)!r} names its format")
+            raise OptionError(
+                f"--format {self.form} is only for stdout (-o -): the format of {str(self.output)!r} is its extension"
+            )
         if self.output == STDOUT and (self.as_json or self.play):
             option = "--json" if self.as_json else "--play"
-            raise OptionError(f"-o - fills stdout with audio: name a file to use {option}")
+            raise OptionError(f"{option} cannot be used with -o -, which writes audio to stdout: name a file with -o")
         object.__setattr__(self, "player", find_player(self.streaming) if self.play else None)
         object.__setattr__(self, "paths", plan_outputs(self.output, self.candidates))
         keep_inputs(self.paths, [*self.clips, *_terms(self.voice or "")])
 
     @property
     def progress(self) -> bool:
-        """Whether to show a moving bar."""
+        """True if a progress bar is to be shown."""
         return not self.quiet and sys.stderr.isatty()
 
 
 def _terms(voice: str) -> list[str]:
-    """What a voice may name on the disk: itself, and, if it is a mix, its parts."""
+    """Return the paths that a voice may name: itself and, of a mix, each voice in it."""
     return [voice, *(term.partition("*")[0].strip() for term in voice.split("+"))]
 
 
 def load(options: EngineOptions) -> tuple[TextToSpeech, float]:
-    """The engine, and the seconds it took to import and open it."""
+    """Return the engine, and the seconds it took to import and open it."""
     started = time.perf_counter()
     from tutortoietts.api import TextToSpeech
 
@@ -88,7 +91,7 @@ def load(options: EngineOptions) -> tuple[TextToSpeech, float]:
 
 
 def speak(tts: TextToSpeech, job: Job, start_seconds: float) -> None:
-    """Do the job, report it and play it: a stream from its first chunk on."""
+    """Do a job, report it and play it; a stream is played from its first chunk on."""
     started = time.perf_counter()
     first = None
     with ExitStack() as listening:
@@ -96,7 +99,7 @@ def speak(tts: TextToSpeech, job: Job, start_seconds: float) -> None:
             hear = listening.enter_context(played(job.player, job.paths[0])) if job.player else None
             report, first = _stream(tts, job, hear)
         else:
-            report = _whole(tts, job)
+            report = _at_once(tts, job)
         if report is not None and (job.as_json or not job.quiet):
             _report(tts, job, report, start_seconds, time.perf_counter() - started, first)
     if job.player and not job.streaming:
@@ -104,7 +107,7 @@ def speak(tts: TextToSpeech, job: Job, start_seconds: float) -> None:
             play(job.player, path)
 
 
-def _whole(tts: TextToSpeech, job: Job) -> Report:
+def _at_once(tts: TextToSpeech, job: Job) -> Report:
     from tutortoietts.audio.io import encode_audio
 
     results = tts.speak_candidates(
@@ -181,7 +184,7 @@ def _report(tts: TextToSpeech, job: Job, report: Report, start: float, seconds: 
 
 
 def _say_report(values: dict[str, Any]) -> None:
-    """The report for a person, on stderr. Starting and loading do not count in the real-time factor."""
+    """Print the report on stderr. Starting and loading do not count in the real-time factor."""
     audio = values["audio_seconds"]
     say(f"{', '.join(values['files'])}: {audio:.2f} s of audio, preset {values['preset']}, seed {values['seed']}")
     for name, seconds in values["stages"].items():

@@ -20,7 +20,7 @@ __all__ = ["Audio", "Codes", "Mel", "Tokens", "Voice", "Word"]
 
 
 def _check(owner: str, field: str, value: Tensor, *shape: int | None) -> None:
-    """Raises OptionError unless `value` has this shape; None stands for any size."""
+    """Raise OptionError unless `value` has this shape; None stands for any size."""
     given = tuple(value.shape)
     if len(given) != len(shape) or any(want not in (None, have) for want, have in zip(shape, given, strict=False)):
         wanted = ", ".join("any" if size is None else str(size) for size in shape)

@@ -208,7 +208,7 @@ def test_passages_are_joined_by_pauses(models: LoadedModels) -> None:
 
 def test_hidden_text_is_cut(models: LoadedModels) -> None:
     passage = Passage(text="so sad now, feed me", hidden=((0, 11),))
-    (cut,) = stream(models, spoken(30, passages=(passage,)), Progress())
+    (cut,) = streamed(models, spoken(30, passages=(passage,)))
     plain = torch.cat(list(streamed(models, spoken(30, passage.text))))
     assert 0 < len(cut) < len(plain)
 
@@ -299,9 +299,9 @@ def test_a_compiled_vocoder_streams(streaming_model: Path) -> None:
     ("options", "message"),
     [
         ({"decoder": "steam"}, "decoder is 'steam', must be one of 'auto', 'stream', 'diffusion'"),
-        ({"chunk_size": 0}, r"stream_chunk_size is 0, must be a whole number of 1\.\.1000 codes"),
+        ({"chunk_size": 0}, r"stream_chunk_size is 0, must be an integer of 1\.\.1000 codes"),
         ({"chunk_size": 2.5}, "stream_chunk_size is 2.5"),
-        ({"chunk_size": 9, "chunk_max": 8}, r"stream_chunk_max is 8, must be a whole number of 9\.\.1000 codes"),
+        ({"chunk_size": 9, "chunk_max": 8}, r"stream_chunk_max is 8, must be an integer of 9\.\.1000 codes"),
     ],
 )
 def test_bad_settings(options: dict, message: str) -> None:
