@@ -19,7 +19,7 @@ STAGES = ["condition", "tokenize", "codes", "ranking", "latents", "diffusion", "
 @pytest.fixture(autouse=True)
 def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tutortoietts.bench.machine._CPU_BYTES", 1 << 16)
-    monkeypatch.setattr("tutortoietts.bench.machine._CPU_WIDTH", 32)
+    monkeypatch.setattr("tutortoietts.bench.machine._CPU_WIDTH", 256)  # a rate that no tiny model beats
 
 
 def bench(model: object, *arguments: object) -> Result:
@@ -57,7 +57,7 @@ def test_tables(tiny_model: Path) -> None:
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     shown = [line.split()[0] for line in lines if line]
-    for name in [*(name for name in STAGES if name != "ranking"), "total", "peak"]:
+    for name in ("condition", "codes", "diffusion", "vocoder", "total", "peak"):
         assert name in shown
     assert "streamed:" not in result.stdout and "about" in result.stdout and "run 1" not in result.stdout
 

@@ -1,4 +1,4 @@
-"""What this machine can do now: bytes a second from memory, and operations a second of large matrix products."""
+"""Measure this machine: bytes per second from memory, and operations per second of large matrix products."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _FORMATS: Mapping[str, torch.dtype] = {
 }
 _CPU_BYTES, _GPU_BYTES = 512 << 20, 2 << 30  # far more than any cache
 _CPU_WIDTH, _GPU_WIDTH = 2048, 8192
-_FIRST_WIDTH = 256  # of a product that no format takes long for
+_FIRST_WIDTH = 256  # width of a product that no format takes long for
 _TRIES = 5
 _LONGEST = 3.0  # seconds for a product, and for the tries of one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """`bandwidth` in bytes/s; `rates` in operations/s by format (fp32, bf16, fp16, int8), those that work here."""
+    """Rates of a machine: `bandwidth` in bytes/s, `rates` in operations/s by format (fp32, bf16, fp16, int8)."""
 
     device: str
     threads: int | None
@@ -35,13 +35,13 @@ class Machine:
     rates: Mapping[str, float]
 
     def rate(self, name: str) -> float:
-        """Of this format, or of the fastest wider one."""
+        """Return the rate of this format, or of the fastest wider one."""
         order = ("int8", "fp16", "bf16", "fp32")
         wider = order[order.index(name) :]
         return self.rates[name] if name in self.rates else max(self.rates.get(other, 0.0) for other in wider)
 
     def best_of(self, other: Machine) -> Machine:
-        """Return the better figures of two measurements of this machine: what else it does only makes them worse."""
+        """Return the better figures of two measurements of one machine: other work on it only makes them worse."""
         names = {**self.rates, **other.rates}
         rates = {name: max(self.rates.get(name, 0.0), other.rates.get(name, 0.0)) for name in names}
         return replace(self, bandwidth=max(self.bandwidth, other.bandwidth), rates=rates)
@@ -65,7 +65,7 @@ def measure_machine(device: torch.device, *, size: int | None = None, width: int
 
 
 def settle(device: torch.device) -> None:
-    """Waits until the device has done what it was given."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -74,7 +74,7 @@ def settle(device: torch.device) -> None:
 
 @torch.inference_mode()
 def _bandwidth(device: torch.device, size: int) -> float:
-    """The better of reading a buffer (as weights are) and of copying one, which reads and writes."""
+    """Return the better rate of reading a buffer (as weights are) and of copying one, which reads and writes."""
     source = torch.ones(size // 4, device=device)
     target = torch.empty_like(source)
     read = source.nbytes / _best(source.sum, device)
