@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from tutortoietts.text.languages import Reading, Rule
 from tutortoietts.text.languages.english.words import LEFT, Numbers, spelled, table
@@ -202,10 +203,10 @@ class _Addresses:
             return lower if word in self.known else spelled(word)
         return lower if vowels or len(word) == 1 else spelled(word)
 
-    def name(self, written: str, marks: bool = True) -> str:
+    def name(self, written: str) -> str:
         """A name in an address or program, in words: "file_name2" -> "file underscore name two"."""
         words: list[str] = []
-        for piece in _PIECE.findall(written):
+        for piece in _PIECE.findall(unicodedata.normalize("NFKC", written)):
             if piece in _MARKS:
                 words.append(_MARKS[piece])
             elif piece.lower() in _SPOKEN:

@@ -51,7 +51,7 @@ _SCORE = re.compile(
     r"\b(?P<verb>won|win|wins|lost|lose|loses|lead|led|beat|beating|tied|drew|score|of|by|a|was)\s(?P<a>[0-9]{1,3})[-–](?P<b>[0-9]{1,3})(?![\w-]|\s?(?:years?|days?|weeks?|months?|hours?|minutes?|percent|%))"
 )
 _PLUS = re.compile(rf"{LEFT}(?P<number>{NUMBER})\+(?!\w|\s?[0-9])")
-_ANY = re.compile(rf"(?P<number>{NUMBER})")
+_ANY = re.compile(rf"(?P<number>{NUMBER}|[0-9]+)")
 
 
 def early_rules(numbers: Numbers) -> list[Rule]:

@@ -25,8 +25,10 @@ _KEYS = (
 _KEYED = re.compile(
     rf"\b(?P<key>{_KEYS})\s(?P<first>{_ANY_ROMAN})(?![\w'’])(?P<more>(?:\s?(?:[-–—,&]|and|or|to|through)\s?{_ANY_ROMAN}(?![\w']))*)(?P<dot>\.(?=\s[A-Z]))?"
 )
+_LETTER = r"(?:[^\W\d_]|['’-])"
 _NAMED = re.compile(
-    rf"\b(?P<before>(?:[A-Z][\w'’-]{{1,30}}\.?\s){{0,2}})(?P<name>[A-Z][a-zà-ÿ][\w'’-]{{0,30}})\s(?P<numeral>{_ROMAN})(?P<s>'s)?(?![\w]|\.[A-Z]|-[A-Z])"
+    rf"\b(?P<before>(?:[A-Z]{_LETTER}{{0,30}}\.?\s){{0,2}})(?P<name>[A-Z][a-zà-ÿ]{_LETTER}{{0,30}})\s(?P<numeral>{_ROMAN})(?P<s>'s)?"
+    r"(?![\w]|\.[A-Z]|-[A-Z])"
 )
 _OF_CENTURY = re.compile(
     r"(?<![\w.])(?P<numeral>[IVXivx]{1,7})(?:\s?[-–]\s?(?P<second>[IVXivx]{1,7}))?(?:th)?(?=\s(?:[Cc]entur|[Dd]ynast|[Oo]lympi|[Cc]ongress|[Ll]egion))"
