@@ -32,7 +32,8 @@ _CHARACTERS = {
     "…": "...",
     "℃": "°C",
     "℉": "°F",
-    "№": "No. ",
+    "№": "No.",
+    "₋": "-",
     "™": " ",
     "℠": " ",
     "º": "°",
@@ -105,13 +106,14 @@ def _spaced_fraction(match: re.Match[str]) -> str:
 
 def _superscript(match: re.Match[str], form: str) -> str | None:
     """ "²" stays for the units; all others become digits after one "^"."""
-    if not form.startswith("<super>") or match[0] in "²³":
-        return None
-    plain_char = unicodedata.normalize("NFKC", match[0])
     before = match.string[match.start() - 1 : match.start()]
+    raised = bool(before) and unicodedata.decomposition(before).startswith("<super>")
+    if not form.startswith("<super>") or (match[0] in "²³" and not raised):
+        return None
+    plain_char = unicodedata.normalize("NFKC", match[0]).replace("−", "-")
     if not plain_char.isascii() or not (plain_char.isdigit() or plain_char in "+-−"):
         return plain_char
-    return plain_char if before and unicodedata.decomposition(before).startswith("<super>") else f"^{plain_char}"
+    return plain_char if raised else f"^{plain_char}"
 
 
 # --- HTML and Markdown ---

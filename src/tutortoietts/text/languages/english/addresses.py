@@ -12,7 +12,7 @@ __all__ = ["rules", "word_parts"]
 
 _TLD = (
     "com|org|net|edu|gov|mil|int|info|biz|name|app|dev|io|ai|co|me|tv|eu|uk|us|ca|au|nz|de|fr|es|it|nl|be|ch|at|se|no|dk|fi|pl|"
-    "cz|pt|gr|ie|ru|ua|cn|jp|kr|in|br|mx|za|xyz|online|site|shop|store|blog|news|tech|cloud|pro|club"
+    "cz|pt|gr|ie|ru|ua|cn|jp|kr|in|br|mx|za|xyz|ly|fm|gg|to|sh|online|site|shop|store|blog|news|tech|cloud|pro|club"
 )
 _STOP = "\\s<>\"'“”{}|\\\\^`\\[\\]\ue000"
 _URL = re.compile(rf"(?<![\w@.])(?:(?:https?|ftp)://|www\.)[^{_STOP}]{{1,2000}}", re.IGNORECASE)
@@ -37,6 +37,7 @@ _EXTENSIONS = (
 _FILE = re.compile(
     rf"(?<![\w./\\-])(?P<stem>[\w-]{{1,100}}(?:\.[\w-]{{1,60}}){{0,3}})\.(?P<ending>{_EXTENSIONS})(?![\w])(?!\.\w)"
 )
+_RELATIVE = re.compile(rf"(?<![\w/.\\-])[\w-]{{1,100}}(?:/[\w-]{{1,100}}){{1,20}}(?:\.[\w-]{{1,60}}){{0,3}}\.(?:{_EXTENSIONS})(?!\w)")
 _BARE_ENDING = re.compile(rf"(?<![\w.])\.(?P<ending>{_EXTENSIONS}|env|git\w{{0,10}}|net)\b", re.IGNORECASE)
 _IDENTIFIER = re.compile(r"(?<![\w.])_{0,2}[A-Za-z][A-Za-z0-9]{0,60}(?:_{1,3}[A-Za-z0-9]{1,60}){1,20}_{0,2}(?!\w)")
 
@@ -150,6 +151,7 @@ def rules(numbers: Numbers) -> list[Rule]:
         Rule(_LOCALHOST, reader.url),
         Rule(_WINDOWS, reader.path),
         Rule(_PATH, reader.path),
+        Rule(_RELATIVE, reader.path),
         Rule(_FILE, reader.file),
         Rule(_BARE_ENDING, reader.ending),
         Rule(_HANDLE, lambda match: f"at {reader.name(match['name'])}"),
