@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tutortoietts.accelerate import accelerate
 from tutortoietts.audio.mel import diffusion_mel
 from tutortoietts.bench.random_model import random_state
 from tutortoietts.core.config import BigVGANConfig, HifiganConfig
@@ -53,7 +54,7 @@ def forwards(model: nn.Module) -> dict[str, nn.Module]:
     for name in WAYS[1:]:
         if can_convolve(split=name == "split"):
             ways[name] = deepcopy(model)
-            ways[name].accelerate(half=name == "split")
+            accelerate(ways[name], precision="bf16" if name == "split" else None)
     return ways
 
 

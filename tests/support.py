@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 import tiny_configs
+from tutortoietts.accelerate import accelerate
 from tutortoietts.core.types import Codes
 from tutortoietts.engine.decoding.loop import DecodeRequest, decode, join_codes, latents_of
 from tutortoietts.models.autoregressive import Autoregressive
@@ -24,6 +25,7 @@ def lively_model() -> Autoregressive:
             parameter += 0.08 * torch.randn_like(parameter)
         made.mel_head.weight *= 2
         made.mel_head.bias[CONFIG.stop_mel_token] += 0.5
+    accelerate(made)
     return made
 
 

@@ -38,7 +38,7 @@ KNOWS_NOTHING_OF = {
     "sampling": {"text", "audio"},
     "native": {"text", "audio", "sampling"},
     "nn": {"text", "audio", "sampling", "native"},
-    "models": {"text", "audio", "sampling", "native"},
+    "models": {"text", "sampling", "native"},
     "accelerate": {"text", "audio", "sampling"},
     "weights": {"text", "audio", "sampling"},
     "voices": {"text", "nn", "models", "sampling", "native", "accelerate"},

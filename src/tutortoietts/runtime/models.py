@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,6 @@ from tutortoietts.runtime.precision import Precision, plain_precision
 from tutortoietts.runtime.source import PUBLIC, ModelSource
 
 if TYPE_CHECKING:
-    from tutortoietts.models.autoregressive import Autoregressive
-    from tutortoietts.models.clvp import Clvp
-    from tutortoietts.models.diffusion import Diffusion
     from tutortoietts.text.tokenizer import Tokenizer
 
 __all__ = ["LoadedModels"]
@@ -69,8 +66,13 @@ class LoadedModels:
 
     def replace(self, part: str, module: nn.Module) -> None:
         """Use `module` instead, moved to where this part works."""
+        from tutortoietts.accelerate import accelerate
+
         with self._lock:
-            self._settle(part, module.to(self._home))
+            module = module.to(self._home)
+            if part in ("autoregressive", "diffusion"):  # their fast forms are made for each request from what is there
+                accelerate(module, self.device)
+            self._settle(part, module)
 
     @property
     def offload(self) -> bool:
@@ -93,28 +95,13 @@ class LoadedModels:
         return self.precision.decoder if part == "autoregressive" else self.dtype
 
     def _load(self, part: str) -> nn.Module:
-        weights = self.precision.weights_of(part)
+        from tutortoietts.accelerate import accelerate
+
+        precision = self.precision.of(part)
         _log.info("loading %s of %s", part, self.spec.name)
-        module = self.source.load(part, self._home if weights is None else self.device, self.dtype_of(part))
-        if weights is not None:
-            cast("Autoregressive | Diffusion | Clvp", module).quantize(weights)  # on the device that will use them
-        return self._accelerated(module.to(self._home))
-
-    def _accelerated(self, module: nn.Module) -> nn.Module:
-        """A vocoder or a ranking model that is fast on this device; others as they are."""
-        from tutortoietts.models.bigvgan import BigVGAN
-        from tutortoietts.models.hifigan import Hifigan
-        from tutortoietts.nn.rotary_encoder import RotaryEncoder
-
-        if self.device.type == "cpu":
-            for encoder in module.modules():
-                if isinstance(encoder, RotaryEncoder):
-                    encoder.accelerate()
-        if self.device.type == "cpu" and isinstance(module, BigVGAN | Hifigan):
-            module.accelerate(half=self.precision.half_products)
-        if isinstance(module, Hifigan) and module.native is None and self.dtype == torch.bfloat16:
-            module.lower(self.dtype)
-        return module
+        place = self.device if precision in ("int8", "int4") else self._home  # quantized where it will be used
+        module = self.source.load(part, place, self.dtype_of(part))
+        return accelerate(module, self.device, precision).to(self._home)
 
     @contextmanager
     def use(self, part: str) -> Iterator[nn.Module]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tutortoietts.accelerate.gpt import GptStep
+from tutortoietts.accelerate import GptStep, compiled_step
 from tutortoietts.engine.decoding.state import DecodeState, decode_step
 from tutortoietts.engine.decoding.workspace import Workspaces
 from tutortoietts.models.autoregressive import Autoregressive
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["CachedBackend", "FixedShapeBackend", "UncachedBackend", "open_backend"]
 
 _CODES = 128  # that the cache has room for at first, about a sentence, and by how many it grows
-_HIDDEN, _LOGITS = Autoregressive.hidden_states, Autoregressive.mel_logits
 
 
 class CachedBackend:
@@ -41,11 +40,7 @@ class CachedBackend:
 
     def compile(self) -> GptStep | None:
         """What does the same as `model.hidden_states` and `model.mel_logits`, None where only these will do."""
-        model, kind = self.model, type(self.model)
-        own = getattr(kind, "hidden_states", None) is _HIDDEN and getattr(kind, "mel_logits", None) is _LOGITS
-        if model.device.type != "cpu" or not own or {"hidden_states", "mel_logits"} & vars(model).keys():
-            return None
-        return GptStep.fit(model.gpt, (model.gpt.ln_f, model.final_norm), model.mel_head)
+        return compiled_step(self.model)
 
     def buffers(self, request: DecodeRequest, rows: int) -> DecodeState:
         return DecodeState.allocate(self.model, rows, request.max_codes)
