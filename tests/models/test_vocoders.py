@@ -85,7 +85,7 @@ def test_antialiased_rate_changes_are_the_textbook_ones(length: int) -> None:
 
 @pytest.mark.parametrize("length", [1, 2, 5, 200])
 def test_activations_in_blocks_are_the_same(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The general way, which training and other devices take, is the reference; blocks of 300 hold a part of the rows."""
+    """The general way, of training and other devices, is the reference; blocks of 300 hold a part of the rows."""
     monkeypatch.setattr(bigvgan, "_BLOCK", 300)
     activation = bigvgan.SnakeBeta(3)
     with torch.no_grad():

@@ -39,7 +39,7 @@ class AcceleratedDiffusion(Diffusion):
         return _why_not(self)
 
 
-def diffusion_chain(model: nn.Module, frames: int) -> DiffusionChain | None:
+def diffusion_chain(model: object, frames: int) -> DiffusionChain | None:
     """Return `integrate` and `denoise` of an accelerated model in compiled form, for mels of `frames`, for one thread.
 
     None where torch must do it: the model was not accelerated or was changed; the log then says once why.

@@ -41,7 +41,7 @@ class AcceleratedAutoregressive(Autoregressive):
         return _why_not(self.gpt, (self.gpt.ln_f, self.final_norm), self.mel_head)
 
 
-def compiled_step(model: nn.Module) -> GptStep | None:
+def compiled_step(model: object) -> GptStep | None:
     """Return `hidden_states` and `mel_logits` of an accelerated model in compiled form, for one request and one thread.
 
     None where torch must do it: the model was not accelerated or was changed; the log then says once why.
