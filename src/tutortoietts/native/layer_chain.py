@@ -47,7 +47,7 @@ _THREAD_WORK = 1 << 22  # least multiply-adds for each thread
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Convolve:
-    """y = layer(activation(modulate(norm(x)))), where norm, modulation and activation are optional.
+    """Layer with its input: y = layer(activation(modulate(norm(x)))); norm, modulation, activation are optional.
 
     source, target: first channel of x and of y in the signal; add: add y to what is there. modulation: index of the
     scale and shift. activation: "silu", or "geglu" of 2 * inputs channels, where the second half gates the first.

@@ -181,7 +181,7 @@ def _packed(weight: Tensor, split: bool) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """x + second(after(first(before(x)))), all with the same channels."""
+    """Residual pair: x + second(after(first(before(x)))), all with the same channels."""
 
     before: Activation
     first: Layer

@@ -93,7 +93,7 @@ class QuantLinear(nn.Module):
         raise NotImplementedError
 
     def _rows(self, rows: Tensor) -> Tensor:
-        """(M, K) -> (M, N)."""
+        """Return (M, N) for rows (M, K)."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:

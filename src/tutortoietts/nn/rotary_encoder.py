@@ -58,7 +58,7 @@ class RotaryEncoder(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """lengths (B,) int64: positions from there on are padding, which no other position sees; None: no padding."""
+        """Encode x. lengths (B,) int64: positions from there on are padding, which no other sees; None: no padding."""
         cos, sin = rotation(x.shape[1], self.rotary_dim, x.device)
         mask = None if lengths is None else real_positions(x.shape[1], lengths)[:, None, None]
         for layer in self.layers:
