@@ -22,7 +22,7 @@ F32, BF16, F16 = torch.float32, torch.bfloat16, torch.float16
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPU of capability 8 and a CPU without a matrix unit, or products of 8-bit numbers."""
+    """A GPU of capability 8 and a CPU without AMX or fast 8-bit products."""
     monkeypatch.setattr(module, "_capability", lambda device: 8)
     monkeypatch.setattr(module, "_has_amx", lambda: False)
     monkeypatch.setattr(module, "has_integer_products", lambda: False)
