@@ -77,16 +77,17 @@ def test_streaming_to_a_file_and_to_stdout(shell: Shell) -> None:
 def test_every_option_reaches_the_engine(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 
-    def spy(self: TextToSpeech, text: str, **options: Any) -> torch.Tensor:
-        seen.update(options, text=text)
+    def spy(self: TextToSpeech, text: str, k: int, **options: Any) -> None:
+        seen.update(options, text=text, k=k)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(TextToSpeech, "tts_with_preset", spy)
+    monkeypatch.setattr(TextToSpeech, "speak_candidates", spy)
     words = "--top-k 7 --cond-free --cond-free-k 1.5 --sampler ddim --calm-rule anywhere -p ultra_fast -v a+b"
     assert shell("generate", "Hi.", *words.split(), "--max-mel-tokens", 9).exit_code == 130
     assert seen["top_k"] == 7 and seen["cond_free"] is True and seen["cond_free_k"] == 1.5
     assert seen["sampler"] == "ddim" and seen["calm_rule"] == "anywhere" and seen["max_mel_tokens"] == 9
-    assert seen["preset"] == "ultra_fast" and seen["voice_samples"] == "a+b" and seen["text"] == "Hi."
+    assert seen["preset"] == "ultra_fast" and seen["voice"] == "a+b"
+    assert seen["text"] == "Hi." and seen["k"] == 1
     assert "temperature" not in seen
 
 
