@@ -14,6 +14,7 @@ from tutortoietts.core.types import Codes, Voice
 from tutortoietts.engine.decoding.latents import latents_of
 from tutortoietts.engine.decoding.loop import decode, join_codes
 from tutortoietts.engine.decoding.request import DecodeRequest
+from tutortoietts.engine.families.tortoise import TORTOISE
 from tutortoietts.engine.pipeline import Pipeline
 from tutortoietts.engine.progress import Progress
 from tutortoietts.engine.request import Request
@@ -79,7 +80,9 @@ def speech_request(*texts: str, options: SpeechOptions, **changes) -> Request:
         diffusion=0.1 * torch.randn(1, 128, generator=generator),
     )
     passages = tuple(Passage(text=text) for text in texts)
-    return Request(**{"passages": passages, "voice": voice, "options": options, "seed": 7, **changes})
+    return Request(
+        **{"family": TORTOISE, "passages": passages, "voice": voice, "options": options, "seed": 7, **changes}
+    )
 
 
 def pipeline(models: LoadedModels, request: Request, show: Callable[[str, int, int], None] | None = None) -> Pipeline:

@@ -14,31 +14,34 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from tutortoietts.core.config import ModelSpec
 from tutortoietts.core.errors import OptionError, VoiceError
+from tutortoietts.core.options import SpeechOptionsDict
 from tutortoietts.core.paths import existing_folder, expanded
 from tutortoietts.core.presets import PRESETS, known_names, refuse_unknown
 from tutortoietts.core.streaming import Streaming
 from tutortoietts.core.types import Voice, Word
 from tutortoietts.engine.decoding.workspace import Workspaces
-from tutortoietts.engine.families import family_of
 from tutortoietts.engine.pipeline import Pipeline, SpokenPassage
 from tutortoietts.engine.progress import Progress, Report, show_progress
 from tutortoietts.engine.request import Request, resolve_options, resolve_seed, resolve_streaming
 from tutortoietts.engine.speech import Speech, SpeechStream
 from tutortoietts.engine.streaming.stream import stream
 from tutortoietts.engine.voice_resolver import Latents, VoiceResolver, VoiceSamples
-from tutortoietts.runtime.device import deepspeed_note, pick_device, synchronizer
+from tutortoietts.runtime.device import deepspeed_note, pick_device
 from tutortoietts.runtime.memory import returning_memory
 from tutortoietts.runtime.models import LoadedModels
 from tutortoietts.runtime.precision import pick_precision
 from tutortoietts.runtime.source import ModelSource, open_source
 from tutortoietts.voices.store import VoiceStore
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["Speech", "SpeechStream", "TextToSpeech"]
 
@@ -150,7 +153,7 @@ class TextToSpeech:
     @property
     def sample_rate(self) -> int:
         """Samples a second of all sound this model makes."""
-        return family_of(self.spec).sample_rate
+        return self._voices.family.sample_rate
 
     @property
     def default_preset(self) -> str:
@@ -181,7 +184,7 @@ class TextToSpeech:
         seed: int | None = None,
         verbose: bool = False,
         stop: threading.Event | None = None,
-        **options: Any,
+        **options: Unpack[SpeechOptionsDict],
     ) -> Speech:
         """Speak `text` of any length.
 
@@ -210,7 +213,7 @@ class TextToSpeech:
         seed: int | None = None,
         verbose: bool = False,
         stop: threading.Event | None = None,
-        **options: Any,
+        **options: Unpack[SpeechOptionsDict],
     ) -> list[Speech]:
         """Speak `text` and return the k best results, best first; arguments as in `speak`."""
         refuse_unknown(options, _names_of(self.speak))
@@ -232,7 +235,7 @@ class TextToSpeech:
         decoder: str = "auto",
         stream_chunk_size: int | None = None,
         stream_chunk_max: int | None = None,
-        **options: Any,
+        **options: Unpack[SpeechOptionsDict],
     ) -> SpeechStream:
         """Speak `text` in chunks, while more is being made. Arguments as in `speak`, and:
 
@@ -246,9 +249,8 @@ class TextToSpeech:
         given here are refused. Its codes are those of `speak` with one candidate and the same seed. Everything is
         checked before this returns.
         """
-        if options.pop("k", 1) != 1:
-            raise OptionError("a stream has one result: k must be 1 (tts returns several)")
-        refuse_unknown(options, _names_of(self.stream))
+        given = _one_result(options)
+        refuse_unknown(given, _names_of(self.stream))
         streaming = resolve_streaming(self._models, decoder, stream_chunk_size, stream_chunk_max)
         samples, latents = _samples_or_latents(voice)
         request = self._request(
@@ -256,7 +258,7 @@ class TextToSpeech:
             samples,
             latents,
             preset=preset,
-            given=options,
+            given=given,
             seed=resolve_seed(seed, "seed"),
             streaming=streaming,
         )
@@ -271,7 +273,7 @@ class TextToSpeech:
         verbose: bool = True,
         use_deterministic_seed: int | None = None,
         return_deterministic_state: bool = False,
-        **options: Any,
+        **options: Unpack[SpeechOptionsDict],
     ) -> Any:
         """Speak as the original's `tts`: return (1, 1, samples) float32 on the CPU; for k > 1 a list, best first.
 
@@ -297,7 +299,7 @@ class TextToSpeech:
         verbose: bool = True,
         use_deterministic_seed: int | None = None,
         return_deterministic_state: bool = False,
-        **overrides: Any,
+        **overrides: Unpack[SpeechOptionsDict],
     ) -> Any:
         """Speak as `tts` with the options of a preset; `overrides`: options on top of it."""
         refuse_unknown(overrides, _names_of(self.tts))
@@ -318,19 +320,18 @@ class TextToSpeech:
         decoder: str = "auto",
         stream_chunk_size: int | None = None,
         stream_chunk_max: int | None = None,
-        **options: Any,
+        **options: Unpack[SpeechOptionsDict],
     ) -> Iterator[Tensor]:
         """Speak in chunks as `stream`, with the argument names of `tts`."""
-        if options.pop("k", 1) != 1:
-            raise OptionError("a stream has one result: k must be 1 (tts returns several)")
-        refuse_unknown(options, _names_of(self.tts_stream))
+        given = _one_result(options)
+        refuse_unknown(given, _names_of(self.tts_stream))
         streaming = resolve_streaming(self._models, decoder, stream_chunk_size, stream_chunk_max)
         request = self._request(
             text,
             voice_samples,
             conditioning_latents,
             preset=preset,
-            given=options,
+            given=given,
             seed=resolve_seed(use_deterministic_seed),
             streaming=streaming,
         )
@@ -380,7 +381,7 @@ class TextToSpeech:
         )
 
     def _pipeline(self, request: Request, stop: threading.Event | None) -> Pipeline:
-        progress = Progress(synchronize=synchronizer(self.device), stop=stop or threading.Event())
+        progress = Progress(synchronize=self._models.synchronize, stop=stop or threading.Event())
         return Pipeline(self._models, request, progress, self._workspaces)
 
     def _speak(self, request: Request, verbose: bool, stop: threading.Event | None = None) -> list[Speech]:
@@ -430,6 +431,14 @@ def _names_of(method: Any) -> tuple[str, ...]:
     """Return the names that a method takes as keywords, options included."""
     own = [name for name in inspect.signature(method).parameters if name not in ("text", "options", "overrides")]
     return (*own, *known_names())
+
+
+def _one_result(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a stream, which has one result: k=1 is accepted. Raise OptionError for another k."""
+    given = dict(options)
+    if given.pop("k", 1) != 1:
+        raise OptionError("a stream has one result: k must be 1 (tts returns several)")
+    return given
 
 
 def _samples_or_latents(voice: VoiceSamples | Voice | None) -> tuple[VoiceSamples | None, Latents | None]:

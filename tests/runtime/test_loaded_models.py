@@ -14,6 +14,7 @@ import torch
 from tiny_model import FILES, make_tiny_model
 from tutortoietts.core.errors import FetchError, ModelError, OptionError
 from tutortoietts.core.presets import preset_options
+from tutortoietts.engine.families.tortoise import TORTOISE
 from tutortoietts.engine.pipeline import Pipeline
 from tutortoietts.engine.progress import Progress
 from tutortoietts.engine.request import Request
@@ -108,6 +109,7 @@ def test_a_request_moves_each_part_once_and_says_the_same(tiny_model: Path) -> N
     diary = Diary()
     parts, never = offloaded(tiny_model, diary), parts_of(tiny_model)
     request = Request(
+        family=TORTOISE,
         passages=(Passage(text="one"), Passage(text="two")),
         voice=read_voice(tiny_model / "voices" / "anna.safetensors"),
         options=preset_options("tiny", {"num_autoregressive_samples": 3}, own=never.spec.presets),

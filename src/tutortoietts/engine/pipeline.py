@@ -25,7 +25,6 @@ from tutortoietts.engine.decoding.loop import decode
 from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.decoding.workspace import Workspaces
 from tutortoietts.engine.denoise import Unconditioned, denoise
-from tutortoietts.engine.families import family_of
 from tutortoietts.engine.progress import Progress
 from tutortoietts.engine.redact import cut_spans, redact, text_path
 from tutortoietts.engine.request import Request
@@ -35,7 +34,6 @@ from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.clvp import Clvp
 from tutortoietts.models.cvvp import Cvvp
 from tutortoietts.models.diffusion import Diffusion
-from tutortoietts.runtime.cuda_graphs import use_cuda_graphs
 from tutortoietts.runtime.memory import bytes_a_candidate, pick_batch_size
 from tutortoietts.runtime.models import LoadedModels
 from tutortoietts.runtime.source import PUBLIC
@@ -88,7 +86,7 @@ class Pipeline:
     ) -> None:
         self.models, self.request, self.progress = models, request, progress
         self.workspaces = workspaces or Workspaces()
-        self.family = family_of(models.spec)
+        self.family = request.family
         mels = len(request.passages) * request.k
         self.unconditioned = Unconditioned() if mels > 1 else None
 
@@ -117,8 +115,7 @@ class Pipeline:
         """Load the components that the request needs. Raise ModelError, FetchError, OptionError."""
         request = self.request
         with self.progress.stage("load"):
-            for component in self.family.components(self.models, request.options, streamed=request.from_latents):
-                self.models.get(component)
+            self.models.load(self.family.components(self.models, request.options, streamed=request.from_latents))
 
     def speak(self, number: int) -> list[SpokenPassage]:
         """Return the k best results of one passage, best first. Each stage works on all of them before the next one."""
@@ -161,10 +158,9 @@ class Pipeline:
         models, options = self.models, self.request.options
         candidates, positions = options.num_autoregressive_samples, encoded.text.shape[1] + 3 + options.max_mel_tokens
         dtype = models.dtype_of("autoregressive")
-        fixed = use_cuda_graphs(models.device) and not models.offload  # captured steps know where the weights lay
         cache_dtype = torch.bfloat16 if models.precision.weights else dtype
         size = bytes_a_candidate(models.spec.autoregressive, positions, cache_dtype, dtype)
-        reusable = self.workspaces.idle_bytes
+        fixed, reusable = models.cuda_graphs, self.workspaces.idle_bytes if models.cuda_graphs else 0
         return DecodeRequest(
             prefix=self.family.prefix(model, self.request.voice, encoded.text),
             generators=row_generators(encoded.seed, candidates, _DECODE),

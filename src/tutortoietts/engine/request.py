@@ -14,7 +14,7 @@ from tutortoietts.core.errors import OptionError, TextError
 from tutortoietts.core.presets import SpeechOptions, known_names, preset_options
 from tutortoietts.core.streaming import Streaming, refuse_unheard
 from tutortoietts.core.types import Voice
-from tutortoietts.engine.families import Family, family_of
+from tutortoietts.engine.families import Family
 from tutortoietts.engine.voice_resolver import Latents, VoiceResolver, VoiceSamples
 from tutortoietts.models.vocos import Vocos
 from tutortoietts.runtime.models import LoadedModels
@@ -37,6 +37,7 @@ class Request:
     kv_cache False decodes by the slow reference. batch_size None: as many candidates at once as fit.
     """
 
+    family: Family
     passages: tuple[Passage, ...]
     voice: Voice
     options: SpeechOptions
@@ -68,7 +69,7 @@ class Request:
 
         Raise OptionError, TextError, VoiceError, AudioError, ModelError unless this model can do what is asked.
         """
-        family, from_latents = family_of(models.spec), _from_latents(streaming)
+        family, from_latents = voices.family, _from_latents(streaming)
         _check_options(models, options, k)
         pieces = _passages(models, text, redaction, clauses=streaming is not None and not from_latents)
         compares_clips = options.cvvp_amount > 0
@@ -77,6 +78,7 @@ class Request:
         )
         family.check_voice(models, voice, streamed=from_latents)
         return cls(
+            family=family,
             passages=pieces,
             voice=voice,
             options=options,

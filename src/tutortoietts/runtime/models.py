@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
+from tutortoietts.runtime.cuda_graphs import use_cuda_graphs
+from tutortoietts.runtime.device import synchronizer
 from tutortoietts.runtime.offload import Copier, Offload, copier_for
 from tutortoietts.runtime.precision import Precision, plain_precision
 from tutortoietts.runtime.source import PUBLIC, ModelSource
@@ -48,6 +50,8 @@ class LoadedModels:
         self.source, self.spec = source, source.spec
         given = dtype if isinstance(dtype, Precision) else plain_precision("", dtype)
         self.device, self.dtype, self.precision = device, given.dtype, given
+        self.cuda_graphs = use_cuda_graphs(device) and not offload  # captured steps know where the weights lie
+        self.synchronize = synchronizer(device)
         copier = copier or copier_for(device)
         self._offload = Offload(copier) if offload and copier is not None else None
         self._loaded: dict[str, nn.Module] = {}
@@ -65,6 +69,11 @@ class LoadedModels:
             if component not in self._loaded:
                 self._settle(component, self._load(component))
             return self._loaded[component]
+
+    def load(self, components: Iterable[str]) -> None:
+        """Load several components. Raise ModelError, FetchError, OptionError."""
+        for component in components:
+            self.get(component)
 
     def replace(self, component: str, module: nn.Module) -> None:
         """Use `module` as this component from now on, moved to where it works."""

@@ -208,7 +208,7 @@ def test_passages_are_joined_by_pauses(models: LoadedModels) -> None:
 
 def test_hidden_text_is_cut(models: LoadedModels) -> None:
     passage = Passage(text="so sad now, feed me", hidden=((0, 11),))
-    (cut,) = stream(models, spoken(30, passages=(passage,)), Progress())
+    (cut,) = streamed(models, spoken(30, passages=(passage,)))
     plain = torch.cat(list(streamed(models, spoken(30, passage.text))))
     assert 0 < len(cut) < len(plain)
 
