@@ -37,7 +37,9 @@ _EXTENSIONS = (
 _FILE = re.compile(
     rf"(?<![\w./\\-])(?P<stem>[\w-]{{1,100}}(?:\.[\w-]{{1,60}}){{0,3}})\.(?P<ending>{_EXTENSIONS})(?![\w])(?!\.\w)"
 )
-_RELATIVE = re.compile(rf"(?<![\w/.\\-])[\w-]{{1,100}}(?:/[\w-]{{1,100}}){{1,20}}(?:\.[\w-]{{1,60}}){{0,3}}\.(?:{_EXTENSIONS})(?!\w)")
+_RELATIVE = re.compile(
+    rf"(?<![\w/.\\-])[\w-]{{1,100}}(?:/[\w-]{{1,100}}){{1,20}}(?:\.[\w-]{{1,60}}){{0,3}}\.(?:{_EXTENSIONS})(?!\w)"
+)
 _BARE_ENDING = re.compile(rf"(?<![\w.])\.(?P<ending>{_EXTENSIONS}|env|git\w{{0,10}}|net)\b", re.IGNORECASE)
 _IDENTIFIER = re.compile(r"(?<![\w.])_{0,2}[A-Za-z][A-Za-z0-9]{0,60}(?:_{1,3}[A-Za-z0-9]{1,60}){1,20}_{0,2}(?!\w)")
 

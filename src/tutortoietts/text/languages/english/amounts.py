@@ -218,7 +218,11 @@ class _Amounts:
         single = (number == "1" or bool(groups["fraction"] and not groups["whole"])) and not groups["number2"]
         if groups["number2"] and "by" == self._between(groups["to"]):
             single = False
-        adjective = _described(match.string, match.start(), match.end()) or gap == "-" or (after.startswith("-") and after[1:2].isalpha())
+        adjective = (
+            _described(match.string, match.start(), match.end())
+            or gap == "-"
+            or (after.startswith("-") and after[1:2].isalpha())
+        )
         one, many = self.units[unit]
         name = one if single or adjective else many
         power = groups["power"]
@@ -291,7 +295,9 @@ def _opened(string: str, place: int) -> bool:
 
 
 _ARTICLE = re.compile(r"\b[Aa]n?\s$")
-_NOT_A_NOUN = re.compile(r"\s(?:of|in|for|to|from|and|or|per|on|is|was|each|more|at|by|with|away|an?|the)\b|\s?[^\sa-z]|\s[^a-z]|$")
+_NOT_A_NOUN = re.compile(
+    r"\s(?:of|in|for|to|from|and|or|per|on|is|was|each|more|at|by|with|away|an?|the)\b|\s?[^\sa-z]|\s[^a-z]|$"
+)
 
 
 def _described(string: str, start: int, end: int) -> bool:

@@ -433,7 +433,9 @@ class _Letters:
         if re.fullmatch(r"[0-9]+", written):
             return None
         series = re.fullmatch(r"([A-Za-z])[0-9]{1,4}-\1[0-9]{1,4}", written)
-        words = (" to " if series else " ").join(filter(None, (self._alphanumeric(part) for part in written.split("-"))))
+        words = (" to " if series else " ").join(
+            filter(None, (self._alphanumeric(part) for part in written.split("-")))
+        )
         return words + ending
 
     def _camel(self, part: str) -> str:
