@@ -147,6 +147,9 @@ def serve(
     on_ready: Callable[[SpeechServer], None] = lambda server: None,
 ) -> None:
     """Serve until SIGINT or SIGTERM. Raises OutputError if the address cannot be had, ModelError."""
+    if not settings.log_text:
+        for room in ("engine", "text"):  # whose warnings quote what is spoken
+            logging.getLogger(f"tutortoietts.{room}").setLevel(logging.ERROR)
     server = SpeechServer(settings, open_tts, on_ready)
     asyncio.run(server.serve_until_stopped())
 
