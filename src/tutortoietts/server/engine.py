@@ -28,6 +28,7 @@ from tutortoietts.server.settings import ServerSettings
 from tutortoietts.server.sound import Sound
 from tutortoietts.server.voices import Voices
 from tutortoietts.server.waiting import WaitingRoom
+from tutortoietts.version import __version__
 
 __all__ = ["SpeechEngine"]
 
@@ -186,6 +187,13 @@ class SpeechEngine:
                         pass
                 self._room.work.learn(decoder, len(_WARM_UP), time.monotonic() - began, 1)
         self.metrics.model_loaded.set(1)
+        facts = {
+            "version": __version__,
+            "model": self._info.name,
+            "device": str(tts.device),
+            "precision": tts.precision,
+        }
+        self.metrics.build.info(facts)
         self.metrics.voices.set(len(self._voices.names()))
 
     def _work(self, job: Job) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
@@ -55,6 +56,7 @@ class Metrics:
         self.wyoming = gauge("wyoming_connections", "Open Wyoming connections.")
         self.model_loaded = gauge("model_loaded", "1 once the model is loaded.")
         self.voices = gauge("voices", "Number of voices.")
+        gauge("threads", "Threads of the process.").set_function(threading.active_count)
         self.build = Info("tutortoietts_build", "Version, model, device and precision.", registry=registry)
 
     def spoken(self, report: Report, gap: float | None) -> None:
