@@ -166,7 +166,7 @@ class _Forwards:
         return both
 
     def _modulation(self, step: float) -> Tensor:
-        """Return the scales and shifts of a step (blocks, 1, 2C). A step that the sampler did not plan has its own pass."""
+        """Return the scales and shifts of a step (blocks, 1, 2C), also of one that the sampler did not plan."""
         if step not in self._place:
             alone = torch.tensor([step], dtype=torch.float32, device=self.aligned.device)
             return self.model.modulations(self.model.embed_step(alone))

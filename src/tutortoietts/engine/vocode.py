@@ -19,7 +19,8 @@ _ROWS = 8
 def vocode(vocoder: nn.Module, mel: Mel, generator: torch.Generator) -> Audio:
     """Make sound: Mel (B, 100, F) -> Audio (B, 1, L) in -1..1.
 
-    generator: for a vocoder that starts from noise (`needs_noise`, as UnivNet). Any module that maps (B, 100, F) to (B, 1, L) will do; ModelError if it gives another shape.
+    generator: for a vocoder that starts from noise (`needs_noise`, as UnivNet). Any module that maps (B, 100, F) to
+    (B, 1, L) will do; raise ModelError if it gives another shape.
     """
     weight = next(vocoder.parameters(), mel.values)
     values = mel.values.to(weight.device, torch.float32)
