@@ -23,8 +23,8 @@ _MOST = 8  # lengths of a module
 class KernelCache(Generic[T]):
     """Compiled forms of the `most` lengths of each module that were used last. Safe to share between threads.
 
-    """Compiled forms of the `most` lengths of each module that were used last. Safe to share between threads.
-    kept only while the same tensors are in the same places with the same numbers.
+    Such a form reads the weights in place but holds copies of some (position biases), and it points at their memory: it
+    is kept only while the same tensors are in the same places with the same numbers.
     """
 
     def __init__(self, most: int = _MOST) -> None:
