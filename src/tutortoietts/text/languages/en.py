@@ -15,6 +15,8 @@ CODES = ("en", "en-US", "en-GB")
 
 _GREEK = re.compile(r"(?<![\u0370-\u03ff])(?P<letter>[\u0391-\u03c9])(?![\u0370-\u03ff])")
 
+_EMOTICON = re.compile(r"(?<!\S)[:;=8][-']?[()DPpOo|/\\](?=\s|[.,!?]|$)")
+
 
 class English:
     """English in one of the forms of `CODES`."""
@@ -38,6 +40,7 @@ class English:
             *figures.early_rules(numbers),
             *letters.rules(numbers),
             *figures.rules(numbers),
+            Rule(_EMOTICON, lambda match: ""),
             Rule(_GREEK, self._greek),
         )
 

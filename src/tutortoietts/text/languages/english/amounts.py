@@ -15,14 +15,14 @@ TO = r"(?:\s?[-–—]\s?|\s(?:to|and)\s)"
 SIZES = r"(?:hundred|thousand|million|billion|trillion)"
 MAGNITUDE = rf"(?:[ -]?(?P<size>{SIZES})\b|\s?(?P<short>mn|mio|bn|Bn|tn|trn|MM|[MBT])\b|(?P<letter>[kKmbt])(?!\w))"
 _SIGNS = r"(?:US|AU|CA|NZ|HK|[ACSR])?\$|[£€¥￥₹₽₩₺₴₪฿₫₦₱₿]"
-_CODES = r"USD|EUR|GBP|JPY|CNY|RMB|INR|CHF|AUD|CAD|SEK|NOK|DKK|BTC"
+_CODES = r"Rs\.?|USD|EUR|GBP|JPY|CNY|RMB|INR|CHF|AUD|CAD|SEK|NOK|DKK|BTC"
 _PREFIX = re.compile(
     rf"(?P<minus>{MINUS})(?<![\w$])(?P<sign>{_SIGNS}|(?:{_CODES})(?=\s?[0-9]))\s?(?P<minus2>[-−]?)(?P<number>{NUMBER})"
     rf"(?:(?:(?P<short1>[kKmMbB])|\s(?P<size1>{SIZES}))?(?P<to>\s?[-–—]\s?|\sto\s)(?:{_SIGNS})?(?P<number2>{NUMBER})(?![\w]{{2}}|%|/[0-9]))?(?:{MAGNITUDE})?"
 )
 _SUFFIX = re.compile(
     rf"(?P<minus>{MINUS}){LEFT}(?P<number>{NUMBER})(?:(?P<to>{TO})(?P<number2>{NUMBER}))?(?:{MAGNITUDE})?"
-    rf"\s?(?P<sign>[£€¥₹₽₩₺₴₪฿₫₦₱₿¢]|\$(?![0-9])|(?:{_CODES})\b)"
+    rf"\s?(?P<sign>[£€¥₹₽₩₺₴₪฿₫₦₱₿¢]|\$(?![0-9])|(?:{_CODES})(?!\w))"
 )
 _NOUN = re.compile(r"[ -](bill|note|coin|banknote|gift card|price tag|bet|fine|ticket)\b", re.IGNORECASE)
 _PER = re.compile(r"/([A-Za-zμ°]{1,9}[²³]?)(?![\w/])")

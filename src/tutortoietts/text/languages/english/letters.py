@@ -363,6 +363,12 @@ class _Letters:
             return spelled(word)
         if word in self.common:
             return word.lower()
+        if (
+            roman(word) > 1
+            and set(word) <= set("IVX")
+            and re.search(r"\b[Tt]he\s$", match.string[max(0, match.start() - 4) : match.start()])
+        ):
+            return self._ordinal(word)
         vowels = sum(char in "AEIOUY" for char in word)
         if roman(word) and word not in ("MIX", "DIM") and vowels < len(word) and set(word) <= set("IVX"):
             return (
