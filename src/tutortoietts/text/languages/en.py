@@ -6,7 +6,7 @@ import re
 from functools import cached_property
 
 from tutortoietts.text.languages import Language, Reading, Rule
-from tutortoietts.text.languages.english import abbreviations, addresses, amounts, dates, figures, letters
+from tutortoietts.text.languages.english import abbreviations, addresses, amounts, dates, figures, letters, romans
 from tutortoietts.text.languages.english.words import Numbers, table
 
 __all__ = ["CODES", "English", "language"]
@@ -38,6 +38,7 @@ class English:
             *amounts.rules(numbers, self.british),
             *abbreviations.rules(),
             *figures.early_rules(numbers),
+            *romans.rules(numbers),
             *letters.rules(numbers),
             *figures.rules(numbers),
             Rule(_EMOTICON, lambda match: ""),

@@ -96,15 +96,8 @@ class _Abbreviations:
         if word in self.titles and written[0].isupper() and name and word != "sr":
             return self.titles[word]
         if word in self.words:
-            if (
-                word
-                in ("co", "inc", "min", "max", "art", "app", "ill", "fig", "al", "rev", "hon", "temp", "sq", "no", "ms")
-                and written.islower()
-                and word not in ("sq", "max", "min", "co", "inc")
-            ):
+            if word in ("rev", "hon", "temp", "ms") and written.islower():
                 return None
-            if word in ("min", "max") and not written.islower() and not stop and not name:
-                return self.words[word]
             if (
                 word == "sr"
                 and name

@@ -268,14 +268,10 @@ class _Amounts:
             if unit == "K":
                 return gap == " " and bool(re.match(r"[.,;)\s]|$", after)) and len(number) >= 2
             return gap != "-" and not (gap == " " and unit in "AN")
-        if unit in ("s", "ac", "mo", "st", "ct", "pt", "bar", "atm", "cd", "kt", "doz"):
-            if unit == "s" and not gap and re.fullmatch(r"[0-9]{0,3}0", number) and len(number) > 1:
-                return number in ("10", "100") and False
-            return bool(match["dot"]) or unit in ("s", "bar", "atm", "ct", "kt") or (unit == "st" and gap == " ")
-        if unit == "m" and not gap and number and re.search(r"(?:\$|£|€)\s?$", match.string[: match.start()][-2:]):
-            return False
-        if unit == "l" and gap == " ":
-            return True
+        if unit == "s":  # "the 1990s", "the 90s"
+            return bool(gap) or not re.fullmatch(r"[0-9]{1,3}0", number)
+        if unit in ("ac", "mo", "st", "pt", "cd", "doz"):
+            return bool(match["dot"]) or (unit == "st" and gap == " ")
         return True
 
 

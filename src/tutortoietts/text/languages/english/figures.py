@@ -47,7 +47,8 @@ _NUMBER_MARK = re.compile(r"(?<!\w)(?:No|Nos|no|nos|Nr|NO)\.?\s?(?P<number>[0-9]
 _OVER = re.compile(r"(?<=[0-9])\s?/\s?(?=[0-9])")
 _SECTION = re.compile(r"(?P<sign>§§?|¶)\s?(?=[0-9IVXa-z])")
 _ITEM = re.compile(
-    r"(?:(?<=^)|(?<=[.,:!?] )|(?<=[.:] \()|(?<= )(?=[0-9]{1,2}\)))(?P<open>\(?)(?P<number>[0-9]{1,3})(?P<mark>[.)])\s+(?=[A-Za-z\"'$0-9])"
+    r"(?:(?<=^)|(?<=[.,:!?] )|(?<=[.:] \()|(?<= )(?=[0-9]{1,2}\)))"
+    r"(?P<open>\(?)(?P<number>[0-9]{1,3})(?P<mark>[.)])\s+(?=[A-Za-z\"'$0-9])"
 )
 _SCORE = re.compile(
     r"\b(?P<verb>won|win|wins|lost|lose|loses|lead|led|beat|beating|tied|drew|score|of|by|a|was)\s(?P<a>[0-9]{1,3})[-–](?P<b>[0-9]{1,3})(?![\w-]|\s?(?:years?|days?|weeks?|months?|hours?|minutes?|percent|%))"
