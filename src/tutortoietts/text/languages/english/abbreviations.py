@@ -162,6 +162,8 @@ class _Abbreviations:
         string = match.string
         name = re.match(r"\s([A-Z][\w'’]*)", string[match.end() : match.end() + 30])
         behind = _CAPITAL_BEHIND.search(string[max(0, match.start() - 40) : match.start()])
+        if name and len(name[1]) == 1:
+            return None  # "Gen Z"
         if (
             name
             and name[1] not in STARTERS

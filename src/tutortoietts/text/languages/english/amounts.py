@@ -198,7 +198,7 @@ class _Amounts:
             and match.string[match.end()].isdigit()
         ):
             sums = re.match(rf"\s?{NUMBER}\s?=", match.string[match.end() : match.end() + 80])
-            spaced = "×" in match["sign"] and re.search(
+            spaced = match["sign"] == " × " or re.search(
                 r"=\s?$", match.string[max(0, match.start() - 3) : match.start()]
             )
             powers = re.match(r"\s?10(?:\^|[²³])", match.string[match.end() : match.end() + 4])

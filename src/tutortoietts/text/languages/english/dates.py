@@ -74,6 +74,7 @@ _CLOCK = re.compile(
     rf"{LEFT}(?<![:/])(?P<hour>[0-9]{{1,2}}):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9])(?:[.,](?P<part>[0-9]{{1,3}}))?)?(?![0-9:]){_HALF}?(?P<h>\s?h\b)?"
 )
 _TO_TIME = re.compile(r"\s?[-–—]\s?(?=[0-9]{1,2}(?:[:.][0-5][0-9]|\s?[aApP]\.?[mM]))")
+_DURATION = re.compile(rf"{LEFT}(?P<hours>[0-9]{{1,3}})h(?P<minutes>[0-9]{{1,2}})(?:m|min)?(?!\w)")
 _DOTTED_CLOCK = re.compile(rf"{LEFT}(?P<hour>[0-9]{{1,2}})\.(?P<minute>[0-5][0-9]){_HALF}")
 _HOUR = re.compile(rf"{LEFT}(?P<hour>1[0-2]|0?[1-9])(?:\s?(?P<to>[-–—]|to)\s?(?P<hour2>1[0-2]|0?[1-9]))?{_HALF}")
 _MILITARY = re.compile(rf"{LEFT}(?P<hour>[01][0-9]|2[0-4])(?P<minute>[0-5][0-9])(?=\s?(?:hours|hrs?)\b)")
@@ -148,6 +149,7 @@ def rules(numbers: Numbers, day_first: bool) -> list[Rule]:
         Rule(_VERSE, reader.verse),
         Rule(_CLOCK, reader.clock),
         Rule(_DOTTED_CLOCK, reader.clock),
+        Rule(_DURATION, reader.duration),
         Rule(_HOUR, reader.hour),
         Rule(_MILITARY, reader.military),
         Rule(_RATIO, reader.ratio),
@@ -293,6 +295,12 @@ class _Dates:
         words = self._time(groups["hour"], groups["minute"], groups.get("second"), half=half)
         words = f"{words} {_half(groups['half'])}" if groups["half"] else words
         return self._span(match, words, groups["half"])
+
+    def duration(self, match: re.Match[str]) -> Reading:
+        """ "1h30m" -> "one hour thirty minutes"."""
+        hours, minutes = match["hours"], match["minutes"]
+        words = f"{self.numbers.cardinal(hours)} hour{'' if int(hours) == 1 else 's'}"
+        return f"{words} {self.numbers.cardinal(minutes)} minute{'' if int(minutes) == 1 else 's'}"
 
     def hour(self, match: re.Match[str]) -> Reading:
         words = self.numbers.cardinal(match["hour"].lstrip("0"))

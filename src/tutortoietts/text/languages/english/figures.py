@@ -257,7 +257,7 @@ class _Figures:
             return None
         if sign == "-" and " " in match[0] and match.start():
             return None
-        return f"{_SIGN[sign]} {self.numbers.number(match['number'])}"
+        return f"{_SIGN[sign]} ", match.start("number")
 
     def operator(self, match: re.Match[str]) -> Reading:
         sign = match["sign"]

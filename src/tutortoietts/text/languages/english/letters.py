@@ -18,6 +18,7 @@ _SPACED_INITIALS = re.compile(r"(?<![\w.'])(?P<letters>[A-Z]\.(?:[ -][A-Z]\.){1,
 _INITIAL = re.compile(r"(?<![\w.'])(?P<letter>[A-Z])\.(?=\s(?:[A-Z][a-z'’]|(?:de|van|von|du|le|la)\s))")
 _SINGLE_SPACED = re.compile(r"(?<![\w.'])(?:[A-Z] ){2,20}[A-Z](?![\w'])")
 
+_CONTRACTION = re.compile(r"(?<![\w'])(?P<word>[A-Z]{1,12})'(?P<rest>[A-Z]{1,12})(?![\w'])")
 _CAPS = re.compile(
     r"(?<![\w&'])(?P<word>[A-Z][A-Z&]{0,14}[A-Z])(?P<s>'s|s'|s)?(?![\w]|&\w)(?:/(?P<second>[A-Z]{2,6})(?!\w))?"
 )
@@ -53,6 +54,7 @@ def rules(numbers: Numbers) -> list[Rule]:
         Rule(_PLUSES, reader.pluses),
         Rule(_GRADE, reader.grade),
         Rule(_MIXED, reader.mixed),
+        Rule(_CONTRACTION, reader.contraction),
         Rule(_CAPS, reader.capitals),
         Rule(_HYPHENED, reader.hyphened),
         Rule(_SPAN, lambda match: f"{match['a'].lower()} to {match['b'].lower()}"),
@@ -141,6 +143,12 @@ class _Letters:
         if match["sign"] not in "+-−":
             return None
         return f"{match['letter'].lower()} {'plus' if match['sign'] == '+' else 'minus'}"
+
+    def contraction(self, match: re.Match[str]) -> Reading:
+        """ "DON'T" and "I'M" are words, "FBI'S" is letters."""
+        word, rest = match["word"], match["rest"]
+        letters = rest == "S" and (word in self.letters or word in self.acronym_words)
+        return f"{self.read_capitals(word, match) if letters else word.lower()}'{rest.lower()}"
 
     def capitals(self, match: re.Match[str]) -> Reading:
         """A word in capitals: letters, or a word that somebody shouts."""
