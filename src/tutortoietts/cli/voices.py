@@ -96,7 +96,6 @@ def _row(store: VoiceStore, source: VoiceSource) -> dict[str, Any]:
 
 
 def _seconds(clip: Path) -> float:
-    from tutortoietts.audio.io import read_audio
+    from tutortoietts.audio.io import audio_seconds
 
-    samples, rate = read_audio(clip)
-    return float(samples.shape[-1]) / rate
+    return audio_seconds(clip)
