@@ -38,7 +38,7 @@ def list_voices(model: ModelOption = "bundled", as_json: Json = False, debug: De
         clips = f"{len(row['clips'])} clips" if row["clips"] else ""
         print(f"{row['name']:<20} {row['owner']:<8} {clips:<9} {', '.join(row['models'])}".rstrip())
     if not rows:
-        say(f"no voices yet: tutortoietts clone makes one in {store.folder}")
+        say("no voices yet: tutortoietts clone makes one")
 
 
 @app.command("show")
@@ -88,7 +88,7 @@ def _store(model: str) -> VoiceStore:
 def _row(store: VoiceStore, source: VoiceSource) -> dict[str, Any]:
     return {
         "name": source.name,
-        "owner": "you" if source.path.parent == store.folder else "model",
+        "owner": "you" if store.is_own(source) else "model",
         "path": str(source.path),
         "clips": [clip.name for clip in source.clips],
         "models": list(source.models),

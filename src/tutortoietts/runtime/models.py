@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from tutortoietts.core.errors import ModelError
 from tutortoietts.runtime.cuda_graphs import use_cuda_graphs
 from tutortoietts.runtime.device import synchronizer
 from tutortoietts.runtime.offload import Copier, Offload, copier_for
@@ -138,13 +139,21 @@ class LoadedModels:
 
         with self._lock:
             if self._tokenizer is None:
-                basic = self.source.tokenizer_basic
-                self._tokenizer = Tokenizer(
-                    self.source.file("tokenizer"),
+                basic, path = self.source.tokenizer_basic, self.source.file("tokenizer")
+                tokenizer = Tokenizer(
+                    path,
                     cleaner_name="basic" if basic else self.spec.tokenizer.cleaner,
                     limit=min(_TOKEN_LIMIT, self.spec.autoregressive.max_text_tokens + 1),
                     unknown="keep" if self.spec.name == PUBLIC else "drop",  # ours have never seen [UNK]
                 )
+                rows = self.spec.autoregressive.text_vocabulary
+                if tokenizer.greatest_id >= rows:
+                    raise ModelError(
+                        f"{path}: token ids reach {tokenizer.greatest_id}, but the model knows {rows} (0..{rows - 1}): "
+                        "it is another model's tokenizer",
+                        file=path,
+                    )
+                self._tokenizer = tokenizer
             return self._tokenizer
 
     @property
@@ -154,5 +163,10 @@ class LoadedModels:
 
         with self._lock:
             if self._norms is None:
-                self._norms = load_tensor(self.source.file("mel_norms"))
+                path = self.source.file("mel_norms")
+                norms = load_tensor(path)
+                if norms.shape != (self.spec.autoregressive.mel_channels,) or not bool((norms > 0).all()):
+                    needed = f"must hold {self.spec.autoregressive.mel_channels} numbers above 0"
+                    raise ModelError(f"{path}: holds {tuple(norms.shape)} numbers, {needed}", file=path)
+                self._norms = norms
             return self._norms

@@ -30,6 +30,7 @@ __all__ = ["PUBLIC", "PUBLIC_VOCODERS", "ModelSource", "open_source", "public_sp
 
 PUBLIC = "tortoise-v2"
 PUBLIC_VOCODERS = public_vocoders()
+_MOST_BYTES = 1 << 20  # of a model.json
 _BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
 
 
@@ -159,8 +160,10 @@ def read_spec(folder: Path, name: str) -> ModelSpec:
         known = f'give "bundled", "{PUBLIC}" or a directory with a model.json'
         raise ModelError(f"model {name!r}: there is no {path}; {known}", file=path)
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ModelError(f"{path}: has over {_MOST_BYTES} bytes, more than any specification", file=path)
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not JSON ({error})", file=path) from error
     if not isinstance(values, dict):
         raise ModelError(f"{path}: holds a {type(values).__name__}, must be an object", file=path)
@@ -168,6 +171,8 @@ def read_spec(folder: Path, name: str) -> ModelSpec:
         return ModelSpec.from_dict(values)
     except ModelError as error:
         raise ModelError(f"{path}: {error}", file=path, key=error.key) from error
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ModelError(f"{path}: holds a value that no model can have ({error})", file=path) from error
 
 
 def public_spec() -> ModelSpec:

@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 STOP, UNKNOWN, SPACE = "[STOP]", "[UNK]", "[SPACE]"
 TOKEN_LIMIT = 400
+MOST_BYTES = 1 << 26  # of a tokenizer file
 
 
 class Tokenizer:
@@ -70,6 +71,11 @@ class Tokenizer:
     def vocabulary(self) -> int:
         """Number of token ids."""
         return int(self._encoder.get_vocab_size())
+
+    @property
+    def greatest_id(self) -> int:
+        """Greatest token id that encoding can give."""
+        return max(self._encoder.get_vocab().values())
 
     def clean(self, text: str) -> str:
         """Return the cleaned text."""
@@ -153,13 +159,23 @@ def _load(path: Path) -> tokenizers.Tokenizer:
     import tokenizers
 
     try:
-        return tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > MOST_BYTES:
+            raise ModelError(f"{path} has over {MOST_BYTES} bytes, more than any tokenizer", file=path)
+        encoder = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        encoder.no_padding()  # a file may ask for rows of any length, which the models never want
+        encoder.no_truncation()
+        encoder.encode(f"a{SPACE}b", add_special_tokens=False)  # finds an empty vocabulary
+        return encoder
+    except ModelError:
+        raise
     except FileNotFoundError:
         raise ModelError(f"no tokenizer at {path}: give the model's tokenizer JSON file", file=path) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"cannot read the tokenizer {path}: {error}", file=path) from error
     except Exception as error:  # the library raises a bare Exception for bad JSON
-        raise ModelError(f"{path} is not a Hugging Face tokenizers file: {error}", file=path) from error
+        raise ModelError(
+            f"{path} is not a Hugging Face tokenizers file for text: {str(error)[:300]}", file=path
+        ) from error
 
 
 def _short(text: str) -> str:

@@ -36,7 +36,7 @@ from tutortoietts.core.components import component, resolve
 from tutortoietts.core.errors import ModelError
 from tutortoietts.core.paths import cache_dir
 from tutortoietts.weights.convert import convert, nested_entry
-from tutortoietts.weights.read import is_ours, load_state, load_tensor, stored_elements
+from tutortoietts.weights.read import check_finite, is_ours, load_state, load_tensor, stored_elements
 
 __all__ = ["build", "cache_dir", "load_model", "load_state", "load_tensor", "model_class", "save_state", "shapes"]
 
@@ -94,6 +94,7 @@ def build(
     """
     module = _without_memory(module_factory)
     _check_strict(module.state_dict(), state, file)
+    check_finite(state, file)
     placed = {key: _placed(tensor, torch.device(device), dtype) for key, tensor in state.items()}
     module.load_state_dict(placed, strict=True, assign=True)
     for key, constant in module.named_buffers():
