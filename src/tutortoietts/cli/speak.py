@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tutortoietts.cli.common import hush_stdout, print_json, say
+from tutortoietts.cli.common import hush, print_json, say
 from tutortoietts.cli.options import EngineOptions
 from tutortoietts.cli.output import STDOUT, keep_inputs, plan_outputs
 from tutortoietts.cli.playback import Player, find_player, play, played
@@ -74,7 +74,7 @@ class Job:
     @property
     def progress(self) -> bool:
         """True if a progress bar is to be shown."""
-        return not self.quiet and sys.stderr.isatty()
+        return not self.quiet and sys.stderr is not None and sys.stderr.isatty()
 
 
 def _terms(voice: str) -> list[str]:
@@ -154,7 +154,7 @@ def _stream(tts: TextToSpeech, job: Job, hear: Callable[[bytes], None] | None) -
                 write(chunk)
                 first = first or time.perf_counter() - started
     except BrokenPipeError:
-        hush_stdout()
+        hush(sys.stdout)
         return None, first
     return stream.report, first
 

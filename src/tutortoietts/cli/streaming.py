@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from tutortoietts.cli.output import STDOUT, atomic_file
 from tutortoietts.core.errors import OutputError
@@ -35,7 +35,14 @@ def sink(path: Path, rate: int, form: str) -> Iterator[Callable[[Tensor], None]]
     `form`: the format of stdout, one of FORMATS; the length in a WAV header is left open. Raises OutputError.
     """
     if path == STDOUT:
-        yield _pipe(rate, form)
+        yield _pipe(sys.stdout.buffer, rate, form)
+        return
+    if path.exists() and not path.is_file():  # a pipe or device: WAV, as it comes
+        try:
+            with path.open("wb") as pipe:
+                yield _pipe(pipe, rate, "wav")
+        except OSError as error:
+            raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
         return
     import soundfile
 
@@ -50,10 +57,8 @@ def sink(path: Path, rate: int, form: str) -> Iterator[Callable[[Tensor], None]]
             raise OutputError(f"{path} cannot be written ({error.error_string}): is the disk full?") from error
 
 
-def _pipe(rate: int, form: str) -> Callable[[Tensor], None]:
+def _pipe(out: BinaryIO, rate: int, form: str) -> Callable[[Tensor], None]:
     from tutortoietts.audio.io import wav_header
-
-    out = sys.stdout.buffer
 
     def write(chunk: Tensor) -> None:
         out.write(raw(chunk, form))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tutortoietts.cli.common import Debug, Json, guarded, new_app, print_json, say
+from tutortoietts.cli.common import Debug, Json, guarded, new_app, print_json, printable, say
 from tutortoietts.core.errors import OptionError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def list_voices(model: ModelOption = "bundled", as_json: Json = False, debug: De
         return
     for row in rows:
         clips = f"{len(row['clips'])} clips" if row["clips"] else ""
-        print(f"{row['name']:<20} {row['owner']:<8} {clips:<9} {', '.join(row['models'])}".rstrip())
+        print(printable(f"{row['name']:<20} {row['owner']:<8} {clips:<9} {', '.join(row['models'])}".rstrip()))
     if not rows:
         say("no voices yet: tutortoietts clone makes one")
 
@@ -50,10 +50,10 @@ def show_voice(name: Name, model: ModelOption = "bundled", as_json: Json = False
     if as_json:
         print_json(row)
         return
-    print(f"name    {row['name']}\nowner   {row['owner']}\npath    {row['path']}")
-    print(f"models  {', '.join(row['models']) or 'none yet: made when first spoken'}")
+    print(printable(f"name    {row['name']}"), f"owner   {row['owner']}", printable(f"path    {row['path']}"), sep="\n")
+    print(printable(f"models  {', '.join(row['models']) or 'none yet: made when first spoken'}"))
     for clip, seconds in zip(row["clips"], row["seconds"], strict=True):
-        print(f"clip    {clip} ({seconds} s)")
+        print(printable(f"clip    {clip} ({seconds} s)"))
 
 
 @app.command("remove")
@@ -71,7 +71,7 @@ def remove_voice(
             raise OptionError(f"removing voice {name!r} deletes {path}: confirm with --yes")
         if not typer.confirm(f"Delete voice {name!r} at {path}?"):
             raise typer.Exit
-    print(f"removed {store.remove(name)}")
+    print(printable(f"removed {store.remove(name)}"))
 
 
 def _store(model: str) -> VoiceStore:
