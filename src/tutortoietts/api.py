@@ -14,13 +14,13 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from tutortoietts.core.config import ModelSpec
-from tutortoietts.core.errors import OptionError, VoiceError
+from tutortoietts.core.errors import ModelError, OptionError, VoiceError
 from tutortoietts.core.options import SpeechOptionsDict, plain_number
 from tutortoietts.core.paths import existing_folder, expanded
 from tutortoietts.core.presets import PRESETS, known_names, refuse_unknown, without_original
@@ -35,7 +35,7 @@ from tutortoietts.engine.speech import Speech, SpeechStream
 from tutortoietts.engine.streaming.stream import stream
 from tutortoietts.engine.voice_resolver import Latents, VoiceResolver, VoiceSamples
 from tutortoietts.engine.words import find_words
-from tutortoietts.runtime.device import deepspeed_note, pick_device
+from tutortoietts.runtime.device import deepspeed_note, pick_device, survive_fork
 from tutortoietts.runtime.memory import returning_memory
 from tutortoietts.runtime.models import LoadedModels
 from tutortoietts.runtime.precision import pick_precision
@@ -144,8 +144,13 @@ class TextToSpeech:
         self._models = LoadedModels(source, device=self.device, dtype=chosen, offload=self.cpu_offload)
         self._voices, self._workspaces = VoiceResolver(self._models), Workspaces()
         self._shared_batch = _shared_batch(shared_batch_rows, self.cpu_offload)
+        survive_fork()
         if use_deepspeed:
             _log.warning(deepspeed_note(self.device))
+
+    def __reduce__(self) -> NoReturn:
+        """Raise OptionError: models and locks cannot be sent to another process."""
+        raise OptionError("a TextToSpeech cannot be copied or sent to another process: make one in each process")
 
     @property
     def model(self) -> str:
@@ -469,6 +474,8 @@ class TextToSpeech:
         pipeline = self._pipeline(request, stop)
         with returning_memory(self.device), show_progress(pipeline.progress, verbose):
             results = pipeline.whole()
+        for samples, _ in results:
+            _check_sound(samples, self.spec.name)
         report = _report(pipeline, results[0][0].shape[-1])
         self.last_report = report
         return [
@@ -493,6 +500,7 @@ class TextToSpeech:
             made = stream(pipeline, streaming, placed.append)
             with returning_memory(self.device), show_progress(pipeline.progress, verbose), closing(made):  # type: ignore[type-var]
                 for chunk in made:
+                    _check_sound(chunk, self.spec.name)
                     samples += chunk.shape[-1]
                     yield chunk
             reports.append(_report(pipeline, samples))
@@ -516,6 +524,15 @@ def _shared_batch(rows: int | None, offload: bool) -> SharedBatch | None:
     if offload:
         raise OptionError("shared_batch_rows needs the models to stay on the device: leave out cpu_offload")
     return SharedBatch(rows)
+
+
+def _check_sound(samples: Tensor, model: str) -> None:
+    """Raise ModelError for sound that is no numbers, which would be heard as a bang."""
+    if not bool(samples.isfinite().all()):
+        raise ModelError(
+            f"the model {model!r} made sound that is no numbers: its weights or the voice are damaged, or the precision "
+            "is too low for them; try another voice, or precision='fp32'"
+        )
 
 
 def _names_of(method: Any) -> tuple[str, ...]:

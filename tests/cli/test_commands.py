@@ -242,7 +242,7 @@ def test_a_closed_pipe(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
         raise BrokenPipeError
 
     monkeypatch.setattr(TextToSpeech, "speak_candidates", closed)
-    monkeypatch.setattr("tutortoietts.cli.common.hush_stdout", lambda: None)
+    monkeypatch.setattr("tutortoietts.cli.common.hush", lambda _: None)
     one_line(shell("generate", "Hi.", "-o", "-"), 1, "closed it")
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLIP_SUFFIXES",
+    "MARK",
     "OUTPUT_SUFFIXES",
     "audio_seconds",
     "check_clip",
@@ -51,6 +52,8 @@ OUTPUT_SUFFIXES = {
     ".opus": ("OGG", "OPUS"),
     ".mp3": ("MP3", "MPEG_LAYER_III"),
 }
+MARK = "AI-generated speech"
+"""Comment that tells a listener's programs where the sound comes from."""
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 BLOCK = 1 << 20
@@ -89,16 +92,18 @@ def _check_target(path: Path) -> None:
     part.unlink()
 
 
-def save_audio(path: str | os.PathLike[str], samples: Tensor, sample_rate: int = 24000) -> Path:
+def save_audio(
+    path: str | os.PathLike[str], samples: Tensor, sample_rate: int = 24000, *, comment: str = ""
+) -> Path:
     """Write `samples` ((N,), (1, N) or (1, 1, N); (2, N) is stereo) in the format of the extension.
 
     Formats are 16-bit wav and flac, ogg and opus (Opus), mp3; values beyond -1..1 are clipped. The file is written
-    under a temporary name and renamed, so that it is complete or absent.
+    under a temporary name and renamed, so that it is complete or absent. `comment` is written as the file's comment.
     Raises OutputError if it cannot be written, AudioError for samples of another shape or not finite.
     """
     path = check_writable(path)
     device = _is_device(path)
-    data = encode_audio(samples, sample_rate, ".wav" if device else path.suffix)
+    data = encode_audio(samples, sample_rate, ".wav" if device else path.suffix, comment=comment)
     try:
         if device:
             path.write_bytes(data)
@@ -109,8 +114,10 @@ def save_audio(path: str | os.PathLike[str], samples: Tensor, sample_rate: int =
     return path
 
 
-def encode_audio(samples: Tensor, sample_rate: int, suffix: str) -> bytes:
+def encode_audio(samples: Tensor, sample_rate: int, suffix: str, *, comment: str = "") -> bytes:
     """Encode `samples` as a sound file in memory; `suffix`: ".wav", ".flac", ".ogg", ".opus" or ".mp3".
+
+    `comment` is written as the file's comment: behind the samples of a WAV, else before them.
 
     Opus and mp3 know only some rates; others are resampled to 48 000. Raises as `save_audio`, and OutputError for a
     rate that the format cannot hold.
@@ -130,8 +137,12 @@ def encode_audio(samples: Tensor, sample_rate: int, suffix: str) -> bytes:
     buffer = io.BytesIO()
     try:
         with soundfile.SoundFile(buffer, "w", sample_rate, data.shape[1], subtype, format=container) as file:
+            if comment and container != "WAV":
+                file.comment = comment
             for start in range(0, len(data), BLOCK):  # libsndfile's Ogg writer overflows its stack on huge writes
                 file.write(data[start : start + BLOCK])
+            if comment and container == "WAV":
+                file.comment = comment
     except soundfile.LibsndfileError as error:
         raise OutputError(f"{suffix} cannot hold {sample_rate} samples a second ({error}): use .wav") from error
     return buffer.getvalue()

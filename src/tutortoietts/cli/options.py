@@ -134,6 +134,9 @@ class SpeakOptions:
     seed: Annotated[int | None, _speaking(parser=integer, help="Random seed; the same seed gives the same audio.")] = (
         None
     )
+    mark: Annotated[
+        bool, _speaking("--mark/--no-mark", help='Write "AI-generated speech" as the comment of the file.')
+    ] = True
     play: Annotated[bool, _speaking("--play", help="Play the result; with --streaming, while it is made.")] = False
     quiet: Annotated[bool, _other("--quiet", "-q", help="Show no progress and no report.")] = False
     as_json: Annotated[bool, _other("--json", help="Print the result as JSON on stdout.")] = False

@@ -41,6 +41,7 @@ class Job:
     streaming: bool = False
     stream: dict[str, Any] = field(default_factory=dict)
     form: str | None = None
+    mark: bool = True
     play: bool = False
     quiet: bool = False
     as_json: bool = False
@@ -108,7 +109,7 @@ def speak(tts: TextToSpeech, job: Job, start_seconds: float) -> None:
 
 
 def _at_once(tts: TextToSpeech, job: Job) -> Report:
-    from tutortoietts.audio.io import encode_audio
+    from tutortoietts.audio.io import MARK, encode_audio
 
     results = tts.speak_candidates(
         job.text,
@@ -123,10 +124,12 @@ def _at_once(tts: TextToSpeech, job: Job) -> Report:
         if path == STDOUT:
             samples, form = speech.samples, job.form or "wav"
             wav = form == "wav"
-            sys.stdout.buffer.write(encode_audio(samples, tts.sample_rate, ".wav") if wav else raw(samples, form))
+            comment = MARK if job.mark else ""
+            encoded = encode_audio(samples, tts.sample_rate, ".wav", comment=comment) if wav else raw(samples, form)
+            sys.stdout.buffer.write(encoded)
             sys.stdout.buffer.flush()
         else:
-            speech.save(path)
+            speech.save(path, mark=job.mark)
     return results[0].report
 
 
@@ -147,7 +150,7 @@ def _stream(tts: TextToSpeech, job: Job, hear: Callable[[bytes], None] | None) -
         **job.tuning,
     )
     try:
-        with stream, sink(job.paths[0], tts.sample_rate, job.form or "wav") as write:
+        with stream, sink(job.paths[0], tts.sample_rate, job.form or "wav", mark=job.mark) as write:
             for chunk in stream:
                 if hear is not None:
                     hear(raw(chunk, "s16le"))

@@ -49,11 +49,14 @@ class Speech:
         """Words as written, with their times in seconds, found by alignment when first read."""
         return self._find_words()
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a sound file, by ending wav, flac, ogg, opus or mp3. Raise OutputError where that cannot be done."""
-        from tutortoietts.audio.io import save_audio
+    def save(self, path: str | os.PathLike[str], *, mark: bool = False) -> Path:
+        """Write a sound file, by ending wav, flac, ogg, opus or mp3. Raise OutputError where that cannot be done.
 
-        return save_audio(path, self.samples, self.sample_rate)
+        mark: write "AI-generated speech" as the file's comment; the samples are the same.
+        """
+        from tutortoietts.audio.io import MARK, save_audio
+
+        return save_audio(path, self.samples, self.sample_rate, comment=MARK if mark else "")
 
 
 class SpeechStream:

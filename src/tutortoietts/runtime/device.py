@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
+from functools import cache
 
 import torch
 
 from tutortoietts.core.errors import OptionError
 
-__all__ = ["deepspeed_note", "pick_device", "synchronizer"]
+__all__ = ["deepspeed_note", "pick_device", "survive_fork", "synchronizer"]
+
+
+@cache
+def survive_fork() -> None:
+    """Let processes forked from this one work: with one thread, because torch's own threads do not live on in them."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
