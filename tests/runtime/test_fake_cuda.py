@@ -40,7 +40,7 @@ from tutortoietts.engine.decoding.loop import decode
 from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.decoding.workspace import Workspaces
 from tutortoietts.engine.denoise import Unconditioned, denoise
-from tutortoietts.engine.redact import text_path
+from tutortoietts.engine.align import text_path
 from tutortoietts.engine.rerank import Ranker
 from tutortoietts.engine.streaming.windows import Windows, decode_whole
 from tutortoietts.engine.vocode import vocode

@@ -88,8 +88,10 @@ def _check_target(path: Path) -> None:
     if path.exists() and not os.access(path, os.W_OK):
         raise OutputError(f"{path} is write-protected: remove it or choose another name")
     part = _part(path)
-    part.touch(exist_ok=False)
-    part.unlink()
+    try:
+        part.touch(exist_ok=False)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def save_audio(

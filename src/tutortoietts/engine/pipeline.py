@@ -20,6 +20,7 @@ from tutortoietts.audio.stitch import PAUSE_SECONDS, join, trim_edges
 from tutortoietts.core.errors import AudioError
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Codes, Mel
+from tutortoietts.engine.align import align
 from tutortoietts.engine.decoding.latents import latents_of
 from tutortoietts.engine.decoding.loop import decode, decode_incrementally
 from tutortoietts.engine.decoding.request import DecodeRequest
@@ -27,7 +28,7 @@ from tutortoietts.engine.decoding.scheduler import SharedBatch
 from tutortoietts.engine.decoding.workspace import Workspaces
 from tutortoietts.engine.denoise import Unconditioned, denoise
 from tutortoietts.engine.progress import Progress
-from tutortoietts.engine.redact import cut_spans, kept_spans, redact, text_path
+from tutortoietts.engine.redact import LETTER_SECONDS, Cut, cut_spans, heard_seconds, kept_spans, redact
 from tutortoietts.engine.request import Request
 from tutortoietts.engine.rerank import Candidate, Ranker, best
 from tutortoietts.engine.vocode import vocode_all
@@ -49,8 +50,8 @@ _DECODE, _DENOISE, _VOCODE = range(3)  # what a seed is used for
 
 _log = logging.getLogger(__name__)
 
-Spans = Sequence[tuple[float, float | None]]
-"""Seconds (from, to) that are cut from a sound; `to` None: to its end."""
+Spans = Sequence[Cut]
+"""What is cut from a sound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -217,8 +218,28 @@ class Pipeline:
             return ()
         length = int(codes.lengths[0])
         speaker = self.request.voice.speaker.to(self.models.device, self.models.dtype_of("autoregressive"))
-        path = text_path(cast(Autoregressive, model), speaker, encoded.text, codes.ids[:, :length])
-        return cut_spans(path, length, encoded.ends, encoded.hidden)
+        spec, code = self.models.spec.alignment, self.family.code_seconds
+        aligned = align(cast(Autoregressive, model), speaker, encoded.text, codes.ids[:, :length], spec.heads)
+        total, bias = length * code, 0.0 if aligned.path is None else spec.bias_seconds
+        begins = [min(max(place * code - bias, 0.0), total) for place in aligned.begins.tolist()]
+        begins = [0.0, *begins[1:-1], total]
+        letters = self.models.tokenizer.letters(encoded.text[0].tolist())
+        cuts = cut_spans(begins, letters, encoded.ends, encoded.hidden)
+        self._warn_if_too_short(encoded, heard_seconds(cuts, total), letters)
+        return cuts
+
+    def _warn_if_too_short(self, encoded: EncodedPassage, seconds: float, letters: Sequence[int]) -> None:
+        begin, count = 0, 0
+        for end, hidden in zip(encoded.ends, encoded.hidden, strict=True):
+            count += 0 if hidden else sum(letters[begin:end])
+            begin = end
+        if seconds < LETTER_SECONDS * count:
+            _log.warning(
+                "what is outside [brackets] in %r lasts only %.2f s, too short for its %d letters: give another seed",
+                encoded.passage.text[:60],
+                seconds,
+                count,
+            )
 
     def spoken(self, encoded: EncodedPassage, wave: Tensor, codes: Codes, cut: Spans) -> SpokenPassage:
         """Return a result of a passage from its full sound (..., L), without the spans `cut`."""

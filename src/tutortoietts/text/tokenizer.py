@@ -149,6 +149,11 @@ class Tokenizer:
             )
         return Tokens(text=cleaned, ids=torch.tensor([ids], dtype=torch.int64)), ends
 
+    def letters(self, ids: Sequence[int]) -> list[int]:
+        """Return the number of letters and digits of each token; 0 for spaces, marks and special tokens."""
+        pieces = ((self._encoder.id_to_token(identity) or "") for identity in ids)
+        return [0 if piece.startswith("[") else sum(map(str.isalnum, piece)) for piece in pieces]
+
     def decode(self, ids: Sequence[int]) -> str:
         """Convert ids back to cleaned text; [STOP] and [UNK] are left out."""
         pieces = (self._encoder.id_to_token(identity) or "" for identity in ids if identity not in self._silent)
