@@ -530,8 +530,8 @@ def _check_sound(samples: Tensor, model: str) -> None:
     """Raise ModelError for sound that is no numbers, which would be heard as a bang."""
     if not bool(samples.isfinite().all()):
         raise ModelError(
-            f"the model {model!r} made sound that is no numbers: its weights or the voice are damaged, or the precision "
-            "is too low for them; try another voice, or precision='fp32'"
+            f"the model {model!r} made sound that is no numbers: its weights or the voice are damaged, or the "
+            "precision is too low for them; try another voice, or precision='fp32'"
         )
 
 

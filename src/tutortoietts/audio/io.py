@@ -94,9 +94,7 @@ def _check_target(path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def save_audio(
-    path: str | os.PathLike[str], samples: Tensor, sample_rate: int = 24000, *, comment: str = ""
-) -> Path:
+def save_audio(path: str | os.PathLike[str], samples: Tensor, sample_rate: int = 24000, *, comment: str = "") -> Path:
     """Write `samples` ((N,), (1, N) or (1, 1, N); (2, N) is stereo) in the format of the extension.
 
     Formats are 16-bit wav and flac, ogg and opus (Opus), mp3; values beyond -1..1 are clipped. The file is written

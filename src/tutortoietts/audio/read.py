@@ -67,7 +67,9 @@ def read_audio(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
             blocks.append(block)
             count += len(block)
             if count > most:
-                raise AudioError(f"{path} lasts over {most // rate} s, the most that is read: cut it into shorter files")
+                raise AudioError(
+                    f"{path} lasts over {most // rate} s, the most that is read: cut it into shorter files"
+                )
     if not blocks:
         raise AudioError(f"{path} is empty (0 samples): give a clip of at least {MIN_CLIP_SECONDS} s")
     samples = torch.from_numpy(numpy.concatenate(blocks)).T.contiguous()
@@ -86,7 +88,7 @@ def load_audio(path: str | os.PathLike[str], sampling_rate: int) -> Tensor:
 
     Channels are averaged; where they cancel each other or most are silent, the loudest is taken. Resampled with the
     windowed-sinc kernel through which the models heard their clips.
-    Raises AudioError as `read_audio`, and for float samples of 16-bit size; OptionError for a rate that is not positive.
+    Raises AudioError as `read_audio`, and for float samples of 16-bit size; OptionError for a rate not above 0.
     """
     if sampling_rate <= 0:
         raise OptionError(f"sampling rate {sampling_rate} must be positive (hertz)")
@@ -123,7 +125,9 @@ def check_clip(clip: Tensor, rate: int, name: str = "the clip") -> None:
     _check_scale(clip, name)
     speech = speech_of(clip, rate)
     if speech.peak < SILENT_PEAK:
-        raise AudioError(f"{name} is silent (peak {speech.peak:.5f}, must reach {SILENT_PEAK}): give a clip with speech")
+        raise AudioError(
+            f"{name} is silent (peak {speech.peak:.5f}, must reach {SILENT_PEAK}): give a clip with speech"
+        )
     if speech.seconds < MIN_SPEECH_SECONDS:
         raise AudioError(
             f"{name} is silent but for {speech.seconds:.2f} s, must hold {MIN_SPEECH_SECONDS} s of sound: "
@@ -215,7 +219,9 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
                 yield file
     except soundfile.LibsndfileError as error:  # its own words mislead: any text called .mp3 "does not exist"
         known = _container(path)
-        what = f"in the format {known}, which is not read here" if known else "not audio in a known format, or is damaged"
+        what = (
+            f"in the format {known}, which is not read here" if known else "not audio in a known format, or is damaged"
+        )
         remedy = f"{REMEDY}, for example with: ffmpeg -i {path.name} clip.wav" if known else REMEDY
         raise AudioError(f"{path} is {what}: {remedy}") from error
     except AudioError:

@@ -81,7 +81,7 @@ def _frames(clip: Tensor, rate: int) -> tuple[Tensor, Tensor]:
 
 
 def _without_hum(wave: Tensor, rate: int) -> Tensor:
-    """Return (1, N) without what is slower than about 70 Hz: the mean of 10 ms around each sample is taken off, twice."""
+    """Return (1, N) without what is slower than about 70 Hz: the mean of 10 ms around a sample is taken off, twice."""
     wave = wave - wave.mean()
     width = 2 * round(0.005 * rate) + 1
     if wave.shape[-1] <= width:

@@ -64,7 +64,7 @@ def panels(parameters: Iterable[Any]) -> dict[str, list[Any]]:
 
 
 def texts_last(args: list[str], parameters: Iterable[Any]) -> list[str]:
-    """Return arguments with those behind "--" that look like options and hold white space: text, such as "- Buy milk"."""
+    """Return arguments with those behind "--" that look like options and hold white space, as "- Buy milk" does."""
     options = [parameter for parameter in parameters if parameter.param_type_name == "option"]
     names = {name for one in options for name in (*one.opts, *one.secondary_opts)}
     with_value = {name for one in options if not one.is_flag and not one.count for name in one.opts}
@@ -176,7 +176,9 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         except Terminated:
             fail(_TERMINATED, EXIT_TERMINATED)
         except (KeyboardInterrupt, Cancelled):
-            fail(*((_TERMINATED, EXIT_TERMINATED) if received() == signal.SIGTERM else (_INTERRUPTED, EXIT_INTERRUPTED)))
+            fail(
+                *((_TERMINATED, EXIT_TERMINATED) if received() == signal.SIGTERM else (_INTERRUPTED, EXIT_INTERRUPTED))
+            )
         except BrokenPipeError:  # the reader of the output went away, as `head` does
             hush(sys.stdout)
             raise typer.Exit from None

@@ -19,7 +19,13 @@ __all__ = ["Terminated", "install", "received", "restore", "termination_raised"]
 _AGAIN = 0.02  # seconds until a noted signal is tried again
 _REPEATED = 1.0  # seconds in which further signals belong to the first: `timeout` sends two
 _FILES = ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>")
-_MODULES = ("safetensors", "tokenizers", "torch.serialization", "tutortoietts.weights.read", "tutortoietts.voices.files")
+_MODULES = (
+    "safetensors",
+    "tokenizers",
+    "torch.serialization",
+    "tutortoietts.weights.read",
+    "tutortoietts.voices.files",
+)
 
 
 class Terminated(KeyboardInterrupt):

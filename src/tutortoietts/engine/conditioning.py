@@ -35,8 +35,8 @@ def voice_latents(models: LoadedModels, clips: Sequence[Tensor], mode: int = 0) 
     """Encode clips (1, N) at 22 050 Hz -> speaker latent (1, D) and diffusion latent (1, 2C), float32 on the CPU.
 
     mode 0: a crop of each clip (its middle, and its beginning for the diffusion latent; where those hold less than half
-    as much speech as another place, that one), the mean over clips; 1: all of every clip in pieces, the mean over all pieces;
-    2: the same, the mean of the clips' own means. Raise OptionError for another mode.
+    as much speech as another place, that one), the mean over clips; 1: all of every clip in pieces, the mean over all
+    pieces; 2: the same, the mean of the clips' own means. Raise OptionError for another mode.
     """
     if mode not in (0, 1, 2):
         raise OptionError(f"latent_averaging_mode is {mode!r}, must be 0, 1 or 2")

@@ -8,6 +8,7 @@ where there is a pause.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -50,7 +51,7 @@ def cut_spans(
     hidden one beside it.
     """
     pieces = _sounding(letters, ends, hidden)
-    edges = [_edge(begins, letters, before, after) for before, after in zip(pieces, pieces[1:], strict=False)]
+    edges = [_edge(begins, letters, before, after) for before, after in pairwise(pieces)]
     cuts: list[Cut] = []
     for number, piece in enumerate(pieces):
         if piece.hidden:
@@ -106,18 +107,14 @@ def redact(wave: Tensor, spans: Sequence[Cut | tuple[float, float | None]], rate
     return remove_spans(wave, edges, rate)
 
 
-def kept_spans(
-    wave: Tensor, spans: Sequence[Cut | tuple[float, float | None]], rate: int
-) -> list[tuple[float, float]]:
+def kept_spans(wave: Tensor, spans: Sequence[Cut | tuple[float, float | None]], rate: int) -> list[tuple[float, float]]:
     """Return the (start, end) seconds of `wave` that `redact` leaves, in order: for `align.retime`."""
     places = [0, *(place for edge in _edges(wave, spans, rate) for place in edge), wave.shape[-1]]
     kept = zip(places[::2], places[1::2], strict=True)
     return [(start / rate, end / rate) for start, end in kept if start < end]
 
 
-def _edges(
-    wave: Tensor, spans: Sequence[Cut | tuple[float, float | None]], rate: int
-) -> list[tuple[int, int]]:
+def _edges(wave: Tensor, spans: Sequence[Cut | tuple[float, float | None]], rate: int) -> list[tuple[int, int]]:
     """The spans to cut in samples, in order and apart."""
     samples = wave.shape[-1]
     edges: list[tuple[int, int]] = []

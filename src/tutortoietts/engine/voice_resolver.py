@@ -104,7 +104,9 @@ class VoiceResolver:
         if len(pair) != 2 or not isinstance(pair[0], Tensor) or not isinstance(pair[1], Tensor | None):
             raise OptionError("conditioning_latents must be the pair that get_conditioning_latents gives")
         if not all(is_sound(latent) for latent in pair if latent is not None):
-            raise OptionError("conditioning_latents hold values that are not finite numbers of usual size: make them again")
+            raise OptionError(
+                "conditioning_latents hold values that are not finite numbers of usual size: make them again"
+            )
         return Voice(name="latents", model=self.model, speaker=pair[0], diffusion=pair[1])
 
     def _named(self, name: str, mode: int, seed: int, want_clips: bool) -> tuple[Voice, list[Tensor]]:

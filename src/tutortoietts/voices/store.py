@@ -252,7 +252,7 @@ class VoiceStore:
         return path
 
     def terms(self, spec: str) -> list[tuple[str, float]]:
-        """Return the voices of a mix and their weights; a stored name or a path is one voice, whatever its characters."""
+        """Return the voices of a mix and their weights; a stored name or a path is one voice whatever it holds."""
         if self._stored(spec) is not None or (is_path(spec) and os.path.exists(expand_user(spec))):
             return [(spec, 1.0)]
         return parse_mix(spec)

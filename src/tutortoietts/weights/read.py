@@ -72,7 +72,9 @@ def _finite(file: str | os.PathLike[str], key: str, tensor: Tensor) -> Tensor:
         try:
             least, most = (float(one) for one in tensor.aminmax())
         except (RuntimeError, NotImplementedError) as error:
-            raise ModelError(f"{file}: {key} holds {tensor.dtype}, which is not read here", file=file, key=key) from error
+            raise ModelError(
+                f"{file}: {key} holds {tensor.dtype}, which is not read here", file=file, key=key
+            ) from error
         if not (-GREATEST_WEIGHT <= least and most <= GREATEST_WEIGHT):  # also where one of them is NaN
             raise ModelError(
                 f"{file}: {key} holds values that are not numbers or beyond {GREATEST_WEIGHT:g} (from {least:g} to "
