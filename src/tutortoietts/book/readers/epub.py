@@ -287,9 +287,10 @@ def _place_notes(sections: list[_Section], document: Document, options: ReadOpti
             _notes_inline(section, notes, placed)
         else:
             for number, target in section.walk.note_marks:
-                if target in notes and target not in placed:
-                    placed.add(target)
-                    _chapter_at(section, number).blocks.extend(notes[target])
+                key = _note_key(notes, target)
+                if key and key not in placed:
+                    placed.add(key)
+                    _chapter_at(section, number).blocks.extend(notes[key])
     rest = [block for key, blocks in notes.items() if key not in placed for block in blocks]
     if rest and document.chapters:
         document.chapters[-1].blocks.extend(rest)
@@ -297,13 +298,18 @@ def _place_notes(sections: list[_Section], document: Document, options: ReadOpti
 
 def _notes_inline(section: _Section, notes: dict[str, list[Block]], placed: set[str]) -> None:
     for number, target in reversed(section.walk.note_marks):
-        key = target if target in notes else f"{target}.block"
-        if key not in notes or key in placed or number >= len(section.walk.blocks):
+        key = _note_key(notes, target)
+        if not key or key in placed or number >= len(section.walk.blocks):
             continue
         placed.add(key)
         chapter, block = _chapter_at(section, number), section.walk.blocks[number]
         at = next((i for i, own in enumerate(chapter.blocks) if own is block), len(chapter.blocks) - 1)
         chapter.blocks[at + 1 : at + 1] = notes[key]
+
+
+def _note_key(notes: dict[str, list[Block]], target: str) -> str:
+    """The key of a mark's note: its target, or the block around it; "" when there is none."""
+    return next((key for key in (target, f"{target}.block") if key in notes), "")
 
 
 def _chapter_at(section: _Section, number: int) -> Chapter:
