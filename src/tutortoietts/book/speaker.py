@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
+from tutortoietts.core.types import Word
+
 __all__ = ["Speaker", "SpeakerFactory", "Spoken", "Word"]
-
-
-class Word(NamedTuple):
-    """A word and its place: seconds in the sound, characters chars[0]..chars[1] of the text that was spoken."""
-
-    word: str
-    start: float
-    end: float
-    confidence: float
-    chars: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Spoken:
     """A text as spoken: `samples` (N,) float32 at `sample_rate`; the words with their times; evidence for checks.
+
+    The words' `chars` are those of the text that was given.
 
     evidence: "finished" 1 or 0 (the model stopped by itself), "loss" nats (worst mean of 6 codes under the text).
     """
