@@ -173,6 +173,20 @@ class Book:
             self.store.add_edits(edits)
         return edits
 
+    def clean(self, *, takes: bool = False, everything: bool = False) -> int:
+        """Remove files that killed processes left; `takes`: also takes that the plan does not use; `everything`: all
+        sound. Returns the bytes freed."""
+        freed = 0
+        with self.store.locked():
+            used = {segment.key for segment in self.store.plan().segments}
+            for path in list(self.store.takes.strays()):
+                freed += path.stat().st_size
+                path.unlink()
+            for key in list(self.store.takes.keys()):
+                if everything or (takes and key not in used):
+                    freed += self.store.takes.remove(key)
+        return freed
+
     def _write(self, plan: Plan, speaker: Speaker) -> None:
         self.store.write_settings(
             {

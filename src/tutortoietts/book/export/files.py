@@ -25,7 +25,7 @@ from tutortoietts.version import __version__
 if TYPE_CHECKING:
     from tutortoietts.book.book import Book
 
-__all__ = ["Choices", "Material", "export", "export_suffixes", "part_file"]
+__all__ = ["Choices", "Material", "check_target", "export", "export_suffixes", "part_file"]
 
 TEXT_SUFFIXES = (".srt", ".vtt", ".lrc", ".json")
 SYNTHETIC = "AI-generated speech"
@@ -118,7 +118,7 @@ def export_suffixes() -> tuple[str, ...]:
 def export(book: Book, paths: list[Path], choices: Choices) -> list[Measured]:
     """Write the files; see `Book.export`."""
     for path in paths:
-        _check_target(path)
+        check_target(path)
     material = Material(book, choices)
     for path in paths:
         _writer(path)(material, path)
@@ -138,7 +138,8 @@ def part_file(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def _check_target(path: Path) -> None:
+def check_target(path: Path) -> None:
+    """Raise OutputError unless the format of `path` is known and its folder is there."""
     if path.suffix and not path.is_dir() and path.suffix.lower() not in export_suffixes():
         raise OutputError(f"cannot tell the format of {path}: end it in one of {', '.join(export_suffixes())}")
     if not path.resolve().parent.is_dir():
