@@ -22,7 +22,7 @@ from tutortoietts.book.speaker import Speaker, Spoken, Word
 from tutortoietts.core.errors import VoiceError
 
 RATE = 8000
-PACE = 0.02  # seconds a character: short, so that tests are quick
+PACE = 0.04  # seconds a character: short, so that tests are quick
 VOICES = ("", "anna", "ben", "holmes")
 
 
@@ -93,3 +93,11 @@ class FakeFactory:
 
     def __call__(self) -> Speaker:
         return FakeSpeaker(log=self.log, delay=self.delay)
+
+
+def speak_book(source: str, log: str, pipe: Any) -> None:
+    """Make a book in a process of its own, a message an event: to be killed at any moment."""
+    from tutortoietts.book.book import Book
+
+    for event in Book.open(source).make(FakeSpeaker(log=log, delay=0.002)):
+        pipe.send(type(event).__name__)

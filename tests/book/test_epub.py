@@ -345,8 +345,9 @@ def test_a_large_chapter_is_no_front_matter(tmp_path: Path) -> None:
 def test_metadata(tmp_path: Path) -> None:
     metadata = (
         '<dc:title id="s">Sub</dc:title><dc:title id="m">Main’s “T”</dc:title><meta refines="#m" property="title-type">'
-        'main</meta><dc:creator id="c1">Ann Author</dc:creator><dc:creator id="c2">Ill U</dc:creator><meta refines="#c2" '
-        'property="role">ill</meta><dc:description>&lt;p&gt;Nice &lt;b&gt;book&lt;/b&gt;&lt;/p&gt;</dc:description>'
+        'main</meta><dc:creator id="c1">Ann Author</dc:creator><dc:creator id="c2">Ill U</dc:creator>'
+        '<meta refines="#c2" property="role">ill</meta>'
+        "<dc:description>&lt;p&gt;Nice &lt;b&gt;book&lt;/b&gt;&lt;/p&gt;</dc:description>"
         '<dc:identifier>urn:isbn:978-3-16-148410-0</dc:identifier><meta name="calibre:series" content="Set"/>'
     )
     found = read(epub(tmp_path / "b.epub", {"t.xhtml": "<p>x.</p>"}, metadata=metadata)).metadata

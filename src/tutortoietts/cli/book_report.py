@@ -102,7 +102,8 @@ def status_values(book: Book) -> dict[str, Any]:
 def say_status(values: dict[str, Any]) -> None:
     """Print the status."""
     print(
-        f"{values['source']}: {values['done']} of {values['segments']} segments done, {clock(values['seconds'])} of speech"
+        f"{values['source']}: {values['done']} of {values['segments']} segments done, "
+        f"{clock(values['seconds'])} of speech"
     )
     if values["to_do"]:
         first = values["to_do"][0]
