@@ -99,7 +99,7 @@ def _repeated(phase: Phase, parts: int) -> Phase:
 
 
 def block_weights(cfg: AutoregressiveConfig) -> int:
-    """Count the weights of the transformer's blocks: qkv 3, projection 1, feed-forward 8 times width squared, a layer."""
+    """Count the weights of the transformer blocks: a layer has 12 times width squared (qkv 3, projection 1, MLP 8)."""
     return 12 * cfg.layers * cfg.model_dim**2
 
 

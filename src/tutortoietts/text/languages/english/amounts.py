@@ -209,7 +209,7 @@ class _Amounts:
         single = (number == "1" or bool(groups["fraction"] and not groups["whole"])) and not groups["number2"]
         if groups["number2"] and "by" == self._between(groups["to"]):
             single = False
-        adjective = gap == "-" or after.startswith("-") and after[1:2].isalpha()
+        adjective = gap == "-" or (after.startswith("-") and after[1:2].isalpha())
         one, many = self.units[unit]
         name = one if single or adjective else many
         power = groups["power"]
@@ -269,7 +269,8 @@ _FRACTIONS = {"2": ("half", "halves"), "4": ("quarter", "quarters"), "3": ("thir
 
 def fraction_words(numbers: Numbers, above: str, below: str) -> str:
     """("3", "8") -> "three eighths"."""
-    one, many = _FRACTIONS.get(below) or (numbers.ordinal(below), numbers.ordinal(below) + "s")
+    ordinal = numbers.ordinal(below).removeprefix("one ")
+    one, many = _FRACTIONS.get(below) or (ordinal, ordinal + "s")
     return f"{numbers.cardinal(above)} {one if above == '1' else many}"
 
 
