@@ -5,25 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from tutortoietts.api import TextToSpeech
 from tutortoietts.book.speaker import Speaker, Spoken
 from tutortoietts.cache.files import replace_file
 from tutortoietts.core.paths import cache_dir
 from tutortoietts.core.types import Voice
+from tutortoietts.engine.align import CodeModel, code_losses
+from tutortoietts.engine.pipeline import Pipeline, Placed
 from tutortoietts.engine.request import resolve_options
+from tutortoietts.engine.words import find_words
+from tutortoietts.runtime.memory import returning_memory
 from tutortoietts.voices.names import RANDOM
 
-__all__ = ["EngineFactory", "EngineSpeaker"]
+__all__ = ["EngineFactory", "EngineSpeaker", "worst_loss"]
 
 LONGEST = 200
 CODES_A_CHARACTER = 3.0
+LOSS_CODES = 6
 
 
 class EngineSpeaker:
@@ -71,12 +77,16 @@ class EngineSpeaker:
 
     def speak(self, text: str, voice: str, seed: int) -> Spoken:
         """Speak a text that is in spoken form. Raises as `TextToSpeech.speak`."""
-        speech = self.tts.speak(text, voice=self._voice(voice), preset=self.preset, seed=seed, **self.options)
-        try:
-            words = speech.words
-        except NotImplementedError:
-            words = ()
-        return Spoken(samples=speech.samples, sample_rate=speech.sample_rate, words=words)
+        tts = self.tts
+        request = tts._request(
+            text, None, self._voice(voice), preset=self.preset, given=self.options, seed=seed, normalize=False
+        )
+        pipeline = tts._pipeline(request, None)
+        with returning_memory(tts.device):
+            ((samples, placed),) = pipeline.whole()
+            words = find_words(pipeline, placed)
+            evidence = {"finished": _finished(pipeline, placed), "loss": worst_loss(pipeline, placed)}
+        return Spoken(samples=samples.flatten(), sample_rate=self.sample_rate, words=words, evidence=evidence)
 
     def _voice(self, voice: str) -> Voice:
         if voice not in self._voices:
@@ -88,6 +98,33 @@ class EngineSpeaker:
                 speaker, diffusion = self.tts.get_conditioning_latents(given, latent_averaging_mode=mode)
             self._voices[voice] = Voice(name=voice, model=self.tts.model, speaker=speaker, diffusion=diffusion)
         return self._voices[voice]
+
+
+def worst_loss(pipeline: Pipeline, placed: Sequence[Placed], texts: Sequence[Tensor] | None = None) -> float:
+    """Return the highest mean of the losses of six codes in a row, in nats.
+
+    texts: token ids (1, T) in place of those that were spoken, one for each passage. Codes of other words than the
+    text's, or of a word left out or said twice, are unlikely under the text.
+    """
+    models, speaker = pipeline.models, pipeline.request.voice.speaker
+    worst = 0.0
+    with models.use("autoregressive") as module:
+        model = cast(CodeModel, module)
+        speaker = speaker.to(models.device, models.dtype_of("autoregressive"))
+        for number, one in enumerate(placed):
+            codes = one.spoken.codes
+            if codes.shape[1] < LOSS_CODES:
+                continue
+            text = one.spoken.encoded.text if texts is None else texts[number]
+            losses = code_losses(model, speaker, text, codes)
+            worst = max(worst, float(losses.unfold(0, LOSS_CODES, 1).mean(1).max()))
+    return worst
+
+
+def _finished(pipeline: Pipeline, placed: Sequence[Placed]) -> float:
+    """1 when every passage stopped by itself, 0 when one was cut off at the most codes."""
+    most = pipeline.request.options.max_mel_tokens
+    return float(all(one.spoken.codes.shape[1] < most for one in placed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 from tutortoietts.audio.loudness import Loudness, measure
 from tutortoietts.audio.stitch import fade
 from tutortoietts.book.speaker import Spoken, Word
+from tutortoietts.engine.align import retime
 
 __all__ = ["Cut", "decode_take", "encode_take", "finish", "frames", "loudness_of", "words_of"]
 
@@ -63,7 +64,7 @@ def finish(spoken: Spoken) -> Cut:
     kept, longest = _kept(loud.tolist(), size, start, end, rate)
     pieces = [samples[a:b] for a, b in kept]
     joined = [fade(piece, rate, seconds_in=0.005, seconds_out=0.005) for piece in pieces]
-    words = tuple(_moved(word, kept, rate) for word in spoken.words)
+    words = tuple(retime(spoken.words, [(a / rate, b / rate) for a, b in kept]))
     return Cut(torch.cat(joined), rate, words, longest)
 
 
@@ -112,19 +113,3 @@ def _kept(loud: list[int], size: int, start: int, end: int, rate: int) -> tuple[
             begin = after * size - (most - most // 2)
     kept.append((begin, end))
     return [(a, b) for a, b in kept if a < b], longest / rate
-
-
-def _moved(word: Word, kept: list[tuple[int, int]], rate: int) -> Word:
-    """A word's times after the cuts."""
-    return word._replace(start=_at(word.start, kept, rate), end=_at(word.end, kept, rate))
-
-
-def _at(seconds: float, kept: list[tuple[int, int]], rate: int) -> float:
-    sample, passed = seconds * rate, 0
-    for start, end in kept:
-        if sample < start:
-            return passed / rate
-        if sample <= end:
-            return (passed + sample - start) / rate
-        passed += end - start
-    return passed / rate
