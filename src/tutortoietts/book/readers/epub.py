@@ -18,7 +18,7 @@ from tutortoietts.book.readers.package import Entry, Item, Package, open_package
 from tutortoietts.book.readers.xml import local, parse_markup
 from tutortoietts.core.errors import BookError
 
-__all__ = ["Links", "read_epub", "walk_item"]
+__all__ = ["Links", "Spine", "read_epub", "read_spine"]
 
 MARKUP_TYPES = frozenset(("application/xhtml+xml", "text/html", "text/x-oeb1-document", "image/svg+xml", ""))
 FRONT_TYPES = frozenset(
@@ -70,46 +70,58 @@ class Links:
         return f"{found}#{fragment}" if bare and re.match(rf"[\[(]?\s*{re.escape(bare)}(?!\w)", start) else None
 
 
+@dataclass(slots=True)
+class Spine:
+    """The files of a book in reading order, parsed, with all that is needed to walk them the same way again."""
+
+    package: Package
+    entries: list[Entry]
+    landmarks: dict[str, str]
+    trees: list[tuple[Item, Any]]
+    links: Links
+    options: ReadOptions
+
+    def walk(self, archive: Archive, item: Item, *, trace: bool = False) -> BodyWalker:
+        """Return the walked body of one file: the same blocks, with or without `trace`."""
+        root = next(root for own, root in self.trees if own is item)
+        rules = Rules(
+            alt=self.options.alt,
+            trace=trace,
+            cuts=frozenset(entry.fragment for entry in self.entries if entry.name == item.name and entry.fragment),
+            is_noteref=lambda element: self.links.target(archive, item.name, element),
+            is_note=lambda name: (item.name, name) in self.links.notes,
+        )
+        walker = BodyWalker(item.name, rules)
+        walker.run(_body(root))
+        return walker
+
+
+def read_spine(archive: Archive, options: ReadOptions, document: Document | None = None) -> Spine:
+    """Return the files of an EPUB, parsed; warnings go to `document`. Raises BookError when it is protected."""
+    package = open_package(archive)
+    document = document or Document(source="", form="epub")
+    document.metadata, document.warnings = package.metadata, package.warnings
+    entries, landmarks = read_toc(archive, package)
+    entries = [entry for entry in entries if entry.depth <= options.toc_depth]
+    trees = _trees(archive, package, document)
+    return Spine(package, entries, landmarks, trees, _links(archive, trees), options)
+
+
 def read_epub(path: Path, options: ReadOptions) -> Document:
     """Return the document in an EPUB file. Raises BookError when it is protected, damaged, or holds nothing to read."""
     with Archive(path) as archive:
-        package = open_package(archive)
-        document = Document(source=str(path), form="epub", metadata=package.metadata, warnings=package.warnings)
-        entries, landmarks = read_toc(archive, package)
-        entries = [entry for entry in entries if entry.depth <= options.toc_depth]
-        trees = _trees(archive, package, document)
-        links = _links(archive, trees)
-        sections = [
-            _Section(item, walk_item(archive, item, root, links, options, entries), _outer_types(root))
-            for item, root in trees
-        ]
+        document = Document(source=str(path), form="epub")
+        spine = read_spine(archive, options, document)
+        sections = [_Section(item, spine.walk(archive, item), _outer_types(root)) for item, root in spine.trees]
         _report_pictures(sections, document)
-        _cut(sections, entries, document)
+        _cut(sections, spine.entries, document)
         _place_notes(sections, document, options)
-        _drop_front(sections, package, landmarks, document, options)
-        document.cover = _cover(archive, package, document)
-        document.lexicons = _lexicons(archive, package)
+        _drop_front(sections, spine.package, spine.landmarks, document, options)
+        document.cover = _cover(archive, spine.package, document)
+        document.lexicons = _lexicons(archive, spine.package)
         if not any(block.text for block in document.blocks()):
             raise BookError(f"{path} holds no text to read{_why_empty(sections)}")
         return document
-
-
-def walk_item(
-    archive: Archive, item: Item, root: Any, links: Links, options: ReadOptions, entries: list[Entry], *,
-    trace: bool = False,
-) -> BodyWalker:  # fmt: skip
-    """Return the walked body of one file; the same arguments give the same blocks, with or without `trace`."""
-    cuts = frozenset(entry.fragment for entry in entries if entry.name == item.name and entry.fragment)
-    rules = Rules(
-        alt=options.alt,
-        trace=trace,
-        cuts=cuts,
-        is_noteref=lambda element: links.target(archive, item.name, element),
-        is_note=lambda name: (item.name, name) in links.notes,
-    )
-    walker = BodyWalker(item.name, rules)
-    walker.run(_body(root))
-    return walker
 
 
 @dataclass(slots=True)
