@@ -9,9 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-__all__ = ["KINDS", "Block", "Chapter", "Document", "Dropped", "Metadata"]
+__all__ = ["KINDS", "Alias", "Block", "Chapter", "Document", "Dropped", "Metadata"]
 
 KINDS = ("heading", "para", "quote", "verse", "item", "row", "figure", "scene", "note", "code")
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """Characters start..end of a block's text are said as `spoken`."""
+
+    start: int
+    end: int
+    spoken: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +29,9 @@ class Block:
 
     `text` has single spaces; "" for a scene break. `level` is that of a heading, 0 otherwise. `href` names the file in
     the document, `element` the path of the element in it, `number` the position of the block in the file.
+
+    Of markup: `voice` in place of the narrator's, `rate`, `volume` (dB), `pause` (seconds after it, None: the usual),
+    `aliases`, and the name of a `mark` before it.
     """
 
     kind: str
@@ -29,6 +41,12 @@ class Block:
     element: str = ""
     number: int = 0
     language: str = ""
+    voice: str = ""
+    rate: float = 1.0
+    volume: float = 0.0
+    pause: float | None = None
+    aliases: tuple[Alias, ...] = ()
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -200,10 +200,15 @@ class _Builder:
         nth = self.places[(block.href, shown)]
         self.places[(block.href, shown)] += 1
         edit = self.edits.get((block.href, shown, nth), Edit(href=block.href, shown=shown))
-        voice = edit.voice if edit.voice is not None else self.cast.voice(piece.speaker)
+        own = block.voice or self.cast.voice(piece.speaker)
+        voice = edit.voice if edit.voice is not None else self.cast.voices.get(own, own)
         where = {"voice": voice, "chapter": str(number), "lang": block.language}
         written = shown if edit.text is None else edit.text
-        spoken = edit.say if edit.say is not None else self.speech.of(written, where).text
+        spoken = (
+            edit.say
+            if edit.say is not None
+            else self.speech.of(written, where, aliases_in(block, piece.start, piece.end)).text
+        )
         if not is_sayable(spoken):
             return None
         digest = self._digest(voice)
@@ -214,15 +219,21 @@ class _Builder:
         return Segment(
             id=f"c{place + 1:02d}-s{count + 1:04d}", chapter=place, kind=block.kind, href=block.href,
             element=block.element, block=block.number, start=piece.start, end=piece.end, shown=written, spoken=spoken,
-            speaker=piece.speaker, voice=voice, pause=pause, occurrence=occurrence, take=take, seed=seed,
+            speaker=block.voice or piece.speaker, voice=voice, pause=pause, occurrence=occurrence, take=take, seed=seed,
             key=phrase_key(identity=self.identity, voice=digest, spoken=spoken, seed=seed),
             nth=nth, original="" if written == shown else shown, accepted=bool(edit.accepted),
+            rate=block.rate, volume=block.volume, mark="" if piece.start else block.mark,
         )  # fmt: skip
 
     def _digest(self, voice: str) -> str:
         if voice not in self.digests:
             self.digests[voice] = self.speaker.voice_digest(voice)
         return self.digests[voice]
+
+
+def aliases_in(block: Block, start: int, end: int) -> list[tuple[int, int, str]]:
+    """Return the aliases of markup within text[start:end] of a block, counted from `start`."""
+    return [(a.start - start, min(a.end, end) - start, a.spoken) for a in block.aliases if start <= a.start < end]
 
 
 def _by_place(edits: Iterable[Edit]) -> dict[tuple[str, str, int], Edit]:

@@ -43,13 +43,9 @@ def pauses_after(blocks: list[Block], cut: list[list[Piece]], pauses: Pauses) ->
     """Return the seconds of silence after every piece of every block of a chapter; the last is its tail."""
     out: list[list[float]] = []
     for i, (block, pieces) in enumerate(zip(blocks, cut, strict=True)):
-        after = _pause_after(blocks, cut, i, pauses)
+        after = _pause_after(blocks, cut, i, pauses) if block.pause is None else block.pause
         inner = [pauses.sentence if piece.closes else pauses.inside for piece in pieces[:-1]]
-        for j in range(len(inner)):
-            if pieces[j].speaker != pieces[j + 1].speaker and not pieces[j].closes:
-                inner[j] = pauses.inside
         out.append([*inner, after] if pieces else [])
-        del block
     return out
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from array import array
+from collections.abc import Sequence
 
 from tutortoietts.book.lexicon import Lexicon
 from tutortoietts.core.errors import OptionError
 from tutortoietts.text.languages import find_language
 from tutortoietts.text.natural import normalize
-from tutortoietts.text.traced import Traced
+from tutortoietts.text.traced import Edit, Traced
 
 __all__ = ["URLS", "Speech", "known_language"]
 
@@ -28,9 +29,12 @@ class Speech:
         self.language = known_language(language)
         self.urls = urls
 
-    def of(self, shown: str, where: dict[str, str] | None = None) -> Traced:
-        """Return `shown` as it is said, traced to `shown`; `where`: voice, chapter, lang, for the lexicon's scopes."""
-        text = Traced(shown).sub(_ISBN, "")
+    def of(self, shown: str, where: dict[str, str] | None = None, aliases: Sequence[Edit] = ()) -> Traced:
+        """Return `shown` as it is said, traced to `shown`; `where`: voice, chapter, lang, for the lexicon's scopes.
+
+        aliases: (start, end, spoken) of markup, which come before everything else.
+        """
+        text = Traced(shown).rewrite(aliases).sub(_ISBN, "")
         if self.urls != "full":
             text = text.sub(_URL, "" if self.urls == "skip" else lambda match: match.group(1).removeprefix("www."))
         text = self.lexicon.apply(text, where)

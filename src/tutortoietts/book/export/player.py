@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_player"]
 
-PAGE = Path(__file__).parent / "player.txt"
+PAGE = Path(__file__).parent / "player.html"
 CHUNK = 3 << 18  # bytes at a time, a multiple of three, so that pieces of base64 join
 
 

@@ -12,6 +12,7 @@ from tutortoietts.book.readers.epub import read_epub
 from tutortoietts.book.readers.options import ReadOptions
 from tutortoietts.book.readers.pdf import read_pdf
 from tutortoietts.book.readers.plain import read_plain
+from tutortoietts.book.readers.ssml import parse_ssml, read_ssml
 from tutortoietts.book.readers.web import read_docx, read_html, read_markdown
 from tutortoietts.core.errors import BookError
 
@@ -27,6 +28,7 @@ SUFFIXES: dict[str, Callable[[Path, ReadOptions], Document]] = {
     ".htm": read_html,
     ".xhtml": read_html,
     ".docx": read_docx,
+    ".ssml": read_ssml,
     ".pdf": read_pdf,
 }
 MOST_BYTES = 1 << 30
@@ -40,6 +42,8 @@ def read_document(path: str | os.PathLike[str], options: ReadOptions | None = No
     options = options or ReadOptions()
     if os.fspath(path) == "-":
         data = sys.stdin.buffer.read()
+        if data.lstrip().startswith(b"<speak"):
+            return parse_ssml(data, "stdin")
         return read_plain(Path("stdin"), options, data)
     path = Path(path)
     if not path.exists():
