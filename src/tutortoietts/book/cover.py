@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,7 @@ def to_picture(data: bytes) -> bytes:
             frame = frame.reformat(width=width, height=height, format="yuvj420p")
         encoder = av.CodecContext.create("mjpeg", "w")
         encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuvj420p"
-        encoder.time_base = "1/1"
+        encoder.time_base = Fraction(1, 1)
         packets = [*encoder.encode(frame), *encoder.encode(None)]
         return b"".join(bytes(packet) for packet in packets)
     except (av.FFmpegError, ValueError, IndexError, StopIteration) as error:

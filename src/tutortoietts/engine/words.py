@@ -13,7 +13,7 @@ __all__ = ["find_words"]
 
 
 def find_words(pipeline: Pipeline, placed: Sequence[Placed]) -> tuple[Word, ...]:
-    """Return the words that are heard, in order, with their times in seconds and their characters in the request's text.
+    """Return the words that are heard, in order, with their times in seconds and their places in the request's text.
 
     One forward pass of the autoregressive model a passage.
     """
@@ -25,7 +25,7 @@ def find_words(pipeline: Pipeline, placed: Sequence[Placed]) -> tuple[Word, ...]
         for spoken, start, end, at in placed:
             encoded = spoken.encoded
             passage = encoded.passage
-            tokens = word_tokens(models.tokenizer, passage, request.text, passage.source)
+            tokens = word_tokens(models.tokenizer, passage, request.text)
             alignment = align(model, speaker, encoded.text, spoken.codes, spec.heads)  # type: ignore[arg-type]
             words = word_times(alignment, tokens, bias=spec.bias_seconds, code_seconds=pipeline.family.code_seconds)
             if spoken.kept is not None:

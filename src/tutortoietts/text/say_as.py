@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TypedDict
 
 from tutortoietts.core.errors import TextError
@@ -14,6 +15,7 @@ from tutortoietts.text.split import DESIRED_LENGTH, MAX_LENGTH, passages
 from tutortoietts.text.traced import Traced
 
 __all__ = ["SaidAs", "said_as", "spoken_passages"]
+_SPACED_MARK = re.compile(r"\s+(?=[.,;:!?](?:\s|$))")
 _BRACKETS = re.compile(r"[\[\]]")
 
 
@@ -40,7 +42,7 @@ def spoken_passages(
 
     `normalize`: words of the `language` for numbers, symbols and abbreviations (`text.natural`); without it the text is
     left to the model's cleaner. `redaction`: text in brackets is hidden; without it brackets are left out. The
-    rest as `text.split.passages`. Each passage knows where its words stand in `text` (`Passage.source`, `Passage.words`).
+    rest as `text.split.passages`. Each passage knows where its words stand in `text` (`Passage.source`).
     Raises TextError, OptionError.
     """
     if not isinstance(text, str):
@@ -61,11 +63,19 @@ def spoken_passages(
 
 
 def said_as(text: str, parts: Sequence[Passage], clean: Callable[[str], str] = str) -> list[SaidAs]:
-    """Return passages of `text` as they are written and as they are spoken, after `clean` (`Tokenizer.clean`)."""
+    """Return passages of `text` as they are written and as they are heard, after `clean` (`Tokenizer.clean`).
+
+    What is written is all of `text` up to the next passage, and a number that is cut stands in both; what is hidden in
+    brackets is not heard.
+    """
     edges = [part.source(0, len(part.text)) for part in parts]
-    return [
-        {"text": text[start:end], "spoken": clean(part.text)} for part, (start, end) in zip(parts, edges, strict=True)
-    ]
+    starts = [0, *(start for start, _ in edges[1:]), len(text)]
+    said: list[SaidAs] = []
+    for part, (_, last), (start, end) in zip(parts, edges, pairwise(starts), strict=True):
+        heard = "".join(piece for piece, hidden in part.pieces() if not hidden)
+        written = text[start : max(end, last)].strip()
+        said.append({"text": written, "spoken": _SPACED_MARK.sub("", clean(heard)).strip()})
+    return said
 
 
 def _all_visible(text: str, *, links: bool) -> Passage:

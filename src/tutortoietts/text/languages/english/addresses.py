@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from tutortoietts.text.languages import Reading, Rule
 from tutortoietts.text.languages.english.words import LEFT, Numbers, spelled, table
@@ -11,7 +12,7 @@ __all__ = ["rules", "word_parts"]
 
 _TLD = (
     "com|org|net|edu|gov|mil|int|info|biz|name|app|dev|io|ai|co|me|tv|eu|uk|us|ca|au|nz|de|fr|es|it|nl|be|ch|at|se|no|dk|fi|pl|"
-    "cz|pt|gr|ie|ru|ua|cn|jp|kr|in|br|mx|za|xyz|online|site|shop|store|blog|news|tech|cloud|pro|club"
+    "cz|pt|gr|ie|ru|ua|cn|jp|kr|in|br|mx|za|xyz|ly|fm|gg|to|sh|online|site|shop|store|blog|news|tech|cloud|pro|club"
 )
 _STOP = "\\s<>\"'“”{}|\\\\^`\\[\\]\ue000"
 _URL = re.compile(rf"(?<![\w@.])(?:(?:https?|ftp)://|www\.)[^{_STOP}]{{1,2000}}", re.IGNORECASE)
@@ -36,6 +37,9 @@ _EXTENSIONS = (
 _FILE = re.compile(
     rf"(?<![\w./\\-])(?P<stem>[\w-]{{1,100}}(?:\.[\w-]{{1,60}}){{0,3}})\.(?P<ending>{_EXTENSIONS})(?![\w])(?!\.\w)"
 )
+_RELATIVE = re.compile(
+    rf"(?<![\w/.\\-])[\w-]{{1,100}}(?:/[\w-]{{1,100}}){{1,20}}(?:\.[\w-]{{1,60}}){{0,3}}\.(?:{_EXTENSIONS})(?!\w)"
+)
 _BARE_ENDING = re.compile(rf"(?<![\w.])\.(?P<ending>{_EXTENSIONS}|env|git\w{{0,10}}|net)\b", re.IGNORECASE)
 _IDENTIFIER = re.compile(r"(?<![\w.])_{0,2}[A-Za-z][A-Za-z0-9]{0,60}(?:_{1,3}[A-Za-z0-9]{1,60}){1,20}_{0,2}(?!\w)")
 
@@ -50,8 +54,9 @@ _NAMED_VERSION = re.compile(
 
 _G = r"[0-9]"
 _PHONE = re.compile(
-    rf"(?<![\w.,$£€-])(?:(?P<country>\+?1|001)[-. ]?)?(?:\((?P<area>{_G}{{3}})\)[-. ]?|(?P<area2>{_G}{{3}})[-. ])(?P<a>{_G}{{3}})[-. ](?P<b>{_G}{{4}})(?![\w-])"
-    rf"(?:,?\s?(?:x|ext\.?|extension)\s?(?P<ext>[0-9]{{1,6}}))?"
+    rf"(?<![\w.,$£€-])(?:(?P<country>\+?1|001)[-. ]?)?(?:\((?P<area>{_G}{{3}})\)[-. ]?|(?P<area2>{_G}{{3}})[-. ])"
+    rf"(?P<a>{_G}{{3}})[-. ]"
+    rf"(?P<b>{_G}{{4}})(?![\w-])(?:,?\s?(?:x|ext\.?|extension)\s?(?P<ext>[0-9]{{1,6}}))?"
 )
 _LOCAL = re.compile(rf"(?<![\w.,$£€/-])(?P<a>{_G}{{3}})-(?P<b>{_G}{{4}})(?![\w-])")
 _ABROAD = re.compile(
@@ -65,9 +70,11 @@ _GROUPS = re.compile(
     r"(?<![\w.,$£€/-])[0-9]{1,7}(?:-[0-9]{1,7}){2,6}(?:-[0-9X])?(?![\w-])|(?<![\w.,])[0-9]{4}(?: [0-9]{4}){3}(?![\w])"
 )
 _EMERGENCY = re.compile(
-    r"(?<=\b[Cc]all )(?P<a>[0-9]{3})\b(?!\s[a-z]{3,}s\b)|(?<=\b[Dd]ial )(?P<b>[0-9]{2,7})\b|(?<=\b[Cc]ode )(?P<c>[0-9]{3,8})\b(?![.,][0-9])"
-    r"|(?<=\bPIN )(?P<d>[0-9]{3,8})\b|(?<=\bPIN is )(?P<e>[0-9]{3,8})\b|(?<=\bcode is )(?P<f>[0-9]{3,8})\b(?![.,][0-9])|(?<=\b[A-Z]{2} )(?P<g>[0-9]{5}(?:-[0-9]{4})?)\b"
-    r"|(?<=\b[Ee]xtension )(?P<h>[0-9]{1,6})\b|(?<=\bZIP code )(?P<i>[0-9]{5})\b|(?<=\bzip code )(?P<j>[0-9]{5})\b|(?<=\bArea 5)(?P<k>1)\b|(?<=\b[Pp]assword )(?P<l>[0-9]{3,12})\b"
+    r"(?<=\b[Cc]all )(?P<a>[0-9]{3})\b(?!\s[a-z]{3,}s\b)|(?<=\b[Dd]ial )(?P<b>[0-9]{2,7})\b"
+    r"|(?<=\b[Cc]ode )(?P<c>[0-9]{3,8})\b(?![.,][0-9])|(?<=\bcode is )(?P<f>[0-9]{3,8})\b(?![.,][0-9])"
+    r"|(?<=\bPIN )(?P<d>[0-9]{3,8})\b|(?<=\bPIN is )(?P<e>[0-9]{3,8})\b"
+    r"|(?<=\b[A-Z]{2} )(?P<g>[0-9]{5}(?:-[0-9]{4})?)\b|(?<=\b[Pp]assword )(?P<l>[0-9]{3,12})\b"
+    r"|(?<=\b[Ee]xtension )(?P<h>[0-9]{1,6})\b|(?<=\b(?:ZIP|zip) code )(?P<i>[0-9]{5})\b"
     r"|\b911\b(?=\s(?:call|operator|dispatch))"
 )
 _PLACE = re.compile(
@@ -149,6 +156,7 @@ def rules(numbers: Numbers) -> list[Rule]:
         Rule(_LOCALHOST, reader.url),
         Rule(_WINDOWS, reader.path),
         Rule(_PATH, reader.path),
+        Rule(_RELATIVE, reader.path),
         Rule(_FILE, reader.file),
         Rule(_BARE_ENDING, reader.ending),
         Rule(_HANDLE, lambda match: f"at {reader.name(match['name'])}"),
@@ -202,10 +210,10 @@ class _Addresses:
             return lower if word in self.known else spelled(word)
         return lower if vowels or len(word) == 1 else spelled(word)
 
-    def name(self, written: str, marks: bool = True) -> str:
+    def name(self, written: str) -> str:
         """A name in an address or program, in words: "file_name2" -> "file underscore name two"."""
         words: list[str] = []
-        for piece in _PIECE.findall(written):
+        for piece in _PIECE.findall(unicodedata.normalize("NFKC", written)):
             if piece in _MARKS:
                 words.append(_MARKS[piece])
             elif piece.lower() in _SPOKEN:

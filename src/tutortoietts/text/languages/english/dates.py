@@ -33,7 +33,8 @@ _SECOND_YEAR = r"(?:\s?[-–—/]\s?(?P<year2>[0-9]{4}|[0-9]{2})(?!\w))?"
 
 _WEEKDAY = re.compile(
     r"\b(?P<day>Mon|Tues?|Weds?|Thu|Thurs?|Fri|Sat|Sun)\b\.?(?=,?\s(?:[0-9]|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
-    r"|\s?[-–&]\s?(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b|:|\.,|,?\sat\b)|(?<=[-–&])(?P<day2>Mon|Tues?|Wed|Thu|Thurs?|Fri|Sat|Sun)\b\.?"
+    r"|\s?[-–&]\s?(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b|:|,?\sat\b|(?<=\.),?\s(?:and|or|Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b)"
+    r"|\b(?P<dotted>Mon|Tues?|Weds?|Thurs?|Fri)\.|(?<=[-–&])(?P<day2>Mon|Tues?|Wed|Thu|Thurs?|Fri|Sat|Sun)\b\.?"
 )
 _DAY_SPAN = re.compile(
     r"(?<=Mon|Tue|Wed|Thu|Fri|Sat|Sun|day)\s?[-–]\s?(?=(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun))"
@@ -41,14 +42,16 @@ _DAY_SPAN = re.compile(
 )
 _ISO = re.compile(
     rf"{LEFT}(?P<year>[12][0-9]{{3}})(?P<mark>[-/.])(?P<month>0?[1-9]|1[0-2])(?P=mark)(?P<day>0?[1-9]|[12][0-9]|3[01])"
-    r"(?:[T ](?P<hour>[01][0-9]|2[0-3]):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9])(?:\.[0-9]{1,9})?)?(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?)?"
+    r"(?:[T ](?P<hour>[01][0-9]|2[0-3]):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9])(?:\.[0-9]{1,9})?)?"
+    r"(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?)?"
     r"(?![\w/])(?!-[0-9])"
 )
 _SLASHED = re.compile(
     rf"{LEFT}(?<![/-])(?P<a>[0-9]{{1,2}})(?P<mark>[/.-])(?P<b>[0-9]{{1,2}})(?P=mark)(?P<year>[0-9]{{4}}|[0-9]{{2}})(?![\w/]|[-.][0-9])"
 )
 _DAY_MONTH_SLASH = re.compile(
-    r"(?<=\b[Oo]n )(?P<a>[0-9]{1,2})/(?P<b>[0-9]{1,2})(?![\w/])|(?<=\b[Bb]y )(?P<a2>[0-9]{1,2})/(?P<b2>[0-9]{1,2})(?![\w/])"
+    r"(?<=\b[Oo]n )(?P<a>[0-9]{1,2})/(?P<b>[0-9]{1,2})(?![\w/])"
+    r"|(?<=\b[Bb]y )(?P<a2>[0-9]{1,2})/(?P<b2>[0-9]{1,2})(?![\w/])"
     r"|(?<=day )(?P<a3>[0-9]{1,2})/(?P<b3>[0-9]{1,2})(?![\w/])"
 )
 _MONTH_FIRST = re.compile(
@@ -206,7 +209,8 @@ class _Dates:
         return self.date(str(day), MONTHS[month - 1], "")
 
     def weekday(self, match: re.Match[str]) -> Reading:
-        return _DAYS[(match["day"] or match["day2"]).lower()]
+        day = _DAYS[(match["day"] or match["dotted"] or match["day2"]).lower()]
+        return day + ("." if match["dotted"] and not match.string[match.end() :][:9].strip() else "")
 
     def month_first(self, match: re.Match[str]) -> Reading:
         if not 1 <= int(match["day"]) <= 31:
@@ -249,7 +253,8 @@ class _Dates:
 
     def verse(self, match: re.Match[str]) -> Reading:
         book = match["book"].rstrip(".")
-        words = f"{_BOOKS.get(book.lower(), book)} {self.numbers.cardinal(match['chapter'])} {self.numbers.cardinal(match['verse'])}"
+        chapter, verse = self.numbers.cardinal(match["chapter"]), self.numbers.cardinal(match["verse"])
+        words = f"{_BOOKS.get(book.lower(), book)} {chapter} {verse}"
         if match["verse2"]:
             words += f" {'and' if match['to'] == ',' else 'to'} {self.numbers.cardinal(match['verse2'])}"
         return words
@@ -257,7 +262,7 @@ class _Dates:
     def _time(self, hour: str, minute: str, second: str | None = None, *, half: bool = False) -> str:
         cardinal = self.numbers.cardinal
         number = int(hour)
-        if int(minute) == 0 and not second:
+        if int(minute) == 0 and not (second and int(second)):
             if half:
                 return cardinal(hour)
             if number == 0:
@@ -266,7 +271,7 @@ class _Dates:
         minutes = f"oh {cardinal(minute)}" if minute.startswith("0") else cardinal(minute)
         minutes = "oh oh" if minute == "00" else minutes
         words = f"{cardinal(hour)} {minutes}"
-        if second:
+        if second and int(second):
             words += f" and {cardinal(second)} second{'' if int(second) == 1 else 's'}"
         return words
 
@@ -348,11 +353,7 @@ class _Dates:
     def decade(self, match: re.Match[str]) -> Reading:
         digits = match["digits"]
         if len(digits) == 3:
-            return (
-                f"{self.numbers.cardinal(digits)}s"
-                if not digits.endswith("00")
-                else f"{self.numbers.cardinal(digits)}s"
-            )
+            return f"{self.numbers.cardinal(digits)}s"
         if len(digits) == 4 and digits.endswith("00"):
             return (
                 f"{self.numbers.cardinal(digits[0])} thousands"
