@@ -20,6 +20,7 @@ def picture() -> bytes:
     encoder = av.CodecContext.create("png", "w")
     encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 32, 48, "rgb24", Fraction(1, 1)
     frame = av.VideoFrame(32, 48, "rgb24")
+    frame.planes[0].update(bytes(frame.planes[0].buffer_size))
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
 
 
