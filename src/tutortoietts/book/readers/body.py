@@ -188,6 +188,8 @@ class BodyWalker:
         elif tag in ("img", "image"):
             self._picture(element)
         elif tag in ("td", "th") and (before := collapse(self._runs)):
+            while not self._runs[-1].text.strip():
+                self._runs.pop()
             self._runs.append(Run(" " if before.endswith((",", ".", ";", ":")) else ", "))
         self._text(element.text, element, "text")
 

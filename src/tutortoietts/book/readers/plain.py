@@ -15,7 +15,7 @@ __all__ = ["decode_text", "read_lines", "read_plain"]
 
 _NUMERAL = r"(?:\d{1,3}|[IVXLC]{1,7}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
 _CHAPTER = re.compile(
-    rf"(?:(?:chapter|part|book|canto|act|letter|stave)\s+(?:the\s+)?{_NUMERAL}\b.{{0,80}}|{_NUMERAL}\.?"
+    rf"(?:(?:chapter|part|book|canto|act|letter|stave)\s+(?:the\s+)?{_NUMERAL}\b.{{0,80}}|{_NUMERAL}"
     r"|(?:prologue|epilogue|preface|introduction|foreword|afterword)\.?)",
     re.IGNORECASE,
 )
