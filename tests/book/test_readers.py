@@ -167,7 +167,8 @@ def test_pdf(tmp_path: Path) -> None:
     names = ["alpha", "bravo", "delta", "gamma", "kappa", "omega"]
     pages = [
         ["MY LITTLE BOOK", f"The {name} people went a long way to their village in the hills, and they",
-         f"spoke of {name} things and of the wea-", f"ther for {name} weeks, all of them in a well-", f"Known place of {name}.",
+         f"spoke of {name} things and of the wea-", f"ther for {name} weeks, all of them in a well-",
+         f"Known place of {name}.",
          str(number)]
         for number, name in enumerate(names, 1)
     ]  # fmt: skip
