@@ -56,7 +56,9 @@ def measures(speaker: EngineSpeaker, text: str, said: str, voice: str, seed: int
 
 def sentences(count: int) -> list[str]:
     """Up to `count` sentences of 20 to 90 characters, in spoken form."""
-    lines = [line for path in sorted(TEXTS.glob("sentences_*.txt")) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [
+        line for path in sorted(TEXTS.glob("sentences_*.txt")) for line in path.read_text(encoding="utf-8").splitlines()
+    ]
     spoken = [normalize(re.sub(r"^\S+\t", "", line)).text for line in lines if line.strip()]
     return [text for text in dict.fromkeys(spoken) if 20 <= len(text) <= 90][:count]
 

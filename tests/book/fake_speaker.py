@@ -1,7 +1,7 @@
 """A speaker that needs no model: tones whose length follows the text, and faults on demand, by words of the text.
 
-"dropword" is spoken too short, "endless" never comes to an end, "mute" is silent, "explode" raises, "murder" kills the
-process, "better" is bad at its first seed only.
+"dropword" is spoken too short, "endless" never comes to an end, "mute" is silent, "mumble" says other words,
+"explode" raises, "murder" kills the process, "better" is bad at its first seed only.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ class FakeSpeaker:
     options: dict[str, Any] = field(default_factory=dict)
     calls: list[tuple[str, str, int]] = field(default_factory=list)
 
+    @property
+    def loss_limit(self) -> float | None:
+        return 2.0
+
     def identity(self) -> Mapping[str, Any]:
         return {"engine": "fake", "sample_rate": self.sample_rate, **self.options}
 
@@ -70,7 +74,7 @@ class FakeSpeaker:
         quiet = torch.zeros(RATE // 5)
         sound = torch.zeros_like(tone) if "mute" in text else tone
         whole = torch.cat([quiet, sound] if "endless" in text else [quiet, sound, quiet])
-        evidence = {"finished": 0.0 if "endless" in text else 1.0}
+        evidence = {"finished": 0.0 if "endless" in text else 1.0, "loss": 3.0 if "mumble" in text else 1.0}
         return Spoken(
             samples=whole, sample_rate=RATE, words=_words(text, seconds) if self.words else (), evidence=evidence
         )

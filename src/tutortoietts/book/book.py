@@ -146,6 +146,7 @@ class Book:
         with self.store.locked():
             self._write(plan, speaker)
             executor = executor or InProcess(speaker, self.options.asr)
+            limits = limits or Limits(loss=speaker.loss_limit)
             yield from run_plan(
                 self.store, plan, executor, cache=cache, retries=self.options.retries, limits=limits, stop=stop
             )

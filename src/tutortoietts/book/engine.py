@@ -27,9 +27,10 @@ from tutortoietts.voices.names import RANDOM
 
 __all__ = ["EngineFactory", "EngineSpeaker", "worst_loss"]
 
+CALIBRATION = Path(__file__).parent / "calibration.json"  # of `benchmarks/book_checks.py`
 LONGEST = 200
 CODES_A_CHARACTER = 3.0
-LOSS_CODES = 6
+LOSS_CODES = 3
 
 
 class EngineSpeaker:
@@ -45,6 +46,7 @@ class EngineSpeaker:
         self.sample_rate = tts.sample_rate
         self.desired_length = min(LONGEST, int(tts.spec.autoregressive.max_mel_tokens / CODES_A_CHARACTER))
         self._resolved = resolve_options(tts.spec, preset, self.options, None)
+        self._calibration: dict[str, Any] = json.loads(CALIBRATION.read_text(encoding="utf-8")).get(tts.model, {})
         self._voices: dict[str, Voice] = {}
         self._identity: dict[str, Any] | None = None
 
@@ -72,8 +74,16 @@ class EngineSpeaker:
         return digest.hexdigest()
 
     def pace(self, voice: str) -> float | None:
-        """Return the voice's seconds a character where it was measured."""
-        return None
+        """Return the voice's seconds a character where it was measured (calibration.json)."""
+        known = self._calibration.get("pace", {})
+        found = known.get(voice or next(iter(known), ""))
+        return None if found is None else float(found)
+
+    @property
+    def loss_limit(self) -> float | None:
+        """Highest loss of a reading that says the text, None where it was not measured for this model."""
+        found = self._calibration.get("loss_limit")
+        return None if found is None else float(found)
 
     def speak(self, text: str, voice: str, seed: int) -> Spoken:
         """Speak a text that is in spoken form. Raises as `TextToSpeech.speak`."""
@@ -101,7 +111,7 @@ class EngineSpeaker:
 
 
 def worst_loss(pipeline: Pipeline, placed: Sequence[Placed], texts: Sequence[Tensor] | None = None) -> float:
-    """Return the highest mean of the losses of six codes in a row, in nats.
+    """Return the mean of the three highest losses of single codes, in nats, of the worst passage.
 
     texts: token ids (1, T) in place of those that were spoken, one for each passage. Codes of other words than the
     text's, or of a word left out or said twice, are unlikely under the text.
@@ -117,7 +127,7 @@ def worst_loss(pipeline: Pipeline, placed: Sequence[Placed], texts: Sequence[Ten
                 continue
             text = one.spoken.encoded.text if texts is None else texts[number]
             losses = code_losses(model, speaker, text, codes)
-            worst = max(worst, float(losses.unfold(0, LOSS_CODES, 1).mean(1).max()))
+            worst = max(worst, float(losses.topk(LOSS_CODES).values.mean()))
     return worst
 
 

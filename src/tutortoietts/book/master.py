@@ -25,6 +25,7 @@ MOST_GAIN = 40.0
 PASSES = 3
 MAIN = "\0"
 CLOSE = 0.05
+MARGIN = 0.1
 ROOM_TONE_DECIBELS = -66.0
 
 
@@ -105,33 +106,29 @@ class Mastering:
         if chapter.number in self._chapter_gains:
             return self._chapter_gains[chapter.number]
         assert self.preset is not None
-        level = self._level(self._filtered(chapter))
+        loudness = self._measure(self._filtered(chapter))
+        level = self._level(loudness)
         gain = max(-MOST_GAIN, min(MOST_GAIN, self.preset.target - level)) if level > SILENCE else 0.0
-        for _ in range(PASSES):
-            limiter = self._limiter()
-            error = self.preset.target - self._level(self._passed(chapter, gain, limiter))
-            if not limiter.reduced or abs(error) < CLOSE or level <= SILENCE:
+        for _ in range(PASSES if loudness.true_peak + gain > self.preset.true_peak - MARGIN else 0):
+            error = self.preset.target - self._level(self._measure(self._limited(chapter, gain)))
+            if abs(error) < CLOSE or level <= SILENCE:
                 break
             gain = min(MOST_GAIN, gain + error)
         self._chapter_gains[chapter.number] = gain
         return gain
 
-    def _level(self, blocks: Iterator[Tensor]) -> float:
-        assert self.preset is not None
+    def _measure(self, blocks: Iterator[Tensor]) -> Loudness:
         meter = Meter(self.timeline.sample_rate)
         for block in blocks:
             meter.push(block)
-        result = meter.result()
-        return result.rms if self.preset.rms else result.lufs
+        return meter.result()
 
-    def _limiter(self) -> Limiter:
-        assert self.preset is not None
-        return Limiter(self.timeline.sample_rate, 10 ** ((self.preset.true_peak - 0.1) / 20))
+    def _level(self, loudness: Loudness) -> float:
+        return loudness.rms if self.preset is not None and self.preset.rms else loudness.lufs
 
     def _limited(self, chapter: Chapter, gain: float) -> Iterator[Tensor]:
-        return self._passed(chapter, gain, self._limiter())
-
-    def _passed(self, chapter: Chapter, gain: float, limiter: Limiter) -> Iterator[Tensor]:
+        assert self.preset is not None
+        limiter = Limiter(self.timeline.sample_rate, 10 ** ((self.preset.true_peak - MARGIN) / 20))
         factor = 10 ** (gain / 20)
         for block in self._filtered(chapter):
             yield limiter.push(block * factor)

@@ -19,7 +19,7 @@ class Spoken:
 
     The words' `chars` are those of the text that was given.
 
-    evidence: "finished" 1 or 0 (the model stopped by itself), "loss" nats (worst mean of 6 codes under the text).
+    evidence: "finished" 1 or 0 (the model stopped by itself), "loss" nats (of the least likely codes under the text).
     """
 
     samples: Tensor
@@ -33,6 +33,11 @@ class Speaker(Protocol):
 
     sample_rate: int
     desired_length: int
+
+    @property
+    def loss_limit(self) -> float | None:
+        """Highest "loss" of a reading that says its text; None: the loss is noted, but flags nothing."""
+        ...
 
     def identity(self) -> Mapping[str, Any]:
         """Return everything but text, voice and seed that changes the sound, as values that JSON can hold."""
