@@ -134,9 +134,7 @@ class SpeakOptions:
     seed: Annotated[int | None, _speaking(parser=integer, help="Random seed; the same seed gives the same audio.")] = (
         None
     )
-    language: Annotated[
-        str, _speaking(help="Language of the text: en, en-US or en-GB (dates are read by it).")
-    ] = "en"
+    language: Annotated[str, _speaking(help="Language of the text: en, en-US or en-GB (dates are read by it).")] = "en"
     normalize: Annotated[
         bool | None,
         _speaking(
