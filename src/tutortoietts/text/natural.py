@@ -21,7 +21,7 @@ from tutortoietts.text.brackets import Passage
 from tutortoietts.text.languages import Language, Rule, find_language
 from tutortoietts.text.normalize import is_sayable
 from tutortoietts.text.plain import MARK, plain, plain_links
-from tutortoietts.text.traced import Edit, Traced
+from tutortoietts.text.traced import Edit, Substitution, Traced
 
 __all__ = ["normalize", "normalize_passage"]
 
@@ -131,7 +131,24 @@ _ELLIPSIS = re.compile(r"\.(?: ?\.){2,}")
 _DASH = re.compile(r"\s*(?:[—–]|-{2,}|(?<=\s)-(?=\s))(?:\s*[—–-](?![\w]))*\s*")
 _SYMBOL = re.compile(rf"[^\w\s.,;:!?'\"()\-{MARK}]|_")
 _SPACES = re.compile(r"\s+")
-_TIDY: tuple[tuple[re.Pattern[str], str], ...] = (
+_LEADING = re.compile(r"^[\s,;:.!?)-]+")
+_MARKED_STOP = re.compile(r"(?<=[,;:!?])(?=[^\W\d_])|(?<=\.\.\.)(?=\w)")
+
+
+def _dash(match: re.Match[str]) -> str | None:
+    before = match.string[: match.start()].rstrip()[-1:] if match.start() < 40 else match.string[match.start() - 1]
+    after = match.string[match.end() : match.end() + 1]
+    if after == '"' and not match.string[match.end() + 1 : match.end() + 2].strip(" .,!?"):
+        return ""  # interrupted: "I was-"
+    if not before or before in '.!?("' or not after or after in ".,;:!?)":
+        return " " if before else ""
+    return " - "
+
+
+_TIDY: tuple[Substitution, ...] = (
+    (_SPACES, " "),
+    (_ELLIPSIS, "..."),
+    (_DASH, _dash),
     (re.compile(r"\([,;:.\s-]{0,40}\)|\" ?\""), " "),
     (_SPACES, " "),
     (re.compile(r"\s+(?=[,;:!?)]|\.(?!\w))"), ""),
@@ -143,18 +160,13 @@ _TIDY: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=\w\.)[,;:]?(?=[!?])"), ""),
     (re.compile(r"(?<=[.!?])[,;:]+(?=\s|$)"), ""),
     (_SPACES, " "),
+    (_MARKED_STOP, " "),
 )
-_LEADING = re.compile(r"^[\s,;:.!?)-]+")
-_MARKED_STOP = re.compile(r"(?<=[,;:!?])(?=[^\W\d_])|(?<=\.\.\.)(?=\w)")
 
 
 def _tidy(text: Traced, language: Language, inner: bool = False) -> Traced:
     """Return the text with one kind of dash and ellipsis, no lone symbols, single spaces and single marks."""
-    text = text.sub(_SYMBOL, lambda match: _symbol(match, language)).sub(_SPACES, " ").sub(_ELLIPSIS, "...")
-    text = text.sub(_DASH, _dash)
-    for pattern, new in _TIDY:
-        text = text.sub(pattern, new)
-    text = text.sub(_MARKED_STOP, " ")
+    text = text.sub(_SYMBOL, lambda match: _symbol(match, language)).sub_all(_TIDY)
     if inner:
         return text
     text = text.sub(_LEADING, "")
@@ -170,16 +182,6 @@ def _symbol(match: re.Match[str], language: Language) -> str | None:
         return None
     name = language.symbols.get(char, "")
     return f" {name} " if name else " "
-
-
-def _dash(match: re.Match[str]) -> str | None:
-    before = match.string[: match.start()].rstrip()[-1:] if match.start() < 40 else match.string[match.start() - 1]
-    after = match.string[match.end() : match.end() + 1]
-    if after == '"' and not match.string[match.end() + 1 : match.end() + 2].strip(" .,!?"):
-        return ""  # interrupted: "I was-"
-    if not before or before in '.!?("' or not after or after in ".,;:!?)":
-        return " " if before else ""
-    return " - "
 
 
 def _named(text: Traced) -> Traced:

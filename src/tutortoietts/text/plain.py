@@ -179,7 +179,7 @@ def plain_markup(text: Traced) -> Traced:
     if "&" in found:
         text = text.sub(_ENTITY, _entity)
         text = plain_characters(text)
-    text = text.sub(_FENCE, "").sub(_RULE, "\n").sub(_QUOTED_LINE, "").sub(_HEADING, "\n")
+    text = text.sub_all(((_FENCE, ""), (_RULE, "\n"), (_QUOTED_LINE, ""), (_HEADING, "\n")))
     if "|" in found:
         text = text.sub(_CELL, "")
     if any(mark in found for mark in "*_~"):
