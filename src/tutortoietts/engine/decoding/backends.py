@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from tutortoietts.accelerate import GptStep, compiled_step
-from tutortoietts.engine.decoding.request import CodeModel, DecodeRequest
+from tutortoietts.engine.decoding.model import CodeModel
+from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.decoding.state import DecodeState, decode_step
 from tutortoietts.engine.decoding.workspace import Workspaces
 from tutortoietts.runtime.cuda_graphs import use_cuda_graphs

@@ -20,7 +20,8 @@ from tutortoietts.accelerate import GptStep, compiled_step
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.types import Codes
 from tutortoietts.engine.decoding.end_of_speech import SILENCE_RUN, tail_codes
-from tutortoietts.engine.decoding.request import CodeModel, DecodeRequest
+from tutortoietts.engine.decoding.model import CodeModel
+from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.decoding.state import PLACEHOLDER, draw_codes
 from tutortoietts.engine.streaming.turns import Turns
 from tutortoietts.nn.kv_cache import KVCache

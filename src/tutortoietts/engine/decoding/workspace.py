@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from tutortoietts.engine.decoding.request import CodeModel
+from tutortoietts.engine.decoding.model import CodeModel
 from tutortoietts.engine.decoding.state import DecodeState, decode_step
 from tutortoietts.nn.kv_cache import KVCache
 from tutortoietts.runtime.cuda_graphs import Capture, default_capture

@@ -22,7 +22,8 @@ from tutortoietts.core.types import Codes
 from tutortoietts.engine.decoding.end_of_speech import latent_count
 from tutortoietts.engine.decoding.latents import latents_of
 from tutortoietts.engine.decoding.loop import decode
-from tutortoietts.engine.decoding.request import CodeModel, DecodeRequest
+from tutortoietts.engine.decoding.model import CodeModel
+from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.pipeline import Pipeline, SpokenPassage
 from tutortoietts.engine.progress import Progress
 from tutortoietts.engine.request import is_own_vocoder
