@@ -85,6 +85,39 @@ def test_imports_go_up(file: Path) -> None:
     assert rooms_used(file) <= allowed
 
 
+def module_of(file: Path) -> str:
+    parts = file.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def circle_in(arrows: dict[str, set[str]]) -> list[str]:
+    """Return the names of a circle, or nothing."""
+    done: set[str] = set()
+
+    def visit(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return path[path.index(name) :]
+        if name in done:
+            return []
+        for other in sorted(arrows.get(name, ())):
+            if found := visit(other, [*path, name]):
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in sorted(arrows) if (found := visit(name, []))), [])
+
+
+def test_no_circles() -> None:
+    """Imports for type checking and inside functions included."""
+    modules = {module_of(file): file for file in FILES}
+    arrows = {
+        name: set(imported(ast.parse(file.read_text("utf-8")), file)) & set(modules) for name, file in modules.items()
+    }
+    assert circle_in({name: targets - {name} for name, targets in arrows.items()}) == []
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
+
+
 def test_the_old_names_are_only_passed_on() -> None:
     """src/tortoise has nothing of its own but constructors."""
     for file in (SOURCE / "tortoise").rglob("*.py"):
