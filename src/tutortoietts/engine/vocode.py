@@ -1,4 +1,4 @@
-"""A mel to a waveform, always in float32."""
+"""Turn mels into waveforms, always in float32."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROWS = 8
 
 @torch.inference_mode()
 def vocode(vocoder: nn.Module, mel: Mel, generator: torch.Generator) -> Audio:
-    """Mel (B, 100, F) -> Audio (B, 1, L) in -1..1. `generator`: for a vocoder that starts from noise (UnivNet).
+    """Turn Mel (B, 100, F) into Audio (B, 1, L) in -1..1. `generator`: for a vocoder that needs noise (UnivNet).
 
     Any module that maps (B, 100, F) to (B, 1, L) will do; ModelError if it gives another shape.
     """
@@ -31,8 +31,11 @@ def vocode(vocoder: nn.Module, mel: Mel, generator: torch.Generator) -> Audio:
 
 
 def vocode_all(vocoder: nn.Module, mels: Sequence[Mel], generators: Sequence[torch.Generator]) -> list[Audio]:
-    """Mels (1, 100, F) each -> Audio (1, 1, L) each: those of one length in one batch, so that none hears another's
-    end. UnivNet's one by one: it makes much of the rounding by which a batch differs."""
+    """Turn Mels (1, 100, F) into Audio (1, 1, L) each.
+
+    Mels of one length form a batch, so that padding never leaks between them. UnivNet takes them one by one, because it
+    amplifies the rounding by which a batch differs.
+    """
     same: dict[int, list[int]] = {}
     for place, mel in enumerate(mels):
         same.setdefault(place if isinstance(vocoder, UnivNet) else -mel.values.shape[-1], []).append(place)

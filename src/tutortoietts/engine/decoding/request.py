@@ -1,4 +1,4 @@
-"""What a decoder is asked for, and what it needs of a model."""
+"""Requests to the decoder, and the protocol of a model that draws codes."""
 
 from __future__ import annotations
 
