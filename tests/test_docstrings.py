@@ -21,8 +21,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 OPENINGS = """
     What Whatever Whether Which Who Whom Whose Where When While Why How That Than Then So Such If Unless Until Because
     Of For From To At In On By With Without Into Onto Over Under Between Among Before After Behind Beside Through As
-    None Not No Nothing Nobody And Or But Also Only Too It Its They Their Them This These Those There Here He She His Her
-    Both Either Neither Same
+    None Not No Nothing Nobody And Or But Also Only Too It Its They Their Them This These Those There Here Both Either
+    Neither Same
 """.split()
 PHRASES = ("The same", "See ", "All that", "So many")
 

@@ -91,8 +91,8 @@ def align(
 ) -> Alignment:
     """Return which token each code speaks, from one forward pass.
 
-    model: an autoregressive model, in any precision. speaker (1, D), text (1, T) with its stop token, codes (1, S) without
-    stop codes. heads: (layer, head) of those to average; none, the steadiest are found.
+    model: an autoregressive model, in any precision. speaker (1, D), text (1, T) with its stop token, codes (1, S)
+    without stop codes. heads: (layer, head) of those to average; empty: the steadiest are found.
     Raises OptionError for a head that the model does not have.
     """
     steps, tokens = codes.shape[1], text.shape[1]
