@@ -21,8 +21,9 @@ from tutortoietts.core.errors import AudioError
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Codes, Mel
 from tutortoietts.engine.decoding.latents import latents_of
-from tutortoietts.engine.decoding.loop import decode
+from tutortoietts.engine.decoding.loop import decode, decode_incrementally
 from tutortoietts.engine.decoding.request import DecodeRequest
+from tutortoietts.engine.decoding.scheduler import SharedBatch
 from tutortoietts.engine.decoding.workspace import Workspaces
 from tutortoietts.engine.denoise import Unconditioned, denoise
 from tutortoietts.engine.progress import Progress
@@ -91,15 +92,21 @@ class Placed(NamedTuple):
 
 
 class Pipeline:
-    """Speak one request. Nothing is kept between requests but what `models` and `workspaces` hold."""
+    """Speak one request. Nothing is kept between requests but what `models`, `workspaces` and `shared_batch` hold."""
 
     def __init__(
-        self, models: LoadedModels, request: Request, progress: Progress, workspaces: Workspaces | None = None
+        self,
+        models: LoadedModels,
+        request: Request,
+        progress: Progress,
+        workspaces: Workspaces | None = None,
+        shared_batch: SharedBatch | None = None,
     ) -> None:
         self.models, self.request, self.progress = models, request, progress
         self.workspaces = workspaces or Workspaces()
         self.family = request.family
         mels = len(request.passages) * request.k
+        self.shared_batch = shared_batch if request.kv_cache else None
         self.unconditioned = Unconditioned() if mels > 1 else None
 
     def whole(self) -> list[tuple[Tensor, list[Placed]]]:
@@ -194,6 +201,16 @@ class Pipeline:
             workspaces=self.workspaces,
         )
 
+    def decode(self, model: nn.Module, work: DecodeRequest) -> Iterator[Codes]:
+        """Draw the candidates, in the batch that requests share if there is one."""
+        draw = decode if self.shared_batch is None else self.shared_batch.decode
+        return draw(cast(Autoregressive, model), work)
+
+    def decode_incrementally(self, model: nn.Module, work: DecodeRequest) -> Iterator[Codes]:
+        """Draw one candidate and yield it while it grows, in the shared batch if there is one."""
+        draw = decode_incrementally if self.shared_batch is None else self.shared_batch.decode_incrementally
+        return draw(cast(Autoregressive, model), work)
+
     def cut_of(self, model: nn.Module, encoded: EncodedPassage, codes: Codes) -> Spans:
         """Return the spans of hidden pieces in the sound of one candidate; row 0 of `codes`."""
         if not any(encoded.hidden):
@@ -220,7 +237,7 @@ class Pipeline:
             ranking = {name: stack.enter_context(self.models.use(name)) for name in components if name in _RANKING}
             with self.progress.stage("ranking"):
                 ranker = self._ranker(work, encoded, ranking)
-            batches = stack.enter_context(closing(decode(model, work)))  # type: ignore[type-var]
+            batches = stack.enter_context(closing(self.decode(model, work)))  # type: ignore[type-var]
             while seen < len(work.generators):
                 with self.progress.stage("codes"):
                     codes = next(batches)

@@ -32,8 +32,8 @@ _CODES_PER_CHARACTER = 3.0  # generous: slow speech has about two
 class Request:
     """A checked call. `build` makes it; later code trusts it.
 
-    text: as written. passages: spoken one by one, each from its own part of `seed`. k: how many results to return, best first.
-    mels (1, clips, 80, T): reference clips for CVVP. streaming: how to stream; None: the whole at once.
+    text: as written. passages: spoken one by one, each from its own part of `seed`. k: number of results to return,
+    best first. mels (1, clips, 80, T): reference clips for CVVP. streaming: how to stream; None: the whole at once.
     kv_cache False decodes by the slow reference. batch_size None: as many candidates at once as fit.
     """
 

@@ -82,7 +82,8 @@ class _Amounts:
         }
         names = "|".join(sorted(map(re.escape, self.units), key=len, reverse=True))
         self.unit_pattern = re.compile(
-            rf"(?P<minus>{MINUS}){LEFT}(?:(?P<whole>[0-9]{{1,6}})[ -])??(?:(?P<fraction>[0-9]{{1,2}}/[0-9]{{1,3}})|(?P<number>{NUMBER}))"
+            rf"(?P<minus>{MINUS}){LEFT}(?:(?P<whole>[0-9]{{1,6}})[ -])??"
+            rf"(?:(?P<fraction>[0-9]{{1,2}}/[0-9]{{1,3}})|(?P<number>{NUMBER}))"
             rf"(?:\s?-?(?P<first>{names})?(?P<to>\s?[-–—]\s?|\sto\s|\sand\s|\sor\s|\s?[x×]\s?)(?P<number2>{NUMBER}))?"
             rf"(?P<gap>[ -]?)(?P<unit>{names})(?P<power>[²³]|\^?[23](?!\w))?(?P<dot>\.?)(?![\w°'])"
         )
@@ -186,7 +187,8 @@ class _Amounts:
         words = self.numbers.number(match["number"])
         if match["fraction"]:
             words += f" and {fraction_words(self.numbers, *match['fraction'].split('/'))}"
-        return f"{words} {one if match['number'] == '1' and not match['fraction'] else many}{' by ' if match['by'] else ''}"
+        name = one if match["number"] == "1" and not match["fraction"] else many
+        return f"{words} {name}{' by ' if match['by'] else ''}"
 
     def times(self, match: re.Match[str]) -> Reading:
         words = self.numbers.number(match["number"])
