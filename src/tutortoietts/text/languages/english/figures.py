@@ -144,7 +144,7 @@ class _Figures:
         self.numbers = numbers
 
     def item(self, match: re.Match[str]) -> Reading:
-        """The number of a list item: "2. Milk" -> "two, Milk"."""
+        """Read the number of a list item: "2. Milk" -> "two, Milk"."""
         if match["open"] and match["mark"] != ")":
             return None
         if (
@@ -262,7 +262,7 @@ class _Figures:
 
 
 def _operand(string: str, start: int, end: int) -> bool:
-    """Whether both neighbours of an operator are numbers, single letters or brackets."""
+    """Return whether both neighbours of an operator are numbers, single letters or brackets."""
     before = re.search(r"(?:\b[A-Za-z]|[0-9.]|\))$", string[max(0, start - 2) : start])
     after = re.match(r"(?:[A-Za-z]\b|[0-9.(√$])", string[end : end + 2])
     return bool(before and after)
