@@ -33,7 +33,7 @@ _CURLY_QUOTES = str.maketrans("“”", '""')
 def split_and_recombine_text(
     text: str, desired_length: int = DESIRED_LENGTH, max_length: int = MAX_LENGTH
 ) -> list[str]:
-    """Split text into passages of about `desired_length` characters, at most `max_length`, if possible between sentences.
+    """Split text into passages of about `desired_length` characters, at most `max_length`, best between sentences.
 
     Whitespace is made single, curly double quotes straight; sentences inside quotation marks stay together while
     they fit; parts without anything but whitespace and punctuation are left out.
