@@ -16,9 +16,8 @@ from tutortoietts.core.config import AutoregressiveConfig
 from tutortoietts.core.errors import OptionError
 from tutortoietts.nn.attention import query_positions
 from tutortoietts.nn.blocks import AttentionBlock
-from tutortoietts.nn.gpt import Gpt
+from tutortoietts.nn.gpt import FewRowsLinear, Gpt
 from tutortoietts.nn.kv_cache import KVCache
-from tutortoietts.nn.linear import FewRowsLinear
 
 __all__ = ["Autoregressive"]
 
