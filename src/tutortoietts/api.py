@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from tutortoietts.core.config import ModelSpec
 from tutortoietts.core.errors import OptionError, VoiceError
-from tutortoietts.core.options import SpeechOptionsDict
+from tutortoietts.core.options import SpeechOptionsDict, plain_number
 from tutortoietts.core.paths import existing_folder, expanded
-from tutortoietts.core.presets import PRESETS, known_names, refuse_unknown
+from tutortoietts.core.presets import PRESETS, known_names, refuse_unknown, without_original
 from tutortoietts.core.streaming import Streaming
 from tutortoietts.core.types import Voice
 from tutortoietts.engine.decoding.scheduler import SharedBatch
@@ -121,7 +121,7 @@ class TextToSpeech:
     ) -> None:
         if high_vram and cpu_offload:
             raise OptionError("high_vram=True keeps models on the GPU and cpu_offload=True does not; give one of them")
-        batch = autoregressive_batch_size
+        batch = autoregressive_batch_size = plain_number(autoregressive_batch_size, integer=True)
         if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
             raise OptionError(f"autoregressive_batch_size is {batch!r}, must be an integer of at least 1")
         self.device = pick_device(device)
@@ -322,14 +322,15 @@ class TextToSpeech:
 
         Raise as `speak`.
         """
-        refuse_unknown(options, _names_of(self.tts))
+        given = without_original(options)
+        refuse_unknown(given, _names_of(self.tts))
         seed = resolve_seed(use_deterministic_seed)
         request = self._request(
             text,
             voice_samples,
             conditioning_latents,
             preset=None,
-            given=options,
+            given=given,
             seed=seed,
             k=k,
             normalize=self._normalizes(normalize),
@@ -352,14 +353,15 @@ class TextToSpeech:
         **overrides: Unpack[SpeechOptionsDict],
     ) -> Any:
         """Speak as `tts` with the options of a preset; `overrides`: options on top of it."""
-        refuse_unknown(overrides, _names_of(self.tts))
+        given = without_original(overrides)
+        refuse_unknown(given, _names_of(self.tts))
         seed = resolve_seed(use_deterministic_seed)
         request = self._request(
             text,
             voice_samples,
             conditioning_latents,
             preset=preset,
-            given=overrides,
+            given=given,
             seed=seed,
             k=k,
             normalize=self._normalizes(normalize),
@@ -524,7 +526,7 @@ def _names_of(method: Any) -> tuple[str, ...]:
 
 def _one_result(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a stream, which has one result: k=1 is accepted. Raise OptionError for another k."""
-    given = dict(options)
+    given = without_original(options)
     if given.pop("k", 1) != 1:
         raise OptionError("a stream has one result: k must be 1 (tts returns several)")
     return given

@@ -134,6 +134,15 @@ class SpeakOptions:
     seed: Annotated[int | None, _speaking(parser=integer, help="Random seed; the same seed gives the same audio.")] = (
         None
     )
+    language: Annotated[str, _speaking(help="Language of the text: en, en-US or en-GB (dates are read by it).")] = "en"
+    normalize: Annotated[
+        bool | None,
+        _speaking(
+            "--normalize/--no-normalize",
+            help="Say numbers, symbols and abbreviations as a person would; without it the text is left to the model's "
+            "own cleaner.",
+        ),
+    ] = None
     play: Annotated[bool, _speaking("--play", help="Play the result; with --streaming, while it is made.")] = False
     quiet: Annotated[bool, _other("--quiet", "-q", help="Show no progress and no report.")] = False
     as_json: Annotated[bool, _other("--json", help="Print the result as JSON on stdout.")] = False

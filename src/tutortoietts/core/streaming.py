@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from tutortoietts.core.errors import OptionError
-from tutortoietts.core.options import SPEECH, Option, check, declared, option
+from tutortoietts.core.options import SPEECH, Option, check, declared, option, plain_number
 
 __all__ = ["DECODERS", "STREAM", "StreamOptionsDict", "Streaming", "refuse_unheard"]
 
@@ -45,6 +45,8 @@ class Streaming:
 
     def __post_init__(self) -> None:
         check("decoder", self.decoder, STREAM["decoder"])
+        for name in ("chunk_size", "chunk_max"):
+            object.__setattr__(self, name, plain_number(getattr(self, name), integer=True))
         _check_codes("stream_chunk_size", self.chunk_size, 1)
         if self.chunk_max is not None:
             _check_codes("stream_chunk_max", self.chunk_max, self.chunk_size)

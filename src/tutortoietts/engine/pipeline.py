@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, cast
@@ -210,6 +210,10 @@ class Pipeline:
         """Draw one candidate and yield it while it grows, in the shared batch if there is one."""
         draw = decode_incrementally if self.shared_batch is None else self.shared_batch.decode_incrementally
         return draw(cast(Autoregressive, model), work)
+
+    def turn(self, deadline: float) -> AbstractContextManager[None]:
+        """Wait until no other stream makes sound whose listener runs dry before `deadline` (of `time.monotonic`)."""
+        return nullcontext() if self.shared_batch is None else self.shared_batch.turns.turn(deadline)
 
     def cut_of(self, model: nn.Module, encoded: EncodedPassage, codes: Codes) -> Spans:
         """Return the spans of hidden pieces in the sound of one candidate; row 0 of `codes`."""

@@ -185,9 +185,13 @@ def _dash(match: re.Match[str]) -> str | None:
 def _named(text: Traced) -> Traced:
     """Name the symbols of a text that has nothing else, such as one emoji."""
     edits: list[Edit] = []
-    for index, char in enumerate(text.text):
-        named = unicodedata.category(char) in ("So", "Sm", "Sc") or char in "%&@#"
+    last = ""
+    for index, char in enumerate(text.text[:1000]):
+        symbol = unicodedata.category(char) in ("So", "Sm", "Sc")
+        named = symbol if len(text.text) == 1 or not char.isascii() else char in "%&@#$"
         name = unicodedata.name(char, "").lower().replace("-", " ") if named else ""
         name = re.sub(r"[^a-z ]| sign$", "", name).strip()
-        edits.append((index, index + 1, f"{', ' if name and any(e[2] for e in edits[-8:]) else ''}{name}"))
-    return text.rewrite(edits) if len(text.text) < 1000 else Traced("")
+        name = "" if name == last and len(text.text) > 1 else name
+        edits.append((index, index + 1, f"{', ' if name and last else ''}{name}"))
+        last = name or last
+    return text.rewrite([*edits, (min(1000, len(text.text)), len(text.text), "")])

@@ -111,9 +111,9 @@ class _Splitter:
             groups[-2:] = [(begin, length, inner, len(breaks))]
         ranges: list[tuple[int, int]] = []
         for begin, end, low, high in groups:
-            inner = breaks[low:high]
+            inside = breaks[low:high]
             fits = end - begin <= self.longest
-            cuts = [(begin, end)] if fits else balanced(text.text, begin, end, inner, self.longest)
+            cuts = [(begin, end)] if fits else balanced(text.text, begin, end, inside, self.longest)
             ranges += cuts
         return [edges for cut in ranges if (edges := _stripped(text.text, *cut))]
 

@@ -22,6 +22,7 @@ from tutortoietts.core.types import Codes
 from tutortoietts.engine.decoding.end_of_speech import SILENCE_RUN, tail_codes
 from tutortoietts.engine.decoding.request import CodeModel, DecodeRequest
 from tutortoietts.engine.decoding.state import PLACEHOLDER, draw_codes
+from tutortoietts.engine.streaming.turns import Turns
 from tutortoietts.nn.kv_cache import KVCache
 from tutortoietts.sampling.tokens import uniforms
 
@@ -203,10 +204,13 @@ class Scheduler:
 
 
 class SharedBatch:
-    """The scheduler of the model in use, in place of the functions of `loop`. Safe to share between threads."""
+    """The scheduler of the model in use, in place of the functions of `loop`, and the turns of streams that make sound.
+
+    Safe to share between threads.
+    """
 
     def __init__(self, rows: int) -> None:
-        self.rows = rows
+        self.rows, self.turns = rows, Turns()
         self._scheduler: Scheduler | None = None
         self._lock = threading.Lock()
 

@@ -96,15 +96,8 @@ class _Abbreviations:
         if word in self.titles and written[0].isupper() and name and word != "sr":
             return self.titles[word]
         if word in self.words:
-            if (
-                word
-                in ("co", "inc", "min", "max", "art", "app", "ill", "fig", "al", "rev", "hon", "temp", "sq", "no", "ms")
-                and written.islower()
-                and word not in ("sq", "max", "min", "co", "inc")
-            ):
+            if word in ("rev", "hon", "temp", "ms") and written.islower():
                 return None
-            if word in ("min", "max") and not written.islower() and not stop and not name:
-                return self.words[word]
             if (
                 word == "sr"
                 and name
@@ -169,6 +162,8 @@ class _Abbreviations:
         string = match.string
         name = re.match(r"\s([A-Z][\w'’]*)", string[match.end() : match.end() + 30])
         behind = _CAPITAL_BEHIND.search(string[max(0, match.start() - 40) : match.start()])
+        if name and len(name[1]) == 1:
+            return None  # "Gen Z"
         if (
             name
             and name[1] not in STARTERS

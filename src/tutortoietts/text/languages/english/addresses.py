@@ -40,7 +40,10 @@ _FILE = re.compile(
 _RELATIVE = re.compile(
     rf"(?<![\w/.\\-])[\w-]{{1,100}}(?:/[\w-]{{1,100}}){{1,20}}(?:\.[\w-]{{1,60}}){{0,3}}\.(?:{_EXTENSIONS})(?!\w)"
 )
-_BARE_ENDING = re.compile(rf"(?<![\w.])\.(?P<ending>{_EXTENSIONS}|env|git\w{{0,10}}|net)\b", re.IGNORECASE)
+_BARE_ENDING = re.compile(
+    rf"(?<![\w.])\.(?P<ending>{_EXTENSIONS}|env|net|git[\w-]{{0,20}}|bashrc|zshrc|vimrc|npmrc)(?:\.[a-z]{{1,4}})?\b",
+    re.IGNORECASE,
+)
 _IDENTIFIER = re.compile(r"(?<![\w.])_{0,2}[A-Za-z][A-Za-z0-9]{0,60}(?:_{1,3}[A-Za-z0-9]{1,60}){1,20}_{0,2}(?!\w)")
 
 _VERSION = re.compile(
@@ -74,7 +77,8 @@ _EMERGENCY = re.compile(
     r"|(?<=\b[Cc]ode )(?P<c>[0-9]{3,8})\b(?![.,][0-9])|(?<=\bcode is )(?P<f>[0-9]{3,8})\b(?![.,][0-9])"
     r"|(?<=\bPIN )(?P<d>[0-9]{3,8})\b|(?<=\bPIN is )(?P<e>[0-9]{3,8})\b"
     r"|(?<=\b[A-Z]{2} )(?P<g>[0-9]{5}(?:-[0-9]{4})?)\b|(?<=\b[Pp]assword )(?P<l>[0-9]{3,12})\b"
-    r"|(?<=\b[Ee]xtension )(?P<h>[0-9]{1,6})\b|(?<=\b(?:ZIP|zip) code )(?P<i>[0-9]{5})\b"
+    r"|(?<=\b[Ee]xtension )(?P<h>[0-9]{1,6})\b|(?<=\bZIP )[0-9]{5}\b|(?<=\b(?:ZIP|zip) code )(?P<i>[0-9]{5})\b"
+    r"|(?<=\bID: )[0-9]{2,9}(?: [0-9]{2,5}){0,4}\b|(?<=code: )[0-9]{2,9}\b"
     r"|\b911\b(?=\s(?:call|operator|dispatch))"
 )
 _PLACE = re.compile(
@@ -278,7 +282,7 @@ class _Addresses:
 
     def ending(self, match: re.Match[str]) -> Reading:
         ending = match["ending"].lower()
-        return f"dot {'net' if ending == 'net' else _SPOKEN.get(ending, self.label(ending))}"
+        return f"dot {_SPOKEN.get(ending) or self.name(ending)}"
 
     def version(self, match: re.Match[str]) -> Reading:
         number = match["number"] or match["bare"]

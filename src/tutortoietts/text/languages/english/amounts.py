@@ -15,14 +15,14 @@ TO = r"(?:\s?[-–—]\s?|\s(?:to|and)\s)"
 SIZES = r"(?:hundred|thousand|million|billion|trillion)"
 MAGNITUDE = rf"(?:[ -]?(?P<size>{SIZES})\b|\s?(?P<short>mn|mio|bn|Bn|tn|trn|MM|[MBT])\b|(?P<letter>[kKmbt])(?!\w))"
 _SIGNS = r"(?:US|AU|CA|NZ|HK|[ACSR])?\$|[£€¥￥₹₽₩₺₴₪฿₫₦₱₿]"
-_CODES = r"USD|EUR|GBP|JPY|CNY|RMB|INR|CHF|AUD|CAD|SEK|NOK|DKK|BTC"
+_CODES = r"Rs\.?|USD|EUR|GBP|JPY|CNY|RMB|INR|CHF|AUD|CAD|SEK|NOK|DKK|BTC"
 _PREFIX = re.compile(
     rf"(?P<minus>{MINUS})(?<![\w$])(?P<sign>{_SIGNS}|(?:{_CODES})(?=\s?[0-9]))\s?(?P<minus2>[-−]?)(?P<number>{NUMBER})"
     rf"(?:(?:(?P<short1>[kKmMbB])|\s(?P<size1>{SIZES}))?(?P<to>\s?[-–—]\s?|\sto\s)(?:{_SIGNS})?(?P<number2>{NUMBER})(?![\w]{{2}}|%|/[0-9]))?(?:{MAGNITUDE})?"
 )
 _SUFFIX = re.compile(
     rf"(?P<minus>{MINUS}){LEFT}(?P<number>{NUMBER})(?:(?P<to>{TO})(?P<number2>{NUMBER}))?(?:{MAGNITUDE})?"
-    rf"\s?(?P<sign>[£€¥₹₽₩₺₴₪฿₫₦₱₿¢]|\$(?![0-9])|(?:{_CODES})\b)"
+    rf"\s?(?P<sign>[£€¥₹₽₩₺₴₪฿₫₦₱₿¢]|\$(?![0-9])|(?:{_CODES})(?!\w))"
 )
 _NOUN = re.compile(r"[ -](bill|note|coin|banknote|gift card|price tag|bet|fine|ticket)\b", re.IGNORECASE)
 _PER = re.compile(r"/([A-Za-zμ°]{1,9}[²³]?)(?![\w/])")
@@ -198,7 +198,7 @@ class _Amounts:
             and match.string[match.end()].isdigit()
         ):
             sums = re.match(rf"\s?{NUMBER}\s?=", match.string[match.end() : match.end() + 80])
-            spaced = "×" in match["sign"] and re.search(
+            spaced = match["sign"] == " × " or re.search(
                 r"=\s?$", match.string[max(0, match.start() - 3) : match.start()]
             )
             powers = re.match(r"\s?10(?:\^|[²³])", match.string[match.end() : match.end() + 4])
@@ -268,14 +268,10 @@ class _Amounts:
             if unit == "K":
                 return gap == " " and bool(re.match(r"[.,;)\s]|$", after)) and len(number) >= 2
             return gap != "-" and not (gap == " " and unit in "AN")
-        if unit in ("s", "ac", "mo", "st", "ct", "pt", "bar", "atm", "cd", "kt", "doz"):
-            if unit == "s" and not gap and re.fullmatch(r"[0-9]{0,3}0", number) and len(number) > 1:
-                return number in ("10", "100") and False
-            return bool(match["dot"]) or unit in ("s", "bar", "atm", "ct", "kt") or (unit == "st" and gap == " ")
-        if unit == "m" and not gap and number and re.search(r"(?:\$|£|€)\s?$", match.string[: match.start()][-2:]):
-            return False
-        if unit == "l" and gap == " ":
-            return True
+        if unit == "s":  # "the 1990s", "the 90s"
+            return bool(gap) or not re.fullmatch(r"[0-9]{1,3}0", number)
+        if unit in ("ac", "mo", "st", "pt", "cd", "doz"):
+            return bool(match["dot"]) or (unit == "st" and gap == " ")
         return True
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tutortoietts.text import numbers
 
-__all__ = ["LEFT", "MAGNITUDES", "NUMBER", "RIGHT", "Numbers", "roman", "spelled", "table"]
+__all__ = ["LEFT", "MAGNITUDES", "NUMBER", "Numbers", "roman", "spelled", "table"]
 
 # A number as people write it: 1,234.56 | 1.234.567 | 1.234,56 | 1 000 000 | 22,1 | 3.14 | .5
 NUMBER = (
@@ -24,7 +24,6 @@ NUMBER = (
     r"|\.[0-9]{1,60}(?![0-9]))"
 )
 LEFT = r"(?<![\w])(?<![0-9][.,])"
-RIGHT = r"(?![\w])"
 MAGNITUDES = {
     "k": "thousand",
     "K": "thousand",
@@ -104,10 +103,6 @@ class Numbers:
         if len(whole) > 1 and whole.startswith("0"):
             return self.digits(whole)
         return self.cardinal(whole)
-
-    def is_one(self, written: str) -> bool:
-        """Return whether a noun after the number is singular."""
-        return written == "1"
 
 
 def split_number(written: str) -> tuple[str, str]:
