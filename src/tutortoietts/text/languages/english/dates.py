@@ -297,7 +297,7 @@ class _Dates:
         return self._span(match, words, groups["half"])
 
     def duration(self, match: re.Match[str]) -> Reading:
-        """ "1h30m" -> "one hour thirty minutes"."""
+        """Read a duration: "1h30m" as "one hour thirty minutes"."""
         hours, minutes = match["hours"], match["minutes"]
         words = f"{self.numbers.cardinal(hours)} hour{'' if int(hours) == 1 else 's'}"
         return f"{words} {self.numbers.cardinal(minutes)} minute{'' if int(minutes) == 1 else 's'}"

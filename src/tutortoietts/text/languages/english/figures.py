@@ -166,7 +166,7 @@ class _Figures:
         return f"{self.numbers.number(match['number'])}, "
 
     def hash(self, match: re.Match[str]) -> Reading:
-        """ "#5" a number, "#12345-67" digits."""
+        """Read a number sign: "#5" as a number, "#12345-67" as digits."""
         if not match["more"]:
             return f"number {self.numbers.number(match['number'])}"
         return "number " + ", ".join(map(self.numbers.digits, f"{match['number']}{match['more']}".split("-")))
