@@ -11,8 +11,12 @@ import re
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
+
+from tutortoietts.cli.main import app
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -117,6 +121,16 @@ def test_public_docstrings_begin_with_a_verb_or_a_noun(file: Path) -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(SOURCE).as_posix())
 def test_words_are_those_of_the_glossary(file: Path) -> None:
     assert [f"line {line}: {word}" for line, text in prose(file) for word in old_words(text)] == []
+
+
+def test_help_lines_begin_with_a_verb_or_a_noun() -> None:
+    def lines(command: Any) -> Iterator[str]:
+        yield command.help or ""
+        yield from (getattr(parameter, "help", None) or "" for parameter in command.params)
+        for child in getattr(command, "commands", {}).values():
+            yield from lines(child)
+
+    assert [line for line in lines(typer.main.get_command(app)) if badly_begun(line, acts=False)] == []
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ class Streaming:
 
     decoder: str = option(
         "auto",
-        "How a stream is decoded: straight from latents while codes are drawn (stream), by the whole pipeline clause "
+        "Decoder of the stream: straight from latents while codes are drawn (stream), by the whole pipeline clause "
         "by clause (diffusion), or by the first if the model can (auto).",
         choices=DECODERS,
     )
