@@ -104,7 +104,7 @@ class EngineOptions:
         None
     )
     tokenizer_basic: Annotated[
-        bool, _model("--tokenizer-basic", help="Lower-case the text and clean nothing else: for models of other languages.")
+        bool, _model("--tokenizer-basic", help="Lower-case the text, nothing more: for models of other languages.")
     ] = False
     ar_checkpoint: Annotated[
         Path | None, _model(help="Autoregressive checkpoint to use instead of the model's own.")
