@@ -1,4 +1,4 @@
-"""From one request to sound: the only place that chains the stages.
+"""The pipeline from one request to sound: the only place that chains the stages.
 
 passage --encode--> tokens --decode--> candidates --rerank--> the best --latents--> --denoise--> mel --vocode--> sound
 """
@@ -288,7 +288,7 @@ class Pipeline:
             return denoise(model, latents, conditioning, options, generator, on_step=on_step, unconditioned=shared)
 
     def _waves(self, mels: Sequence[Mel], seeds: Sequence[int], *, more: bool) -> list[Tensor]:
-        """Mels to sounds (1, 1, L) on the CPU. more: another passage follows."""
+        """Turn mels into samples (1, 1, L) on the CPU. more: another passage follows."""
         generators = [torch.Generator().manual_seed(mix_seed(seed, _VOCODE)) for seed in seeds]
         with self.progress.stage("vocoder"), self.models.use("vocoder") as module:
             if more:

@@ -74,7 +74,7 @@ class Request:
         options: as `resolve_options` gives them. redaction: [bracketed] text is hidden. normalize: numbers, symbols and
         abbreviations are put into words of the `language`; without it the text is left to the model's cleaner.
 
-        Raise OptionError, TextError, VoiceError, AudioError, ModelError unless this model can do what is asked.
+        Raise OptionError, TextError, VoiceError, AudioError, ModelError unless this model can do it.
         """
         k = plain_number(k, integer=True)
         family, from_latents = voices.family, _from_latents(streaming)
@@ -102,7 +102,7 @@ class Request:
 
     @property
     def from_latents(self) -> bool:
-        """Whether sound is made straight from the latents, without ranking and diffusion."""
+        """True if sound is made straight from the latents, without ranking and diffusion."""
         return _from_latents(self.streaming)
 
 

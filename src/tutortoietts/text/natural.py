@@ -69,7 +69,7 @@ def _piecewise(text: Traced, edges: list[int], language: Language) -> Traced:
 
 
 def _unmarked(text: Traced) -> Passage:
-    """Marks out again, hidden spans in their place."""
+    """Take the marks out again and put hidden spans in their place."""
     places = [match.start() - number for number, match in enumerate(_MARKS.finditer(text.text))]
     clean = text.sub(_MARKS, "")
     hidden: list[tuple[int, int]] = []
@@ -117,7 +117,7 @@ def _read(text: Traced, rules: Sequence[Rule]) -> Traced:
 
 
 def _apart(words: str, string: str, start: int, end: int) -> str:
-    """Spaces where the words would touch what stands beside them."""
+    """Add spaces where the words would touch their neighbours."""
     if words[:1].isalnum() and string[start - 1 : start].isalnum() and start:
         words = f" {words}"
     if words[-1:].isalnum() and string[end : end + 1].isalnum():
@@ -185,7 +185,7 @@ def _symbol(match: re.Match[str], language: Language) -> str | None:
 
 
 def _named(text: Traced) -> Traced:
-    """The names of the symbols of a text that has nothing else, such as one emoji."""
+    """Name the symbols of a text that has nothing else, such as one emoji."""
     edits: list[Edit] = []
     last = ""
     for index, char in enumerate(text.text[:1000]):

@@ -297,7 +297,7 @@ class _Batch:
         sequence.hidden[drawn:end] = self._hidden(x, sequence.start + drawn, row, cache)[0]
 
     def _reach(self, positions: int) -> KVCache:
-        """Return the cache, grown to so many positions."""
+        """Return the cache, grown to at least this many positions."""
         rounded = -(-positions // _POSITIONS) * _POSITIONS
         if self.cache is None:
             self.cache = self.model.allocate_cache(self.rows, max(rounded, 2 * _POSITIONS))

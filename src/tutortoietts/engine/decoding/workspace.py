@@ -130,7 +130,7 @@ class Workspaces:
         return Workspace.allocate(model, rows, positions, codes, self.capture)
 
     def longer(self, workspace: Workspace, positions: int) -> Workspace:
-        """See `Workspace.longer`."""
+        """Lengthen a lent workspace, as `Workspace.longer` does."""
         return workspace.longer(positions, self.capture)
 
     def give_back(self, workspace: Workspace) -> None:

@@ -53,7 +53,7 @@ class English:
 
     @cached_property
     def abbreviations(self) -> frozenset[str]:
-        """After these a dot ends no sentence."""
+        """Abbreviations after which a dot ends no sentence."""
         return abbreviations.known_abbreviations()
 
     def _greek(self, match: re.Match[str]) -> Reading:
