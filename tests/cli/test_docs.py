@@ -69,6 +69,18 @@ def test_every_page_is_linked_from_the_readme() -> None:
     assert [page.name for page in PAGES if page.name != "README.md" and f"{page.name})" not in readme] == []
 
 
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/how-it-works.md"])
+def test_files_and_names_of_the_code_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    package = ROOT / "src" / "tutortoietts"
+    files = set(re.findall(r"`([a-z]+/[\w/.-]+\.(?:py|sh|tsv|md))`", text))
+    missing = [file for file in sorted(files) if not ((ROOT / file).exists() or (package / file).exists())]
+    assert [file for file in missing if "NAME" not in file and "CODE" not in file] == []
+    for file, name in re.findall(r"`([\w/]+\.py)` `([\w.]+)`", text):
+        source = (package / file).read_text(encoding="utf-8")
+        assert all(re.search(rf"\b{part}\b", source) for part in name.split(".")), (file, name)
+
+
 def test_the_table_of_rooms_has_their_order() -> None:
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("| room |")[1].split("\n\n")[0]
     first_cells = re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
