@@ -3,8 +3,8 @@
     python benchmarks/book.py [--minutes 30] [--voice slt] [--text FILE]
 
 Makes an EPUB of the text, plans, speaks and exports it with `tutortoietts.book`, and speaks the same segments in one
-plain loop beside it. Prints every figure; the last line is JSON. The text is that of benchmarks/sentences_*.txt unless a
-file is named, repeated in another order to the length asked for.
+plain loop beside it. Prints every figure; the last line is JSON. The text is that of benchmarks/sentences_*.txt, unless
+a file is named, repeated in another order to the length asked for.
 """
 
 from __future__ import annotations

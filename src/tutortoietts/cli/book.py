@@ -108,6 +108,11 @@ class BookChoices:
 
 WorkOption = Annotated[Path | None, _work("--work", help="The book's folder [default: BOOK.tts beside the document].")]
 WorkersOption = Annotated[int, _work(parser=integer, help="Processes that speak at once, each with its own models.")]
+RayOption = Annotated[
+    str | None, _work("--ray", help="Workers on a Ray cluster: its address, auto (one that runs here), or local.")
+]
+GpusOption = Annotated[float, _work(parser=number, help="With --ray: GPUs of each worker, fractions too.")]
+CpusOption = Annotated[float, _work(parser=number, help="With --ray: processor cores of each worker.")]
 ProgressOption = Annotated[str, _work(help="auto, json (a line an event on stdout) or none.")]
 StrictOption = Annotated[bool, _work("--strict", help="End with exit code 1 if anything is flagged or left out.")]
 CacheOption = Annotated[bool, _work("--cache/--no-cache", help="Use the phrase cache.")]
@@ -125,6 +130,9 @@ def make(
     split_hours: SplitOption = 0.0,
     work: WorkOption = None,
     workers: WorkersOption = 1,
+    ray: RayOption = None,
+    gpus_per_worker: GpusOption = 0.0,
+    cpus_per_worker: CpusOption = 1.0,
     cache: CacheOption = True,
     progress: ProgressOption = "auto",
     strict: StrictOption = False,
@@ -142,6 +150,7 @@ def make(
         book,
         outputs,
         workers=workers,
+        cluster=None if ray is None else {"address": ray, "gpus": gpus_per_worker, "cpus": cpus_per_worker},
         cached=cache,
         progress=progress,
         strict=strict,

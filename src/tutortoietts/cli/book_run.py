@@ -35,7 +35,7 @@ PROGRESS = ("auto", "json", "none")
 
 def run(
     book: Book, outputs: list[Path], *, workers: int, cached: bool, progress: str, strict: bool, form: str = "mp3",
-    split_hours: float = 0.0,
+    split_hours: float = 0.0, cluster: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Speak what is to do and write the files. Leaves with exit code 1 when segments failed, 130 after a Ctrl-C."""
     if progress not in PROGRESS:
@@ -48,7 +48,11 @@ def run(
     factory = factory_of(book.options)
     speaker = factory()
     executor: Executor = InProcess(speaker, book.options.asr)
-    if workers != 1:
+    if cluster is not None:
+        from tutortoietts.book.ray_executor import RayExecutor
+
+        executor = RayExecutor(factory, workers, dict(speaker.identity()), asr=book.options.asr, **cluster)
+    elif workers != 1:
         executor = Processes(factory, workers, dict(speaker.identity()), asr=book.options.asr)
     cache = PhraseCache() if cached else None
     with _stopping() as stop:
