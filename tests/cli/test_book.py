@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-import tutortoietts.cli.book as commands
 import tutortoietts.cli.book_run as runs
 from shell import Shell, one_line
 from tutortoietts.book.speaker import Spoken
@@ -43,7 +42,6 @@ class Hum:
 @pytest.fixture
 def hum(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
     (shell.folder / "b.txt").write_text(TEXT)
-    monkeypatch.setattr(commands, "factory_of", lambda options: Hum)
     monkeypatch.setattr(runs, "factory_of", lambda options: Hum)
     return shell
 
