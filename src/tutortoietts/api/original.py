@@ -59,7 +59,8 @@ class OriginalMethods:
             model's default voice.
         use_deterministic_seed: as `seed` of `speak`.
         return_deterministic_state: return (result, (seed, text, voice_samples, conditioning_latents)).
-        stop, normalize, language: as in `speak`, but normalize=None leaves text for the public checkpoints to their own cleaner.
+        stop, normalize, language: as in `speak`, but normalize=None leaves text for the public checkpoints to their
+            own cleaner.
 
         Raise as `speak`.
         """
