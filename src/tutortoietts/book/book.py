@@ -138,7 +138,7 @@ class Book:
     ) -> Iterator[Event]:  # fmt: skip
         """Speak what is not spoken yet, an event a segment. It may be killed at any moment and called again.
 
-        executor: who performs the jobs, this process when None; cache: phrases spoken before; stop: asked before every
+        executor: who performs the jobs, this process when None; cache: phrases spoken before; stop: called before every
         segment. Raises BookError as `run_plan` and `plan`.
         """
         plan = self.preview(speaker)

@@ -72,7 +72,7 @@ def run_plan(
 ) -> Iterator[Event]:  # fmt: skip
     """Speak what is to do and yield an event for every segment; the store must be locked by the caller.
 
-    stop: asked before every segment; the run ends once it returns True. Raises BookError after 20 failures in a row,
+    stop: called before every segment; the run ends once it returns True. Raises BookError after 20 failures in a row,
     or at once when the disk is full.
     """
     todo: dict[str, list[Segment]] = {}

@@ -1,4 +1,4 @@
-"""What `book plan`, `status` and `check` tell, as values for JSON and as lines for a person."""
+"""Reports of `book plan`, `status` and `check`, as values for JSON and as lines for a person."""
 
 from __future__ import annotations
 

@@ -298,7 +298,7 @@ class _Batch:
         sequence.hidden[drawn:end] = self._hidden(x, sequence.start + drawn, row, cache)[0]
 
     def _reach(self, positions: int, rows: int = 1) -> KVCache:
-        """Return the cache, grown to so many positions and rows."""
+        """Return the cache, grown to at least this many positions and rows."""
         length = -(-positions // _POSITIONS) * _POSITIONS
         if self.cache is None:
             self.cache = self.model.allocate_cache(min(bucket(rows), self.rows), length)
