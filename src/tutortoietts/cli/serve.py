@@ -138,6 +138,9 @@ class ServedModel:
     warmup: Annotated[bool, _model("--warmup/--no-warmup", help="Speak once before the first request.")] = True
 
 
+_SHARED_ROWS = 32  # of the decoder, that all requests share; whole clips have half of them
+
+
 @flatten
 @guarded
 def serve(
@@ -163,7 +166,7 @@ def _open(served: ServedModel) -> TextToSpeech:
     from tutortoietts.api import TextToSpeech
 
     options = {name: value for name, value in asdict(served).items() if name != "warmup"}
-    return TextToSpeech(enable_redaction=False, **options)
+    return TextToSpeech(enable_redaction=False, shared_batch_rows=_SHARED_ROWS, **options)
 
 
 def settings_of(
