@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from fake_speaker import FakeFactory, FakeSpeaker, kinds, make_epub, makes, speak_book, takes
-from make_books import paragraphs
+from make_books import epub, paragraphs
 from tutortoietts.book.audit import check_takes, coverage, select
 from tutortoietts.book.book import Book
 from tutortoietts.book.executors import InProcess, Processes
@@ -421,3 +421,10 @@ def test_in_process_is_the_default(tmp_path: Path) -> None:
     speaker = FakeSpeaker()
     makes(Book.open(make_epub(tmp_path)), speaker, executor=InProcess(speaker))
     assert len(speaker.calls) == 32
+
+
+def test_a_book_in_another_language_is_warned_of(tmp_path: Path) -> None:
+    metadata = "<dc:title>Buch</dc:title><dc:language>xx-YY</dc:language>"
+    source = epub(tmp_path / "book.epub", {"a.xhtml": "<p>Hallo, da ist ein Satz.</p>"}, metadata=metadata)
+    plan = Book.open(source).preview(FakeSpeaker())
+    assert plan.warnings == ["the book is in 'xx-YY', which is read by the rules of 'en'"]
