@@ -75,8 +75,7 @@ class EngineSpeaker:
 
     def pace(self, voice: str) -> float | None:
         """Return the voice's seconds a character where it was measured (calibration.json)."""
-        known = self._calibration.get("pace", {})
-        found = known.get(voice or next(iter(known), ""))
+        found = self._calibration.get("pace", {}).get(voice)
         return None if found is None else float(found)
 
     @property

@@ -14,7 +14,6 @@ from tutortoietts.core.errors import OptionError
 
 if TYPE_CHECKING:
     from tutortoietts.book.book import Book
-    from tutortoietts.book.engine import EngineFactory
     from tutortoietts.book.options import BookOptions
 
 TEXT, VOICES, SOUND, WORK = "Text", "Voices", "Sound", "Work"
@@ -175,6 +174,7 @@ def plan(
     """Show chapters, sentences as they will be spoken, warnings, what is left out, length, time and disk."""
     from tutortoietts.book.book import Book
     from tutortoietts.cli.book_report import plan_values, say_plan
+    from tutortoietts.cli.book_run import factory_of
 
     book = Book.open(source, work, choices.options(engine, tuning))
     speaker = factory_of(book.options)()
@@ -293,16 +293,6 @@ def open_folder(work: Path) -> Book:
     from tutortoietts.book.book import Book, default_work
 
     return Book.of_folder(work if work.is_dir() or not work.is_file() else default_work(work))
-
-
-def factory_of(options: BookOptions) -> EngineFactory:
-    """Return what loads the models with which a book was made."""
-    from tutortoietts.book.engine import EngineFactory
-
-    engine = options.engine
-    return EngineFactory(
-        engine=engine.get("load", {}), preset=engine.get("preset"), options=engine.get("options", {}), seed=options.seed
-    )
 
 
 if __name__ == "__main__":
