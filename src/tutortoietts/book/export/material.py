@@ -44,7 +44,7 @@ class Source(Protocol):
 
     @property
     def metadata(self) -> Metadata:
-        """Its metadata."""
+        """Metadata of the book."""
         ...
 
     def cast(self) -> Cast:
@@ -58,7 +58,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """How files are written. None takes the book's own option.
+    """Options for writing files. None takes the book's own option.
 
     form: of the files in a folder ("mp3"); split_hours: a new file where one would get longer, 0 for never; words:
     overlays by words instead of sentences; progress: called with the seconds written so far, and those of all.
@@ -137,7 +137,7 @@ class Material:
 
 @contextmanager
 def part_file(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to: put in place when the block ends well, removed when it does not."""
+    """Yield a path beside `path` to write to: put in place when the block ends well, removed when it does not."""
     part = path.with_name(f".part-{secrets.token_hex(4)}-{path.name}")
     try:
         yield part
