@@ -29,6 +29,7 @@ from tutortoietts.core.config_vocoder import (
     UnivNetConfig,
     VocosConfig,
 )
+from tutortoietts.core.config_xtts import SpeakerEncoderConfig, XttsConfig
 from tutortoietts.core.errors import ModelError
 
 __all__ = [
@@ -44,10 +45,12 @@ __all__ = [
     "HifiganConfig",
     "ModelSpec",
     "RandomLatentConfig",
+    "SpeakerEncoderConfig",
     "StreamVocosConfig",
     "TokenizerSpec",
     "UnivNetConfig",
     "VocosConfig",
+    "XttsConfig",
     "kind_of",
 ]
 
@@ -61,9 +64,11 @@ CONFIGS: Mapping[str, type[Config]] = {
     "dvae": DvaeConfig,
     "hifigan": HifiganConfig,
     "random_latent": RandomLatentConfig,
+    "speaker_encoder": SpeakerEncoderConfig,
     "stream_vocos": StreamVocosConfig,
     "univnet": UnivNetConfig,
     "vocos": VocosConfig,
+    "xtts": XttsConfig,
 }
 
 

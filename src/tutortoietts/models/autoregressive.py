@@ -13,13 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tutortoietts.core.config import AutoregressiveConfig
-from tutortoietts.core.errors import OptionError
-from tutortoietts.nn.attention import query_positions
 from tutortoietts.nn.blocks import AttentionBlock
-from tutortoietts.nn.gpt import Gpt
-from tutortoietts.nn.kv_cache import KVCache
-from tutortoietts.nn.linear import FewRowsLinear
-from tutortoietts.nn.quant import quantise
+from tutortoietts.nn.code_gpt import CodeGpt
 
 __all__ = ["Autoregressive"]
 
@@ -39,107 +34,26 @@ class ConditioningEncoder(nn.Module):
         return x[:, 0]  # type: ignore[no-any-return]
 
 
-class Autoregressive(nn.Module):
+class Autoregressive(CodeGpt):
     """All parts of the decoding, and `forward`, the obvious slow way through them."""
 
     def __init__(self, cfg: AutoregressiveConfig) -> None:
-        super().__init__()
+        super().__init__(cfg)
         self.cfg = cfg
-        dim = cfg.model_dim
-        self.conditioning_encoder = ConditioningEncoder(cfg.mel_channels, dim, cfg.heads, cfg.conditioning_blocks)
-        self.text_embedding = nn.Embedding(cfg.text_vocabulary, dim)
-        self.mel_embedding = nn.Embedding(cfg.number_mel_codes, dim)
-        self.text_pos_embedding = nn.Embedding(cfg.text_positions, dim)
-        self.mel_pos_embedding = nn.Embedding(cfg.mel_positions, dim)
-        self.gpt = Gpt(dim, cfg.heads, cfg.layers)
-        self.final_norm = nn.LayerNorm(dim)
-        self.text_head = nn.Linear(dim, cfg.text_vocabulary)
-        self.mel_head: nn.Module = FewRowsLinear(dim, cfg.number_mel_codes)
-        self.cache_dtype: torch.dtype | None = None  # None: as the weights
-        for table in (self.text_embedding, self.mel_embedding, self.text_pos_embedding, self.mel_pos_embedding):
-            nn.init.normal_(table.weight, std=0.02)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return self.final_norm.weight.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of hidden states; with `quantise`, of all weights that are not whole numbers."""
-        return self.final_norm.weight.dtype
-
-    def quantise(self, precision: str) -> None:
-        """Blocks in "int8" or "int4" (`nn.quant`), the code head in int8, keys and values in half precision.
-
-        For the device the model is on, and for good. Raises OptionError for what this device has no kernels for.
-        """
-        quantise(self.gpt, precision)
-        self.mel_head = quantise(self.mel_head, "int8")
-        self.cache_dtype = torch.bfloat16 if self.dtype == torch.float32 else self.dtype
+        size = (cfg.mel_channels, cfg.model_dim, cfg.heads, cfg.conditioning_blocks)
+        self.conditioning_encoder = ConditioningEncoder(*size)
 
     def conditioning(self, mel: Tensor) -> Tensor:
         """Speaker latent: mel (B, clips, 80, T), divided by the mel norms -> (B, D), the mean over clips."""
         batch, clips = mel.shape[:2]
         return self.conditioning_encoder(mel.flatten(0, 1)).view(batch, clips, -1).mean(dim=1)  # type: ignore[no-any-return]
 
-    def embed_text(self, ids: Tensor) -> Tensor:
-        """The text part: ids (B, T) int64 with their one 0 at the end -> (B, T + 2, D).
-
-        Raises OptionError if the position table is too short.
-        """
-        ids = F.pad(F.pad(ids, (1, 0), value=self.cfg.start_text_token), (0, 1), value=self.cfg.stop_text_token)
-        length = ids.shape[1]
-        if length > self.cfg.text_positions:
-            limit = self.cfg.text_positions - 2
-            raise OptionError(f"{length - 2} text tokens, but this model has positions for {limit}: split the text")
-        return self.text_embedding(ids) + self.text_pos_embedding.weight[:length]  # type: ignore[no-any-return]
-
-    def embed_codes(self, codes: Tensor, offset: int | Tensor = 0) -> Tensor:
-        """codes (B, S) int64 at positions offset, offset + 1, ... of the code part -> (B, S, D).
-
-        offset: int, or a () or (B,) int64 tensor, whose value is not read. start_mel is at 0, the n-th code at n.
-        Raises OptionError if an int offset leads past the position table.
-        """
-        if not isinstance(offset, int):
-            where = query_positions(offset, codes.shape[1], codes.device)
-            return self.mel_embedding(codes) + self.mel_pos_embedding(where)  # type: ignore[no-any-return]
-        end = offset + codes.shape[1]
-        if end > self.cfg.mel_positions:
-            raise OptionError(
-                f"code position {end} is past the {self.cfg.mel_positions} this model has: split the text"
-            )
-        return self.mel_embedding(codes) + self.mel_pos_embedding.weight[offset:end]  # type: ignore[no-any-return]
-
     def prefix(self, speaker: Tensor, text: Tensor) -> Tensor:
         """What comes before the codes: speaker (B, D), text (B, T) with its one 0 -> (B, 1 + T + 2, D).
 
         Either may have batch 1 and is then used for all rows.
         """
-        rows = max(speaker.shape[0], text.shape[0])
-        embedded = self.embed_text(text)
-        first = speaker[:, None].to(embedded.dtype)
-        return torch.cat([first.expand(rows, -1, -1), embedded.expand(rows, -1, -1)], dim=1)
-
-    def trunk(
-        self, x: Tensor, cache: KVCache | None = None, mask: Tensor | None = None, position: int | Tensor = 0
-    ) -> Tensor:
-        """x (B, S, D) -> normalised hidden states (B, S, D). See `Gpt.forward` for cache, mask and position."""
-        return self.final_norm(self.gpt(x, cache, mask, position))  # type: ignore[no-any-return]
-
-    def mel_logits(self, hidden: Tensor) -> Tensor:
-        """hidden (..., D) -> logits of the next code (..., number_mel_codes) float32."""
-        return self.mel_head(hidden).float()  # type: ignore[no-any-return]
-
-    def text_logits(self, hidden: Tensor) -> Tensor:
-        """hidden (..., D) -> logits of the next text token (..., text_vocabulary) float32."""
-        return self.text_head(hidden).float()  # type: ignore[no-any-return]
-
-    def allocate_cache(self, rows: int, max_len: int) -> KVCache:
-        """For `rows` sequences of up to `max_len` positions (prefix and codes), as the weights are placed."""
-        cfg = self.cfg
-        size = (cfg.layers, rows, cfg.heads, max_len, cfg.model_dim // cfg.heads)
-        return KVCache.allocate(*size, device=self.device, dtype=self.cache_dtype or self.dtype)
+        return self.voiced_text(speaker[:, None], text)
 
     def forward(self, speaker: Tensor, text: Tensor, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The whole sequence at once: speaker (B or 1, D), text (B or 1, T) with its one 0, codes (B, S).

@@ -38,12 +38,14 @@ class Hifigan(nn.Module):
         widths = level_widths(cfg.upsample_initial_channel, len(cfg.upsample_factors))
         self.conv_pre = nn.Conv1d(cfg.in_channels, widths[0], 7, padding=3)
         self.speaker = nn.Conv1d(cfg.cond_channels, widths[0], 1) if cfg.cond_channels else None
+        levels = widths[1:] if cfg.cond_each_level else []
+        self.conds = nn.ModuleList(nn.Conv1d(cfg.cond_channels, width, 1) for width in levels)
         self.ups = upsamplers(widths, cfg.upsample_factors, cfg.upsample_kernel_sizes)
         shapes = list(zip(cfg.resblock_kernel_sizes, cfg.resblock_dilation_sizes, strict=True))
         self.resblocks = nn.ModuleList(
             _ResidualBlock(width, size, dilations) for width in widths[1:] for size, dilations in shapes
         )
-        self.conv_post = nn.Conv1d(widths[-1], cfg.out_channels, 7, padding=3)
+        self.conv_post = nn.Conv1d(widths[-1], cfg.out_channels, 7, padding=3, bias=cfg.final_bias)
 
         ratios = [Fraction(cfg.code_stride, self.hop)]
         if cfg.output_sample_rate != cfg.input_sample_rate:
@@ -102,24 +104,26 @@ class Hifigan(nn.Module):
 
     def synthesize(self, frames: Tensor, speaker: Tensor | None) -> Tensor:
         """frames (B, D, F), speaker (B, D) -> (B, 1, F * product of factors)."""
-        shift = self._shift(speaker)
+        shifts = self._shifts(speaker)
         if self.native is not None and frames.device.type == "cpu" and not torch.is_grad_enabled():
-            return self.native(frames, None if shift is None else shift.flatten(1)).to(frames.dtype).tanh_()
+            return self.native(frames, [shift.flatten(1) for shift in shifts]).to(frames.dtype).tanh_()
         x = self.conv_pre(frames.to(self.conv_pre.weight.dtype))
-        x = x if shift is None else x + shift.to(x.dtype)
+        x = x + shifts[0].to(x.dtype) if shifts else x
         branches = len(self.cfg.resblock_kernel_sizes)
         for level, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, _SLOPE))
+            x = x + shifts[level + 1].to(x.dtype) if self.conds else x
             x = branch_mean(self.resblocks, level, branches, x)
         return torch.tanh(self.conv_post(F.leaky_relu(x.to(frames.dtype), _LAST_SLOPE)))
 
-    def _shift(self, speaker: Tensor | None) -> Tensor | None:
-        """(B, width of the first level, 1): what the speaker adds to every frame."""
+    def _shifts(self, speaker: Tensor | None) -> list[Tensor]:
+        """What the speaker adds to every frame, and behind the upsampling of each level: (B, width, 1) each."""
         if self.speaker is None:
-            return None
+            return []
         if speaker is None:
             raise OptionError("this streaming decoder needs a speaker latent and got none")
-        return cast(Tensor, self.speaker(speaker.to(self.speaker.weight).unsqueeze(-1)))
+        column = speaker.to(self.speaker.weight).unsqueeze(-1)
+        return [self.speaker(column), *(cond(column) for cond in self.conds)]
 
 
 class _ResidualBlock(nn.Module):

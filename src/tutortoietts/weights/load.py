@@ -10,8 +10,8 @@
     shapes(module_factory) -> {key: shape} that such a module needs
     model_class(kind) -> the class; its one argument is its config
 
-Kinds: autoregressive, bigvgan, classifier, clvp, cvvp, diffusion, dvae, hifigan, random_latent, stream_vocos, univnet,
-vocos.
+Kinds: autoregressive, bigvgan, classifier, clvp, cvvp, diffusion, dvae, hifigan, random_latent, speaker_encoder,
+stream_vocos, univnet, vocos, xtts.
 Parameters and persistent buffers come from the state and get ``dtype``; a module's constants (buffers registered with
 ``persistent=False``) must be made with ``device="cpu"`` written out, because modules are built on the meta device.
 """
@@ -55,9 +55,11 @@ _CLASSES = {
     "dvae": "Dvae",
     "hifigan": "Hifigan",
     "random_latent": "RandomLatent",
+    "speaker_encoder": "SpeakerEncoder",
     "stream_vocos": "StreamFront",
     "univnet": "UnivNet",
     "vocos": "Vocos",
+    "xtts": "Xtts",
 }
 _DRAWS = (Tensor.normal_, Tensor.uniform_)
 _FILE_IN_DIRECTORY = {
