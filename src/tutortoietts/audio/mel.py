@@ -4,8 +4,8 @@
     diffusion mel    100 bins, 24 000 Hz, magnitude, slaney scale  what the diffusion model makes and vocoders read
     speaker mel       64 bins, 16 000 Hz, power,     HTK scale     what a clip is to the speaker encoder of XTTS
 
-The first two: periodic Hann window of 1024, hop 256, centred with reflect padding, slaney area norm, log of clamp(1e-5).
-They work on any device, in batches, and under autograd.
+The first two: periodic Hann window of 1024, hop 256, centred with reflect padding, slaney area norm, log of
+clamp(1e-5). All work on any device, in batches, and under autograd.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ def speaker_mel(wav16: Tensor) -> Tensor:
     """
     wav = _checked(wav16, SPEAKER_N_FFT)
     before = torch.cat([wav[:, 1:2], wav[:, :-1]], dim=1)  # the sample before the first is the second, mirrored
-    size = {"hop_length": SPEAKER_HOP, "win_length": SPEAKER_WINDOW, "window": _hamming(str(wav.device))}
-    power = torch.stft(wav - PRE_EMPHASIS * before, SPEAKER_N_FFT, **size, return_complex=True).abs().square()
-    return speaker_filters(str(power.device)) @ power
+    window, wav = _hamming(str(wav.device)), wav - PRE_EMPHASIS * before
+    spectrum = torch.stft(wav, SPEAKER_N_FFT, SPEAKER_HOP, SPEAKER_WINDOW, window, return_complex=True)
+    return speaker_filters(str(wav.device)) @ spectrum.abs().square()
 
 
 def speaker_features(wav16: Tensor) -> Tensor:
@@ -111,8 +111,8 @@ def _log(energy: Tensor) -> Tensor:
 def _stft(wav: Tensor, n_fft: int = N_FFT) -> Tensor:
     """(B, N) or (N,) -> complex (B, n_fft / 2 + 1, 1 + N // 256)."""
     wav = _checked(wav, n_fft)
-    size = {"hop_length": HOP, "win_length": N_FFT, "window": _window(str(wav.device))}
-    return torch.stft(wav, n_fft, **size, center=True, pad_mode="reflect", return_complex=True)
+    window = _window(str(wav.device))
+    return torch.stft(wav, n_fft, HOP, N_FFT, window, center=True, pad_mode="reflect", return_complex=True)
 
 
 def _checked(wav: Tensor, n_fft: int) -> Tensor:

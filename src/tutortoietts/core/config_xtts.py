@@ -107,7 +107,7 @@ class SpeakerEncoderConfig(Config):
     @property
     def bands(self) -> int:
         """Mel bands that are left after the last stage."""
-        return self.input_dim // 2 ** (len(self.layers) - 1)
+        return self.input_dim >> (len(self.layers) - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ class BatchNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """(B, C, bands, T) -> (B, C', bands / stride, T / stride): two convolutions, channel weights, and the input added."""
+    """(B, C, bands, T) -> (B, C', bands / stride, T / stride): two convolutions, weights, and the input added."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()

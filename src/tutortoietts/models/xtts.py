@@ -73,7 +73,7 @@ class PerceiverLayer(nn.Module):
 
     def _by_head(self, x: Tensor) -> Tensor:
         """(B, L, heads * E) -> (B, heads, L, E)."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class Perceiver(nn.Module):
@@ -82,7 +82,7 @@ class Perceiver(nn.Module):
     def __init__(self, cfg: XttsConfig) -> None:
         super().__init__()
         size = (cfg.model_dim, cfg.perceiver_heads, cfg.perceiver_head_dim)
-        self.latents = nn.Parameter(torch.randn(cfg.prompt_latents, cfg.model_dim) * 0.02)
+        self.latents = nn.Parameter(nn.init.normal_(torch.empty(cfg.prompt_latents, cfg.model_dim), std=0.02))
         self.layers = nn.ModuleList(PerceiverLayer(*size) for _ in range(cfg.perceiver_layers))
         self.norm = nn.RMSNorm(cfg.model_dim, eps=1e-24)  # the square of the original's least length of a vector
 

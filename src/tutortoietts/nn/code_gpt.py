@@ -24,15 +24,22 @@ __all__ = ["CodeGpt", "CodeGptConfig"]
 class CodeGptConfig(Protocol):
     """Sizes and marks of a decoder of codes."""
 
-    layers: int
-    model_dim: int
-    heads: int
-    start_text_token: int
-    stop_text_token: int
-    number_mel_codes: int
-    start_mel_token: int
-    stop_mel_token: int
-
+    @property
+    def layers(self) -> int: ...
+    @property
+    def model_dim(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def start_text_token(self) -> int: ...
+    @property
+    def stop_text_token(self) -> int: ...
+    @property
+    def number_mel_codes(self) -> int: ...
+    @property
+    def start_mel_token(self) -> int: ...
+    @property
+    def stop_mel_token(self) -> int: ...
     @property
     def text_vocabulary(self) -> int: ...
     @property
@@ -133,7 +140,7 @@ class CodeGpt(nn.Module):
         return self.text_head(hidden).float()  # type: ignore[no-any-return]
 
     def allocate_cache(self, rows: int, max_len: int) -> KVCache:
-        """Make a cache for `rows` sequences of up to `max_len` positions (prefix and codes), as the weights are placed."""
+        """Make a cache for `rows` sequences of up to `max_len` positions (prefix and codes), placed as the weights."""
         cfg = self.sizes
         size = (cfg.layers, rows, cfg.heads, max_len, cfg.model_dim // cfg.heads)
         return KVCache.allocate(*size, device=self.device, dtype=self.cache_dtype or self.dtype)

@@ -16,9 +16,9 @@ import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -35,11 +35,11 @@ class _StandIn:
     """In place of a class of another program: it has no code, only what the pickle sets on it."""
 
 
-def _stand_in(name: str) -> tuple[type, str]:
+def _stand_in(name: str) -> tuple[Callable[..., Any], str]:
     return type(name.rpartition(".")[2], (_StandIn,), {}), name
 
 
-_STAND_INS = [
+_STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     _stand_in("TTS.tts.configs.xtts_config.XttsConfig"),
     _stand_in("TTS.tts.models.xtts.XttsArgs"),
     _stand_in("TTS.tts.models.xtts.XttsAudioConfig"),

@@ -22,6 +22,7 @@ _PREFIXES = {
     "speaker_encoder": "hifigan_decoder.speaker_encoder.",
 }
 _FINE_TUNED = "xtts."
+_MARKS = (_FINE_TUNED, "gpt.gpt.", "hifigan_decoder.")  # a whole release, not one of its models alone
 _TRAINING = ("dvae.", "torch_mel_spectrogram_style_encoder.", "torch_mel_spectrogram_dvae.")
 _DUPLICATES = ("gpt.gpt_inference.", "gpt.gpt.wte.weight")
 _V1_TABLES = ("gpt.prompt_embedding.", "gpt.prompt_pos_embedding.")
@@ -37,7 +38,7 @@ def part(kind: str) -> Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]:
     own = _PREFIXES[kind]
 
     def select(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        if not any(key.startswith((_FINE_TUNED, *_PREFIXES.values())) for key in _models_of(state)):
+        if not any(key.startswith(_MARKS) for key in state):
             return state
         return {key.removeprefix(own): tensor for key, tensor in _models_of(state).items() if key.startswith(own)}
 
@@ -56,10 +57,9 @@ def _models_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if key.startswith(_DUPLICATES) or (tuned and key.startswith(_TRAINING)):
             continue
         kept[key] = tensor
-    if any(key.startswith("hifigan_decoder.") for key in kept):
-        for key in kept:
-            if key != _STATS and not key.startswith(tuple(_PREFIXES.values())):
-                raise ModelError(f"unknown key {key}: no model of an XTTS-v2 release has it", key=key)
+    for key in kept:
+        if key != _STATS and not key.startswith(tuple(_PREFIXES.values())):
+            raise ModelError(f"unknown key {key}: no model of an XTTS-v2 release has it", key=key)
     return kept
 
 
