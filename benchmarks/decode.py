@@ -30,10 +30,10 @@ from tutortoietts.bench.machine import measure_machine, settle
 from tutortoietts.bench.measure import held_bytes
 from tutortoietts.bench.random_model import random_state
 from tutortoietts.core.config import AutoregressiveConfig
-from tutortoietts.engine.decode import DecodeRequest, decode
-from tutortoietts.engine.precision import PRECISIONS, pick_precision
+from tutortoietts.engine.decoding.loop import DecodeRequest, decode
 from tutortoietts.models.autoregressive import Autoregressive
-from tutortoietts.nn.compiled import VARIABLE
+from tutortoietts.native.build import VARIABLE
+from tutortoietts.runtime.precision import PRECISIONS, pick_precision
 from tutortoietts.sampling.rows import row_generators
 from tutortoietts.sampling.tokens import TokenOptions
 from tutortoietts.weights.load import build, shapes
@@ -85,7 +85,7 @@ def make_model(cfg: AutoregressiveConfig, name: str, device: torch.device, nativ
     model = build(factory, dict(random_state(shapes(factory), 0)), device, precision.decoder)
     assert isinstance(model, Autoregressive)
     if precision.weights is not None:
-        model.quantise(precision.weights)
+        model.quantize(precision.weights)
     return model
 
 

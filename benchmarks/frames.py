@@ -21,13 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tutortoietts.accelerate.diffusion import DiffusionChain
 from tutortoietts.bench.limits import encoder_macs, forward_macs
 from tutortoietts.bench.machine import Machine, measure_machine
 from tutortoietts.bench.random_model import random_state
 from tutortoietts.core.config import ClvpConfig, DiffusionConfig
 from tutortoietts.models.clvp import Clvp
 from tutortoietts.models.diffusion import Diffusion
-from tutortoietts.models.diffusion_chain import DiffusionChain
 from tutortoietts.nn.rotary_encoder import RotaryEncoder
 from tutortoietts.weights.load import build, shapes
 
@@ -49,7 +49,7 @@ def diffusion(config: DiffusionConfig, frames: int, rows: int) -> tuple[Ways, fl
     """A forward of so many rows in each way, and its operations."""
     model = made(config, Diffusion)
     rounded = deepcopy(model)
-    rounded.quantise("int8")
+    rounded.quantize("int8")
     generator = torch.Generator().manual_seed(SEED)
     x = torch.randn(1, config.in_channels, frames, generator=generator)
     aligned = torch.randn(rows, config.model_channels, frames, generator=generator)
@@ -69,9 +69,9 @@ def ranking(config: ClvpConfig, codes: int, rows: int) -> tuple[Ways, float]:
     model = made(config, Clvp)
     fast = deepcopy(model)
     for encoder in (part for part in fast.modules() if isinstance(part, RotaryEncoder)):
-        encoder.hasten()
+        encoder.accelerate()
     rounded = deepcopy(fast)
-    rounded.quantise("int8")
+    rounded.quantize("int8")
     generator = torch.Generator().manual_seed(SEED)
     ids = torch.randint(0, config.num_speech_tokens, (rows, codes), generator=generator)
     inner = config.speech_heads * config.head_dim

@@ -27,13 +27,13 @@ from torch import Tensor
 from decode import TINY, able, make_model
 from steps import base_options, drawn_latents
 from tutortoietts import TextToSpeech
+from tutortoietts.accelerate.diffusion import DiffusionChain
 from tutortoietts.bench.random_model import RANDOM_FULL, random_full
 from tutortoietts.core.config import AutoregressiveConfig
 from tutortoietts.core.presets import preset_options
-from tutortoietts.engine.decode import DecodeRequest, decode
+from tutortoietts.engine.decoding.loop import DecodeRequest, decode
 from tutortoietts.engine.denoise import denoise, mel_frames
 from tutortoietts.models.autoregressive import Autoregressive
-from tutortoietts.models.diffusion_chain import DiffusionChain
 from tutortoietts.sampling.rows import row_generators
 from tutortoietts.sampling.tokens import TokenOptions
 
@@ -61,11 +61,11 @@ def logits(model: Autoregressive, speaker: Tensor, text: Tensor, codes: Tensor) 
     inputs = torch.cat([torch.full_like(codes[:, :1], model.cfg.start_mel_token), codes[:, :-1]], dim=1)
     start = prefix.shape[1]
     cache = model.allocate_cache(1, start + inputs.shape[1])
-    model.trunk(prefix, cache)
+    model.hidden_states(prefix, cache)
     rows = []
     for place in range(inputs.shape[1]):
         x = model.embed_codes(inputs[:, place : place + 1], offset=place)
-        rows.append(model.mel_logits(model.trunk(x, cache, position=start + place))[:, 0])
+        rows.append(model.mel_logits(model.hidden_states(x, cache, position=start + place))[:, 0])
     return torch.cat(rows)
 
 

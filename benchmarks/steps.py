@@ -30,7 +30,7 @@ from chart import curves
 from evaluate import SETS
 from tutortoietts import TextToSpeech
 from tutortoietts.core.presets import SAMPLERS, SpeechOptions, preset_options
-from tutortoietts.engine.decode import DecodeRequest, decode, latents_of
+from tutortoietts.engine.decoding.loop import DecodeRequest, decode, latents_of
 from tutortoietts.engine.denoise import denoise
 from tutortoietts.engine.pipeline import token_options
 from tutortoietts.sampling.rows import row_generators

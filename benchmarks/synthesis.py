@@ -24,8 +24,8 @@ from tutortoietts.audio.mel import conditioning_mel, diffusion_mel
 from tutortoietts.core.presets import preset_options
 from tutortoietts.core.types import Mel
 from tutortoietts.engine.denoise import denoise
-from tutortoietts.engine.parts import open_source
 from tutortoietts.engine.vocode import vocode
+from tutortoietts.runtime.source import open_source
 
 RATE = 24000
 REFERENCE_DBFS = -21.0  # of the speech, as in training

@@ -29,7 +29,7 @@ from tutortoietts.bench.random_model import random_state
 from tutortoietts.core.config import BigVGANConfig, HifiganConfig
 from tutortoietts.models.bigvgan import BigVGAN, _SnakeBeta
 from tutortoietts.models.hifigan import Hifigan
-from tutortoietts.nn.convolve import can_convolve
+from tutortoietts.native.vocoder_conv import can_convolve
 from tutortoietts.weights.load import build, shapes
 
 WAYS = ("torch", "float32", "split")
@@ -53,7 +53,7 @@ def forwards(model: nn.Module) -> dict[str, nn.Module]:
     for name in WAYS[1:]:
         if can_convolve(split=name == "split"):
             ways[name] = deepcopy(model)
-            ways[name].hasten(half=name == "split")
+            ways[name].accelerate(half=name == "split")
     return ways
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tutortoietts.audio.mel import conditioning_mel, diffusion_mel, normalize_mel
 from tutortoietts.audio.resample import resample_sinc
-from tutortoietts.engine.repair import latent_count, repair_codes
+from tutortoietts.engine.decoding.end_of_speech import latent_count, repair_codes
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.diffusion import Diffusion
 from tutortoietts.sampling import plan, sample

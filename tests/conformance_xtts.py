@@ -101,7 +101,7 @@ def _gpt_loss(golden: Golden) -> dict[str, Tensor]:
         dim=1,
     )
     causal = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
-    hidden = model.trunk(x, mask=causal & seen[:, None, None, :])
+    hidden = model.hidden_states(x, mask=causal & seen[:, None, None, :])
     text_logits = model.text_logits(hidden[:, prompt.shape[1] : prefix.shape[1]]).transpose(1, 2)
     mel_logits = model.mel_logits(hidden[:, prefix.shape[1] :]).transpose(1, 2)
     masked = code_targets.clone()

@@ -23,7 +23,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from tutortoietts.audio import mel, resample
-from tutortoietts.engine import graphs, offload
+from tutortoietts.engine.decoding import workspace
+from tutortoietts.runtime import cuda_graphs, offload
 from tutortoietts.weights.load import build, shapes
 
 __all__ = ["CUDA", "FakeGpu", "Refused", "fake_gpu", "there"]
@@ -31,7 +32,7 @@ __all__ = ["CUDA", "FakeGpu", "Refused", "fake_gpu", "there"]
 CUDA = torch.device("cuda", 0)
 _CUDA_GUARD, _META_GUARD = 1, 14  # c10::DeviceType
 _GUARDS = "_ZN3c104impl26device_guard_impl_registryE"
-_CONSTANTS = (mel._window, mel._filterbank, resample._kernel, graphs._stream)  # kept for each device
+_CONSTANTS = (mel._window, mel._filterbank, resample._kernel, cuda_graphs._stream)  # kept for each device
 _OF_ONE_TYPE = {
     *("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "index_copy", "index_copy_"),
     *("native_layer_norm", "native_group_norm", "_fused_rms_norm"),
@@ -212,4 +213,4 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch, gpu: FakeGpu) -> None:
     monkeypatch.setattr(Tensor, "record_stream", lambda tensor, stream: None)
     monkeypatch.setattr(nn.Module, "_apply", _moved)
     monkeypatch.setattr(offload._Part, "point", _pointed)
-    monkeypatch.setattr(graphs, "_identity", id)  # fake tensors lie nowhere
+    monkeypatch.setattr(workspace, "_identity", id)  # fake tensors lie nowhere

@@ -79,14 +79,14 @@ def greedy(
     cfg, prefix = model.sizes, model.prefix(voice, text)
     cache = model.allocate_cache(1, prefix.shape[1] + count) if cached else None
     if cache is not None:
-        model.trunk(prefix, cache, position=0)
+        model.hidden_states(prefix, cache, position=0)
     codes = [cfg.start_mel_token]
     while len(codes) <= count and (len(codes) == 1 or codes[-1] != cfg.stop_mel_token):
         if cache is not None:
             x = model.embed_codes(torch.tensor([codes[-1:]]), offset=len(codes) - 1)
-            hidden = model.trunk(x, cache, position=prefix.shape[1] + len(codes) - 1)
+            hidden = model.hidden_states(x, cache, position=prefix.shape[1] + len(codes) - 1)
         else:
-            hidden = model.trunk(torch.cat([prefix, model.embed_codes(torch.tensor([codes]))], dim=1))
+            hidden = model.hidden_states(torch.cat([prefix, model.embed_codes(torch.tensor([codes]))], dim=1))
         seen = history_mask(torch.tensor([[PLACEHOLDER, *codes]]), cfg.number_mel_codes)
         logits = penalize(model.mel_logits(hidden[:, -1]), seen, penalty)
         if not may_stop:

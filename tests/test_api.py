@@ -141,7 +141,7 @@ def test_attributes_are_readable_and_models_replaceable(tiny_model: Path) -> Non
 def test_a_compiled_model_may_take_the_place_of_ours(tiny_model: Path, tts: TextToSpeech) -> None:
     own = TextToSpeech(model=tiny_model)
     own.autoregressive = torch.compile(own.autoregressive, backend="eager")
-    torch.testing.assert_close(say(own), say(tts), rtol=0, atol=1e-4)  # ours adds in another order, in `nn.gpt_step`
+    torch.testing.assert_close(say(own), say(tts), rtol=0, atol=1e-4)  # ours adds in another order, in `accelerate.gpt`
 
 
 def test_deepspeed_is_warned_of_once(tiny_model: Path, caplog: pytest.LogCaptureFixture) -> None:

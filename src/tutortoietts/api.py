@@ -22,16 +22,17 @@ from tutortoietts.core.errors import OptionError, VoiceError
 from tutortoietts.core.paths import existing_folder, expanded
 from tutortoietts.core.presets import PRESETS, SpeechOptions, known_names, refuse_unknown
 from tutortoietts.core.streaming import Streaming
-from tutortoietts.engine.asking import Asked, options_of, request_of, seed_of, streaming_of
-from tutortoietts.engine.casting import Casting, Latents, VoiceSamples
-from tutortoietts.engine.device import deepspeed_note, pick_device, settling
-from tutortoietts.engine.memory import tidied
-from tutortoietts.engine.parts import Parts, Source, open_source
 from tutortoietts.engine.pipeline import SAMPLE_RATE, Request
-from tutortoietts.engine.precision import pick_precision
-from tutortoietts.engine.progress import shown
-from tutortoietts.engine.stream import stream, whole
-from tutortoietts.engine.watch import Report, Watch
+from tutortoietts.engine.progress import Progress, Report
+from tutortoietts.engine.progress_bar import shown
+from tutortoietts.engine.request import Asked, options_of, request_of, seed_of, streaming_of
+from tutortoietts.engine.streaming.stream import stream, whole
+from tutortoietts.engine.voice_resolver import Latents, VoiceResolver, VoiceSamples
+from tutortoietts.runtime.device import deepspeed_note, pick_device, synchronizer
+from tutortoietts.runtime.memory import returning_memory
+from tutortoietts.runtime.models import LoadedModels
+from tutortoietts.runtime.precision import pick_precision
+from tutortoietts.runtime.source import ModelSource, open_source
 from tutortoietts.voices.store import VoiceStore
 
 __all__ = ["TextToSpeech"]
@@ -59,7 +60,7 @@ class TextToSpeech:
 
     model: "bundled", "tortoise-v2" (the public checkpoints, of `models_dir`, TORTOISE_MODELS_DIR, the caches or the
     network) or a directory with a model.json. device: None takes the fastest present. precision: "auto", "fp32",
-    "bf16", "fp16", "int8" or "int4" (see `engine.precision`); vocoders stay in float32. half: short for "fp16", on a
+    "bf16", "fp16", "int8" or "int4" (see `runtime.precision`); vocoders stay in float32. half: short for "fp16", on a
     CPU "bf16". kv_cache False decodes by the slow oracle. use_deepspeed: where it does not apply, a
     warning is logged and our own decoding used. cpu_offload (or high_vram=False): models wait in the CPU's memory.
     autoregressive_batch_size: candidates decoded at once; None, as many as fit. enable_redaction: [bracketed] text is
@@ -81,7 +82,7 @@ class TextToSpeech:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | Source = "bundled",
+        model: str | os.PathLike[str] | ModelSource = "bundled",
         device: str | torch.device | None = None,
         half: bool = False,
         kv_cache: bool = True,
@@ -121,8 +122,8 @@ class TextToSpeech:
             tokenizer_file=None if tokenizer_vocab_file is None else expanded(tokenizer_vocab_file),
             tokenizer_basic=tokenizer_basic,
         )
-        self._parts = Parts(source, device=self.device, dtype=chosen, offload=self.cpu_offload)
-        self._casting = Casting(self._parts)
+        self._parts = LoadedModels(source, device=self.device, dtype=chosen, offload=self.cpu_offload)
+        self._resolver = VoiceResolver(self._parts)
         if use_deepspeed:
             _log.warning(deepspeed_note(self.device))
 
@@ -149,7 +150,7 @@ class TextToSpeech:
     @property
     def voices(self) -> VoiceStore:
         """The voices that names reach: the user's and the model's own."""
-        return self._casting.store
+        return self._resolver.store
 
     @property
     def tokenizer(self) -> Any:
@@ -233,11 +234,11 @@ class TextToSpeech:
 
         voice_samples as in `tts`. return_mels: also the mels (1, clips, 80, T) that the first was computed from.
         """
-        return self._casting.latents(voice_samples, mode=latent_averaging_mode, mels=return_mels)
+        return self._resolver.latents(voice_samples, mode=latent_averaging_mode, mels=return_mels)
 
     def get_random_conditioning_latents(self, seed: int | None = None) -> tuple[Tensor, Tensor]:
         """A voice nobody has: from the public random-voice models, or a random mix of the model's own voices."""
-        voice = self._casting.random(seed_of(seed))
+        voice = self._resolver.random(seed_of(seed))
         if voice.diffusion is None:
             raise VoiceError("the model's voices can only be streamed; they have no diffusion latents")
         return voice.speaker, voice.diffusion
@@ -260,7 +261,7 @@ class TextToSpeech:
         )
         request = self._request(asked)
         watch = self._watch()
-        with tidied(self.device), shown(watch, verbose):
+        with returning_memory(self.device), shown(watch, verbose):
             waves = whole(self._parts, request, watch)
         self._note(watch, request, waves[0].shape[-1])
         result = waves[0] if k == 1 else waves
@@ -275,7 +276,7 @@ class TextToSpeech:
     def _request(self, asked: Asked) -> Request:
         return request_of(
             self._parts,
-            self._casting,
+            self._resolver,
             asked,
             kv_cache=self.kv_cache,
             batch_size=self.autoregressive_batch_size,
@@ -285,16 +286,16 @@ class TextToSpeech:
     def _chunks(self, request: Request, verbose: bool, streaming: Streaming) -> Iterator[Tensor]:
         watch, samples = self._watch(), 0
         chunks = stream(self._parts, request, watch, streaming)
-        with tidied(self.device), shown(watch, verbose), closing(chunks):  # type: ignore[type-var]
+        with returning_memory(self.device), shown(watch, verbose), closing(chunks):  # type: ignore[type-var]
             for chunk in chunks:
                 samples += chunk.shape[-1]
                 yield chunk
         self._note(watch, request, samples)
 
-    def _watch(self) -> Watch:
-        return Watch(settle=settling(self.device))
+    def _watch(self) -> Progress:
+        return Progress(settle=synchronizer(self.device))
 
-    def _note(self, watch: Watch, request: Request, samples: int) -> None:
+    def _note(self, watch: Progress, request: Request, samples: int) -> None:
         self.last_report = Report(
             stages=watch.stages,
             audio_seconds=samples / SAMPLE_RATE,

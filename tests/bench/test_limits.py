@@ -117,8 +117,8 @@ def test_the_figures_of_the_full_size_model() -> None:
 def test_a_code() -> None:
     model = model_class("autoregressive")(AUTOREGRESSIVE).eval()
     cache = model.allocate_cache(3, 20)
-    model.trunk(torch.randn(3, 9, 48), cache, position=0)
-    step = counted(lambda: model.mel_logits(model.trunk(torch.randn(3, 1, 48), cache, position=9)))
+    model.hidden_states(torch.randn(3, 9, 48), cache, position=0)
+    step = counted(lambda: model.mel_logits(model.hidden_states(torch.randn(3, 1, 48), cache, position=9)))
     assert step == 2 * 3 * (limits.step_weights(AUTOREGRESSIVE) + limits.attention_macs(AUTOREGRESSIVE, 10))
     heard = counted(lambda: model.conditioning(torch.randn(1, 1, 80, 30)))
     assert heard == 2 * limits.speaker_macs(AUTOREGRESSIVE, 30)

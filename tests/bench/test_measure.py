@@ -19,7 +19,7 @@ from tutortoietts.bench.random_model import RANDOM_FULL, RandomSource, random_fu
 from tutortoietts.bench.workload import Plan, Sample, Workload, _heard, open_model
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.presets import SpeechOptions
-from tutortoietts.engine.parts import open_source
+from tutortoietts.runtime.source import open_source
 
 CPU = torch.device("cpu")
 
@@ -222,7 +222,7 @@ def test_other_files_are_refused_with_random_weights() -> None:
 
 
 class Eight(nn.Linear):
-    """A quantised layer: it knows what a forward reads."""
+    """A quantized layer: it knows what a forward reads."""
 
     nbytes = 7
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from test_decode_bench import report
 
-from tutortoietts.nn.convolve import can_convolve
+from tutortoietts.native.vocoder_conv import can_convolve
 
 
 def test_vocoder() -> None:

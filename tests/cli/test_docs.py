@@ -104,7 +104,7 @@ def test_the_python_runs(
     name: str, speaking_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     few = {"num_autoregressive_samples": 2, "diffusion_iterations": 2}
-    monkeypatch.setattr("tutortoietts.engine.parts._BUNDLED", speaking_model)
+    monkeypatch.setattr("tutortoietts.runtime.source._BUNDLED", speaking_model)
     monkeypatch.setattr(
         "tutortoietts.core.presets.PRESETS", {"fast": few, "ultra_fast": few, "ultra_fast_optimized": few}
     )

@@ -61,13 +61,13 @@ def test_candidates_from_one_prefix_as_the_whole(autoregressive: Autoregressive)
         latents, mel_logits, _ = model(speaker, text, codes)
         prefix = model.prefix(speaker, text)
         cache = model.allocate_cache(rows, prefix.shape[1] + steps)
-        model.trunk(prefix, cache.rows(0, 1))
+        model.hidden_states(prefix, cache.rows(0, 1))
         cache.fill_rows(0, prefix.shape[1])
         fed = torch.cat([torch.full((rows, 1), AR.start_mel_token), codes[:, :-1]], dim=1)
         for n in range(steps):
             offset = torch.tensor(n)
             x = model.embed_codes(fed[:, n : n + 1], offset)
-            hidden = model.trunk(x, cache, position=offset + prefix.shape[1])[:, 0]
+            hidden = model.hidden_states(x, cache, position=offset + prefix.shape[1])[:, 0]
             torch.testing.assert_close(hidden, latents[:, n])
             torch.testing.assert_close(model.mel_logits(hidden), mel_logits[:, n])
 

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from tutortoietts.core.config import HifiganConfig, StreamVocosConfig, VocosConfig
 from tutortoietts.core.errors import ModelError
-from tutortoietts.engine.windows import StreamDecoder, Windows, decode_whole
+from tutortoietts.engine.streaming.windows import StreamDecoder, Windows, decode_whole
 from tutortoietts.models.hifigan import Hifigan
 from tutortoietts.models.stream_vocos import StreamFront, StreamVocos
 from tutortoietts.models.vocos import Vocos
-from tutortoietts.nn.convolve import can_convolve
+from tutortoietts.native.vocoder_conv import can_convolve
 
 UPSAMPLER = {
     "upsample_initial_channel": 8,
@@ -94,7 +94,7 @@ def test_windows_of_a_hastened_decoder_are_the_whole_to_the_bit(name: str, half:
         pytest.skip("no C compiler")
     decoder, latents, speaker = make(name), draw(1, 40, 6), draw(1, 3)
     slow = decode_whole(decoder, latents, speaker)
-    decoder.hasten(half)  # type: ignore[attr-defined]
+    decoder.accelerate(half)  # type: ignore[attr-defined]
     whole = decode_whole(decoder, latents, speaker)
     assert (whole - slow).norm() < 1e-4 * slow.norm()
     for step in (1, 3, 8):

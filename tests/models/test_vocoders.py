@@ -16,8 +16,8 @@ from tutortoietts.models.bigvgan import BigVGAN, antialias_filter
 from tutortoietts.models.hifigan import Hifigan
 from tutortoietts.models.random_latent import RandomLatent
 from tutortoietts.models.univnet import UnivNet
-from tutortoietts.nn.compiled import VARIABLE
-from tutortoietts.nn.convolve import can_convolve
+from tutortoietts.native.build import VARIABLE
+from tutortoietts.native.vocoder_conv import can_convolve
 from tutortoietts.weights.convert import convert
 
 UNIVNET = UnivNetConfig(noise_dim=4, channel_size=4, n_mel_channels=5, strides=(4, 2), hop_length=8, dilations=(1, 3))
@@ -169,11 +169,11 @@ def test_hastened_forwards_are_the_same(kind: str, half: bool, monkeypatch: pyte
     inputs = (draw(2, 5, 40),) if kind == "bigvgan" else (draw(2, 11, 6), draw(2, 3))
     with torch.no_grad():
         monkeypatch.setenv(VARIABLE, "0")
-        model.hasten(half)
+        model.accelerate(half)
         assert model.native is None
         slow = model(*inputs)
         monkeypatch.delenv(VARIABLE)
-        model.hasten(half)
+        model.accelerate(half)
         fast = model(*inputs)
     assert (model.native is not None) == can_convolve()
     assert fast.shape == slow.shape and slow.abs().max() > 0.01

@@ -52,13 +52,13 @@ def test_candidates_from_one_prefix_as_the_whole(gpt: Xtts) -> None:
         latents, mel_logits, text_logits = gpt(prompt, text, codes)
         prefix = gpt.prefix(prompt, text)
         cache = gpt.allocate_cache(rows, prefix.shape[1] + steps)
-        gpt.trunk(prefix, cache.rows(0, 1))
+        gpt.hidden_states(prefix, cache.rows(0, 1))
         cache.fill_rows(0, prefix.shape[1])
         fed = torch.cat([torch.full((rows, 1), GPT.start_mel_token), codes[:, :-1]], dim=1)
         for n in range(steps):
             offset = torch.tensor(n)
             x = gpt.embed_codes(fed[:, n : n + 1], offset)
-            hidden = gpt.trunk(x, cache, position=offset + prefix.shape[1])[:, 0]
+            hidden = gpt.hidden_states(x, cache, position=offset + prefix.shape[1])[:, 0]
             torch.testing.assert_close(hidden, latents[:, n])
             torch.testing.assert_close(gpt.mel_logits(hidden), mel_logits[:, n])
     assert text_logits.shape == (rows, 5, 40)
@@ -96,7 +96,7 @@ def test_the_compiled_decoder_is_the_same(half: bool, decoder: Hifigan) -> None:
     latents, speakers = torch.randn(2, 9, 16), torch.randn(2, 12)
     fast = Hifigan(DECODER).eval()
     fast.load_state_dict(decoder.state_dict())
-    fast.hasten(half)
+    fast.accelerate(half)
     with torch.no_grad():
         want, got = decoder(latents, speakers), fast(latents, speakers)
     assert (got - want).norm() / want.norm() < 1e-4

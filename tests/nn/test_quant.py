@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tutortoietts.core.errors import OptionError
-from tutortoietts.nn import compiled, kernels, quant
+from tutortoietts.native import build, kernels
+from tutortoietts.nn import quant
 from tutortoietts.nn.blocks import TimeConv
 from tutortoietts.nn.quant import (
     GROUP,
@@ -20,7 +21,7 @@ from tutortoietts.nn.quant import (
     Int8RowsLinear,
     QuantLinear,
     WeightInt8Linear,
-    quantise,
+    quantize,
 )
 
 WIDTH, OUT = 256, 96
@@ -98,7 +99,8 @@ def test_int8_by_the_kernel_is_its_oracle(
     finally:
         library.start(True)
     assert torch.equal(ours, alone)
-    torch.testing.assert_close(ours, layer.slowly(x), rtol=1e-5, atol=1e-5)
+    size = x.abs().amax(dim=1, keepdim=True).clamp_min(1e-9)  # float32 sums are rounded in proportion to their row
+    torch.testing.assert_close(ours / size, layer.slowly(x) / size, rtol=1e-5, atol=5e-6)
     assert torch.equal(ours[rows // 2], layer.bias)
 
 
@@ -119,13 +121,13 @@ def test_int4_is_its_oracle(linear: nn.Linear, x: Tensor) -> None:
 
 @pytest.mark.parametrize(("precision", "limit"), [("int8", 0.02), ("int4", 0.12)])
 def test_distance_from_float(linear: nn.Linear, x: Tensor, precision: str, limit: float) -> None:
-    layer = quantise(linear, precision)
+    layer = quantize(linear, precision)
     assert limit / 20 < error(layer(x), linear(x), linear.bias) < limit
 
 
 @pytest.mark.parametrize("precision", ["int8", "int4"])
 def test_shape_dtype_and_bytes(linear: nn.Linear, precision: str) -> None:
-    layer = quantise(linear, precision)
+    layer = quantize(linear, precision)
     assert isinstance(layer, QuantLinear)
     x = torch.randn(2, 3, WIDTH, dtype=torch.bfloat16)
     assert layer(x).shape == (2, 3, OUT) and layer(x).dtype == torch.bfloat16
@@ -140,7 +142,7 @@ def test_constant_groups(x: Tensor) -> None:
     layer.weight[:, :GROUP] = 0.0
     x = x.abs()
     for precision in ("int8", "int4"):
-        assert error(quantise(layer, precision)(x), layer(x), torch.zeros(OUT)) < 0.02
+        assert error(quantize(layer, precision)(x), layer(x), torch.zeros(OUT)) < 0.02
 
 
 def test_a_whole_module() -> None:
@@ -152,21 +154,21 @@ def test_a_whole_module() -> None:
             "odd": nn.Linear(48, 50),
         }
     ).requires_grad_(False)
-    assert quantise(module, "int4") is module
+    assert quantize(module, "int4") is module
     assert isinstance(module["in"][0], Int4Linear)
     assert isinstance(module["conv"], TimeConv)
     assert isinstance(module["odd"], Int8RowsLinear | Int8Linear | WeightInt8Linear)
 
 
 def test_without_a_compiler_and_without_fbgemm(linear: nn.Linear, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(compiled.VARIABLE, "0")
-    assert not isinstance(quantise(linear, "int8"), Int8RowsLinear)
+    monkeypatch.setenv(build.VARIABLE, "0")
+    assert not isinstance(quantize(linear, "int8"), Int8RowsLinear)
     monkeypatch.setattr(Int8Linear, "works", staticmethod(lambda: False))
-    assert isinstance(quantise(linear, "int8"), WeightInt8Linear)
+    assert isinstance(quantize(linear, "int8"), WeightInt8Linear)
 
 
 def test_other_widths_are_refused(linear: nn.Linear) -> None:
     with pytest.raises(OptionError, match="'int2': must be int8 or int4"):
-        quantise(linear, "int2")
+        quantize(linear, "int2")
     with pytest.raises(OptionError, match="not for meta"):
-        quantise(nn.Linear(WIDTH, OUT, device="meta"), "int4")
+        quantize(nn.Linear(WIDTH, OUT, device="meta"), "int4")

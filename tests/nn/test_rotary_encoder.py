@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from tutortoietts.native.layer_chain import library
 from tutortoietts.nn import rotary_encoder as module
-from tutortoietts.nn.frames import library
-from tutortoietts.nn.quant import quantise
+from tutortoietts.nn.quant import quantize
 from tutortoietts.nn.rotary_encoder import RotaryEncoder, _angles, _rotate, _through, real_positions
 
 
@@ -45,13 +45,13 @@ def test_in_compiled_calls(precision: str, lengths: tuple[int, ...] | None, monk
     torch.manual_seed(0)
     encoder = RotaryEncoder(dim=16, depth=2, heads=2, head_dim=8, rotary_dim=4, mult=2)
     if precision == "int8":
-        quantise(encoder, "int8")
+        quantize(encoder, "int8")
     x, seen = torch.randn(3, 30, 16), None if lengths is None else torch.tensor(lengths)
     calls = []
     monkeypatch.setattr(module, "_through", lambda *given: calls.append(1) or _through(*given))
     with torch.inference_mode():
         want = encoder(x, seen)
-        encoder.hasten()
+        encoder.accelerate()
         ours = encoder(x, seen)
         assert len(calls) == 1
         counted = torch.ones(3, 30, dtype=torch.bool) if seen is None else real_positions(30, seen)

@@ -67,7 +67,7 @@ def test_a_padded_batch_computes_what_forward_computes() -> None:
 
 def test_trunk_with_our_kernels_is_the_models_trunk() -> None:
     if kernels.library() is None:
-        pytest.skip("no C compiler: the model's own trunk is used instead")
+        pytest.skip("no C compiler: the model's own forward pass is used instead")
     torch.manual_seed(0)
     exact = Autoregressive(CONFIG)
     nn.init.normal_(exact.gpt.blocks[0].qkv.weight, std=0.3)  # type: ignore[union-attr, arg-type]
@@ -76,7 +76,7 @@ def test_trunk_with_our_kernels_is_the_models_trunk() -> None:
     model.bfloat16()
     x, grad = torch.randn(3, 21, 64), torch.randn(3, 21, 64)
     a, b = x.clone().requires_grad_(), x.bfloat16().requires_grad_()
-    oracle, ours = exact.trunk(a), kernels.trunk(model, b)
+    oracle, ours = exact.hidden_states(a), kernels.hidden_states(model, b)
     oracle.backward(grad)
     ours.backward(grad.bfloat16())
     assert relative(ours, oracle) < 0.02

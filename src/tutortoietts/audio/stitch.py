@@ -1,4 +1,4 @@
-"""Parts into one clip: trims, fades, pauses. Every edge passes through zero, so no join clicks."""
+"""Clips into one clip: trims, fades, pauses. Every edge passes through zero, so no join clicks."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def join(
     pause_seconds: float | Sequence[float] = PAUSE_SECONDS,
     trimmed: bool = True,
 ) -> Tensor:
-    """Parts (..., N_i) one after the other, with silence between -> (..., N).
+    """Clips (..., N_i) one after the other, with silence between -> (..., N).
 
     `pause_seconds`: one for all joins, or one a join. `trimmed`: silence at the parts' ends is cut first, so that
     the pauses are what they say. Edges at the joins are faded over 5 ms; a single part is returned as it is.

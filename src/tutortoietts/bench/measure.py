@@ -219,7 +219,7 @@ def _format(tts: Any, part: str) -> tuple[float, str]:
     module: nn.Module = getattr(tts, part)
     dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
     width = float(dtype.itemsize)
-    if part == "autoregressive":  # may be quantised: what its blocks really hold
+    if part == "autoregressive":  # may be quantized: what its blocks really hold
         width = held_bytes(cast(nn.Module, module.gpt)) / block_weights(tts.spec.autoregressive)
     if part == "autoregressive" and width < 1.4:
         return width, "int8" if width > 0.9 else "bf16"  # weights of 4 bits are expanded for the product
@@ -230,7 +230,7 @@ def _format(tts: Any, part: str) -> tuple[float, str]:
 
 
 def held_bytes(module: nn.Module) -> int:
-    """Bytes of all weights in a module; a quantised layer says itself what its own are."""
+    """Bytes of all weights in a module; a quantized layer says itself what its own are."""
     own = getattr(module, "nbytes", None)
     if isinstance(own, int):
         return own

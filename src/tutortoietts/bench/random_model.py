@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tutortoietts.core.config import kind_of
 from tutortoietts.core.errors import OptionError
-from tutortoietts.engine.parts import PUBLIC_VOCODERS, Source, public_spec
+from tutortoietts.runtime.source import PUBLIC_VOCODERS, ModelSource, public_spec
 from tutortoietts.weights.load import build, model_class, shapes
 
 __all__ = ["RANDOM_FULL", "RandomSource", "random_full"]
@@ -23,7 +23,7 @@ _DEVIATION = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RandomSource(Source):
+class RandomSource(ModelSource):
     """A source without files: every part is filled from `seed`. Text goes through the bundled model's tokenizer, whose
     tokens are a letter each, about twice as many as the public one's."""
 

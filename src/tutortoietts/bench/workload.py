@@ -17,7 +17,7 @@ from tutortoietts.bench.random_model import RANDOM_FULL, random_full
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.presets import SpeechOptions, known_names, preset_options
 from tutortoietts.core.streaming import Streaming, refuse_unheard
-from tutortoietts.engine.stream import decided
+from tutortoietts.engine.streaming.stream import decided
 
 __all__ = ["SENTENCE", "Plan", "Sample", "StreamSample", "Workload", "open_model"]
 

@@ -179,16 +179,16 @@ def _speedups(tts: TextToSpeech) -> Iterator[str]:
     """Those active when nothing is said, and those at hand."""
     import torch
 
-    from tutortoietts.engine.graphs import wanted
-    from tutortoietts.nn.frames import has_whole_products
+    from tutortoietts.native.layer_chain import has_integer_products
+    from tutortoietts.runtime.cuda_graphs import use_cuda_graphs
 
     yield "keys and values cached, the text read once for all candidates" if tts.kv_cache else "no cache"
-    if wanted(tts.device):
+    if use_cuda_graphs(tts.device):
         yield "decoding steps and diffusion forwards as CUDA graphs"
     yield f"numbers in {tts.precision}"
     if tts.device.type == "cpu" and getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)():
         yield "bfloat16 matrix units present, used by --half"
-    if tts.device.type == "cpu" and has_whole_products():
+    if tts.device.type == "cpu" and has_integer_products():
         yield "8-bit products at hand: --precision int8 makes the public models about three times as fast"
 
 

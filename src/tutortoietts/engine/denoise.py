@@ -9,12 +9,12 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from tutortoietts.accelerate.diffusion import DiffusionChain
 from tutortoietts.audio.mel import denormalize_mel
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Mel
-from tutortoietts.engine.graphs import Capture, default_capture, wanted
 from tutortoietts.models.diffusion import Diffusion, Modulation
-from tutortoietts.models.diffusion_chain import DiffusionChain
+from tutortoietts.runtime.cuda_graphs import Capture, default_capture, use_cuda_graphs
 from tutortoietts.sampling import plan, sample
 from tutortoietts.sampling.guidance import NoiseModel
 from tutortoietts.sampling.rows import randn
@@ -80,7 +80,7 @@ def denoise(
     steps = plan(options.sampler, options.diffusion_iterations, options.diffusion_spacing, start_step)
     interval = None if options.guidance is None else (float(options.cond_free_to), float(options.cond_free_from))
     if batched:
-        if capture is None and wanted(weight.device):
+        if capture is None and use_cuda_graphs(weight.device):
             capture = default_capture(weight.device)
         estimate: NoiseModel = _Forwards(model, aligned, steps, interval, unconditioned, capture)
     else:
@@ -109,7 +109,7 @@ class _Forwards:
 
     What does not depend on x is not computed again: position biases once; scales and shifts for many steps at once, so
     that their weights are read once for all of them; the unconditional integrator, where another mel knows it.
-    On a CPU a step's layers are one compiled call where that can be (`models.diffusion_chain`).
+    On a CPU a step's layers are one compiled call where that can be (`accelerate.diffusion`).
     With `capture`, many forwards of one shape become a `_Fixed`, which computes that integrator again.
     """
 

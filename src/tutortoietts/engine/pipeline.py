@@ -16,19 +16,20 @@ from torch import Tensor, nn
 from tutortoietts.core.errors import OptionError, VoiceError
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Mel, Voice
-from tutortoietts.engine.decode import DecodeRequest, decode, latents_of
+from tutortoietts.engine.decoding.loop import DecodeRequest, decode, latents_of
 from tutortoietts.engine.denoise import Unconditioned, denoise
-from tutortoietts.engine.graphs import wanted
-from tutortoietts.engine.memory import bytes_a_candidate, pick_batch_size
-from tutortoietts.engine.parts import PUBLIC, Parts
+from tutortoietts.engine.progress import Progress
 from tutortoietts.engine.redact import cut_spans, redact, text_path
 from tutortoietts.engine.rerank import Candidate, Ranker, best
 from tutortoietts.engine.vocode import vocode_all
-from tutortoietts.engine.watch import Watch
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.clvp import Clvp
 from tutortoietts.models.cvvp import Cvvp
 from tutortoietts.models.diffusion import Diffusion
+from tutortoietts.runtime.cuda_graphs import use_cuda_graphs
+from tutortoietts.runtime.memory import bytes_a_candidate, pick_batch_size
+from tutortoietts.runtime.models import LoadedModels
+from tutortoietts.runtime.source import PUBLIC
 from tutortoietts.sampling.rows import mix_seed, row_generators
 from tutortoietts.sampling.tokens import TokenOptions
 from tutortoietts.text.brackets import Passage
@@ -78,14 +79,14 @@ class Request:
             )
 
 
-def ranking_parts(parts: Parts, options: SpeechOptions) -> list[str]:
+def ranking_parts(parts: LoadedModels, options: SpeechOptions) -> list[str]:
     """The models that rank, if there is anything to rank."""
     several = options.num_autoregressive_samples > 1
     clvp = several and options.cvvp_amount < 1 and parts.has("clvp")
     return [*(["clvp"] if clvp else []), *(["cvvp"] if several and options.cvvp_amount > 0 else [])]
 
 
-def speak_all(parts: Parts, request: Request, watch: Watch) -> Iterator[list[Tensor]]:
+def speak_all(parts: LoadedModels, request: Request, watch: Progress) -> Iterator[list[Tensor]]:
     """The k readings of each passage in turn, each (1, 1, L) float32 on the CPU.
 
     The models are loaded first, so what cannot be had is known before any work.
@@ -103,7 +104,7 @@ def speak_all(parts: Parts, request: Request, watch: Watch) -> Iterator[list[Ten
         yield speak(parts, request, passage, seed, watch, kept, more=number + 1 < total)
 
 
-def check_options(parts: Parts, options: SpeechOptions, k: int) -> None:
+def check_options(parts: LoadedModels, options: SpeechOptions, k: int) -> None:
     """Raises OptionError unless this model can do what is asked."""
     candidates, longest = options.num_autoregressive_samples, parts.spec.autoregressive.max_mel_tokens
     if isinstance(k, bool) or not isinstance(k, int):
@@ -123,7 +124,7 @@ def check_options(parts: Parts, options: SpeechOptions, k: int) -> None:
         parts.source.config("cvvp")
 
 
-def check_speaker(parts: Parts, voice: Voice) -> None:
+def check_speaker(parts: LoadedModels, voice: Voice) -> None:
     """Raises VoiceError unless the speaker latent, all that a stream from latents needs, has this model's size."""
     width, given = parts.spec.autoregressive.model_dim, voice.speaker.shape[1]
     if given != width:
@@ -133,7 +134,7 @@ def check_speaker(parts: Parts, voice: Voice) -> None:
         )
 
 
-def check_voice(parts: Parts, voice: Voice) -> None:
+def check_voice(parts: LoadedModels, voice: Voice) -> None:
     """Raises VoiceError unless the voice's latents have this model's sizes."""
     width, channels = parts.spec.autoregressive.model_dim, 2 * parts.spec.diffusion.model_channels
     if voice.diffusion is None:
@@ -147,11 +148,11 @@ def check_voice(parts: Parts, voice: Voice) -> None:
 
 
 def speak(
-    parts: Parts,
+    parts: LoadedModels,
     request: Request,
     passage: Passage,
     seed: int,
-    watch: Watch,
+    watch: Progress,
     kept: Unconditioned | None = None,
     more: bool = False,
 ) -> list[Tensor]:
@@ -162,12 +163,13 @@ def speak(
     pieces = passage.pieces()
     tokens, ends = parts.tokenizer.encode_parts([piece for piece, _ in pieces])
     work = decoding(parts, request, F.pad(tokens.ids, (0, 1)).to(parts.device), seed, watch)
-    spared = parts.workspaces.spared
+    retry_without_idle_buffers = parts.workspaces.retry_without_idle_buffers
     with parts.use("autoregressive"):
         chosen = _candidates(parts, request, work, watch)
         parts.prepare("diffusion")
         taken = [
-            spared(partial(_latents, parts, request, work, candidate, pieces, ends, watch)) for candidate in chosen
+            retry_without_idle_buffers(partial(_latents, parts, request, work, candidate, pieces, ends, watch))
+            for candidate in chosen
         ]
     if not chosen[0].finished and work.min_codes < work.max_codes:
         _log.warning(
@@ -180,19 +182,19 @@ def speak(
     with parts.use("diffusion"):
         parts.prepare("vocoder")
         mels = [
-            spared(partial(_mel, parts, request, latents, own, watch, kept))
+            retry_without_idle_buffers(partial(_mel, parts, request, latents, own, watch, kept))
             for (latents, _), own in zip(taken, seeds, strict=True)
         ]
-    waves = spared(partial(_waves, parts, mels, seeds, watch, more))
+    waves = retry_without_idle_buffers(partial(_waves, parts, mels, seeds, watch, more))
     return [redact(wave, spans, SAMPLE_RATE) if spans else wave for wave, (_, spans) in zip(waves, taken, strict=True)]
 
 
-def decoding(parts: Parts, request: Request, text: Tensor, seed: int, watch: Watch) -> DecodeRequest:
+def decoding(parts: LoadedModels, request: Request, text: Tensor, seed: int, watch: Progress) -> DecodeRequest:
     """What to decode for a passage: text (1, T) ending in its one 0, one candidate for each that is asked for."""
     options, cfg = request.options, parts.spec.autoregressive
     rows, positions = options.num_autoregressive_samples, text.shape[1] + 3 + options.max_mel_tokens
     dtype = parts.dtype_of("autoregressive")
-    fixed = wanted(parts.device) and not parts.offload  # captured steps know where the weights lay
+    fixed = use_cuda_graphs(parts.device) and not parts.offload  # captured steps know where the weights lay
     row = bytes_a_candidate(cfg, positions, torch.bfloat16 if parts.precision.weights else dtype, dtype)
     return DecodeRequest(
         speaker=request.voice.speaker.to(parts.device, dtype),
@@ -221,7 +223,7 @@ def token_options(options: SpeechOptions) -> TokenOptions:
     )
 
 
-def _candidates(parts: Parts, request: Request, work: DecodeRequest, watch: Watch) -> list[Candidate]:
+def _candidates(parts: LoadedModels, request: Request, work: DecodeRequest, watch: Progress) -> list[Candidate]:
     """The k best candidates; others are forgotten batch by batch."""
     kept: list[Candidate] = []
     seen = 0
@@ -240,7 +242,7 @@ def _candidates(parts: Parts, request: Request, work: DecodeRequest, watch: Watc
     return kept
 
 
-def _ranker(parts: Parts, request: Request, work: DecodeRequest, used: Mapping[str, nn.Module]) -> Ranker:
+def _ranker(parts: LoadedModels, request: Request, work: DecodeRequest, used: Mapping[str, nn.Module]) -> Ranker:
     mels = None if request.mels is None else request.mels.to(parts.device, parts.dtype)
     return Ranker(
         cast("Clvp | None", used.get("clvp")),
@@ -255,13 +257,13 @@ def _ranker(parts: Parts, request: Request, work: DecodeRequest, used: Mapping[s
 
 
 def _latents(
-    parts: Parts,
+    parts: LoadedModels,
     request: Request,
     work: DecodeRequest,
     candidate: Candidate,
     pieces: Sequence[tuple[str, bool]],
     ends: Sequence[int],
-    watch: Watch,
+    watch: Progress,
 ) -> tuple[Tensor, list[tuple[float, float | None]]]:
     """One candidate's latents (1, S, D), and the seconds of its sound that are to be cut."""
     hidden = [cut for _, cut in pieces]
@@ -275,7 +277,9 @@ def _latents(
     return latents, cut_spans(path, length, ends, hidden)
 
 
-def _mel(parts: Parts, request: Request, latents: Tensor, seed: int, watch: Watch, kept: Unconditioned | None) -> Mel:
+def _mel(
+    parts: LoadedModels, request: Request, latents: Tensor, seed: int, watch: Progress, kept: Unconditioned | None
+) -> Mel:
     conditioning = cast(Tensor, request.voice.diffusion).to(parts.device, parts.dtype)
     generator = torch.Generator().manual_seed(mix_seed(seed, _DENOISE))
     with watch.stage("diffusion") as step, parts.use("diffusion") as module:
@@ -283,7 +287,7 @@ def _mel(parts: Parts, request: Request, latents: Tensor, seed: int, watch: Watc
         return denoise(model, latents, conditioning, request.options, generator, on_step=step, unconditioned=kept)
 
 
-def _waves(parts: Parts, mels: Sequence[Mel], seeds: Sequence[int], watch: Watch, more: bool) -> list[Tensor]:
+def _waves(parts: LoadedModels, mels: Sequence[Mel], seeds: Sequence[int], watch: Progress, more: bool) -> list[Tensor]:
     """Mels to waveforms (1, 1, L) on the CPU."""
     generators = [torch.Generator().manual_seed(mix_seed(seed, _VOCODE)) for seed in seeds]
     with watch.stage("vocoder"), parts.use("vocoder") as module:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tutortoietts.core.types import Codes
-from tutortoietts.engine.repair import repair_codes
+from tutortoietts.engine.decoding.end_of_speech import repair_codes
 from tutortoietts.models.clvp import Clvp
 from tutortoietts.models.cvvp import Cvvp
 

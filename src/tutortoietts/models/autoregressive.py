@@ -63,6 +63,6 @@ class Autoregressive(CodeGpt):
         """
         inputs = F.pad(F.pad(codes, (1, 0), value=self.cfg.start_mel_token), (0, 1), value=self.cfg.stop_mel_token)
         prefix = self.prefix(speaker, text).expand(codes.shape[0], -1, -1)
-        hidden = self.trunk(torch.cat([prefix, self.embed_codes(inputs)], dim=1))
+        hidden = self.hidden_states(torch.cat([prefix, self.embed_codes(inputs)], dim=1))
         texts, mels = hidden[:, 1 : prefix.shape[1]], hidden[:, prefix.shape[1] :]
         return mels[:, :-2], self.mel_logits(mels), self.text_logits(texts)

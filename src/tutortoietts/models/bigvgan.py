@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tutortoietts.core.config import BigVGANConfig
-from tutortoietts.nn.convolve import Activation, Pair, Upsampler, layer_of, leaky, snake, upsampler_of
+from tutortoietts.native.vocoder_conv import Activation, Pair, Upsampler, layer_of, leaky, snake, upsampler_of
 from tutortoietts.nn.upsample import branch_mean, dilated_pairs, level_widths, upsamplers
 
 __all__ = ["BigVGAN", "antialias_filter"]
@@ -40,8 +40,8 @@ class BigVGAN(nn.Module):
         self.conv_post = nn.Conv1d(widths[-1], 1, 7, padding=3, bias=cfg.use_bias_at_final)
         self.native: Upsampler | None = None
 
-    def hasten(self, half: bool = False) -> None:
-        """From now on forwards without gradients on a CPU go through `nn.convolve`, where the machine can, with the
+    def accelerate(self, half: bool = False) -> None:
+        """Run forwards without gradients on a CPU by `native.vocoder_conv` where the machine can, with the
         weights as they are now. `half`: where it has a matrix unit, its convolutions but the last may multiply numbers
         of 16 bits, which leaves the sound within about 1e-4 of what it is."""
         self.native = upsampler_of(self, leaky(1), self.activation_post.native(), half)
@@ -75,7 +75,7 @@ class _ResidualBlock(nn.Module):
         return x
 
     def native(self, split: bool) -> list[Pair]:
-        """The same for `nn.convolve`."""
+        """The same for `native.vocoder_conv`."""
         acts = [cast(_SnakeBeta, activation).native() for activation in self.activations]
         first, second = ([layer_of(cast(nn.Conv1d, c), split) for c in convs] for convs in (self.dilated, self.plain))
         return [Pair(*parts) for parts in zip(acts[::2], first, acts[1::2], second, strict=True)]
@@ -101,7 +101,7 @@ class _SnakeBeta(nn.Module):
         return _halve(x + torch.sin(x * alpha).square() / beta, taps)
 
     def native(self) -> Activation:
-        """The same for `nn.convolve`."""
+        """The same for `native.vocoder_conv`."""
         return snake(self.alpha.exp(), self.beta.exp() + _EPSILON, self.filter)
 
 

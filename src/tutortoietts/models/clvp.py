@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tutortoietts.core.config import ClvpConfig
-from tutortoietts.nn.quant import quantise
+from tutortoietts.nn.quant import quantize
 from tutortoietts.nn.rotary_encoder import RotaryEncoder, real_positions
 
 __all__ = ["Clvp"]
@@ -28,10 +28,10 @@ class Clvp(nn.Module):
         self.speech_encoder = RotaryEncoder(cfg.dim_speech, cfg.speech_enc_depth, cfg.speech_heads, *shape)
         self.to_speech_latent = nn.Linear(cfg.dim_speech, cfg.dim_latent, bias=False)
 
-    def quantise(self, precision: str) -> None:
+    def quantize(self, precision: str) -> None:
         """The encoders' weights in "int8" (`nn.quant`), for the device the model is on, and for good."""
-        quantise(self.text_encoder, precision)
-        quantise(self.speech_encoder, precision)
+        quantize(self.text_encoder, precision)
+        quantize(self.speech_encoder, precision)
 
     def encode_text(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
         """ids (B, T) int64 with their one 0 at the end -> (B, L) float32 of length 1.

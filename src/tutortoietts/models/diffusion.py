@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from tutortoietts.core.config import DiffusionConfig
 from tutortoietts.nn.blocks import AttentionBlock, TimeConv, TimeGroupNorm
-from tutortoietts.nn.quant import quantise
+from tutortoietts.nn.quant import quantize
 
 __all__ = ["Diffusion", "Modulation"]
 
@@ -107,15 +107,15 @@ class Diffusion(nn.Module):
         self.out_conv = TimeConv(width, cfg.out_channels, 3)
         _zero(self.out_conv)
 
-    def quantise(self, precision: str) -> None:
+    def quantize(self, precision: str) -> None:
         """What each step takes all frames through has weights in "int8" (`nn.quant`) from now on, but for the first and
         the last layer. For the device the model is on, and for good."""
         rounded = {ResidualBlock: ("conv_in", "conv_out"), AttentionBlock: ("qkv", "proj_out")}
         for layer in self._layers():
             for module in layer.modules():
                 for name in rounded.get(type(module), ()):
-                    setattr(module, name, quantise(getattr(module, name), precision))
-        self.integrating_conv = quantise(self.integrating_conv, precision)
+                    setattr(module, name, quantize(getattr(module, name), precision))
+        self.integrating_conv = quantize(self.integrating_conv, precision)
 
     def conditioning(self, mels: Tensor) -> Tensor:
         """Speaker scale and shift: mels (B, clips, 100, T) normalised -> (B, 2C), the mean over time and clips."""

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 from tutortoietts.core.config import HifiganConfig
 from tutortoietts.core.errors import OptionError
-from tutortoietts.nn.convolve import Pair, Upsampler, layer_of, leaky, upsampler_of
+from tutortoietts.native.vocoder_conv import Pair, Upsampler, layer_of, leaky, upsampler_of
+from tutortoietts.nn.receptive_field import Span, Stretch, seen, union
 from tutortoietts.nn.upsample import branch_mean, dilated_pairs, level_widths, upsamplers
-from tutortoietts.nn.windows import Span, Stretch, seen, union
 
 __all__ = ["Hifigan"]
 
@@ -69,8 +69,8 @@ class Hifigan(nn.Module):
         first, last = seen(span, self.conv_pre)
         return -first, last
 
-    def hasten(self, half: bool = False) -> None:
-        """From now on forwards without gradients on a CPU go through `nn.convolve`, where the machine can, with the
+    def accelerate(self, half: bool = False) -> None:
+        """Run forwards without gradients on a CPU by `native.vocoder_conv` where the machine can, with the
         weights as they are now. `half`: where it has a matrix unit, its convolutions but the last may multiply numbers
         of 16 bits, which leaves the sound within about 1e-4 of what it is."""
         self.native = upsampler_of(self, leaky(_SLOPE), leaky(_LAST_SLOPE), half)
@@ -147,6 +147,6 @@ class _ResidualBlock(nn.Module):
         return x
 
     def native(self, split: bool) -> list[Pair]:
-        """The same for `nn.convolve`."""
+        """The same for `native.vocoder_conv`."""
         first, second = ([layer_of(cast(nn.Conv1d, c), split) for c in convs] for convs in (self.dilated, self.plain))
         return [Pair(leaky(_SLOPE), one, leaky(_SLOPE), other) for one, other in zip(first, second, strict=True)]

@@ -16,7 +16,7 @@ from tutortoietts.audio.mel import denormalize_mel
 from tutortoietts.core.config import StreamVocosConfig
 from tutortoietts.core.errors import ModelError
 from tutortoietts.models.vocos import ConvNeXtBlock, Vocos
-from tutortoietts.nn.windows import Span, Stretch, seen, seen_transposed
+from tutortoietts.nn.receptive_field import Span, Stretch, seen, seen_transposed
 
 __all__ = ["StreamFront", "StreamVocos"]
 

@@ -122,7 +122,7 @@ class Xtts(CodeGpt):
         """
         inputs = F.pad(codes, (1, 0), value=self.cfg.start_mel_token)
         prefix = self.prefix(prompt, text).expand(codes.shape[0], -1, -1)
-        hidden = self.trunk(torch.cat([prefix, self.embed_codes(inputs)], dim=1))
+        hidden = self.hidden_states(torch.cat([prefix, self.embed_codes(inputs)], dim=1))
         texts, mels = hidden[:, prompt.shape[1] : prefix.shape[1]], hidden[:, prefix.shape[1] :]
         return mels[:, :-1], self.mel_logits(mels), self.text_logits(texts)
 

@@ -16,7 +16,7 @@ from tutortoietts.nn.attention import query_positions
 from tutortoietts.nn.gpt import Gpt
 from tutortoietts.nn.kv_cache import KVCache
 from tutortoietts.nn.linear import FewRowsLinear
-from tutortoietts.nn.quant import quantise
+from tutortoietts.nn.quant import quantize
 
 __all__ = ["CodeGpt", "CodeGptConfig"]
 
@@ -74,16 +74,16 @@ class CodeGpt(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of hidden states; with `quantise`, of all weights that are not whole numbers."""
+        """Of hidden states; with `quantize`, of all weights that are not whole numbers."""
         return self.final_norm.weight.dtype
 
-    def quantise(self, precision: str) -> None:
+    def quantize(self, precision: str) -> None:
         """Blocks in "int8" or "int4" (`nn.quant`), the code head in int8, keys and values in half precision.
 
         For the device the model is on, and for good. Raises OptionError for what this device has no kernels for.
         """
-        quantise(self.gpt, precision)
-        self.mel_head = quantise(self.mel_head, "int8")
+        quantize(self.gpt, precision)
+        self.mel_head = quantize(self.mel_head, "int8")
         self.cache_dtype = torch.bfloat16 if self.dtype == torch.float32 else self.dtype
 
     def embed_text(self, ids: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ class CodeGpt(nn.Module):
         first = voice.to(embedded.dtype)
         return torch.cat([first.expand(rows, -1, -1), embedded.expand(rows, -1, -1)], dim=1)
 
-    def trunk(
+    def hidden_states(
         self, x: Tensor, cache: KVCache | None = None, mask: Tensor | None = None, position: int | Tensor = 0
     ) -> Tensor:
         """x (B, S, D) -> normalised hidden states (B, S, D). See `Gpt.forward` for cache, mask and position."""

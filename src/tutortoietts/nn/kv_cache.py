@@ -4,9 +4,9 @@ Nothing grows but by `lengthen`, and nothing is read back: a position may be a t
 with new positions. Views (`rows`, `window`) share memory, so one buffer serves every batch and length bucket.
 
     cache = KVCache.allocate(layers, rows, heads, max_len, head_dim, device=..., dtype=...)
-    model.trunk(prefix, cache.rows(0, 1), position=0)   # prefill once, at batch 1
+    model.hidden_states(prefix, cache.rows(0, 1), position=0)   # prefill once, at batch 1
     cache.fill_rows(0, prefix_length)                   # copied to all candidates
-    model.trunk(step, cache, position=prefix_length)    # and on, row by row
+    model.hidden_states(step, cache, position=prefix_length)    # and on, row by row
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tutortoietts.core.errors import OptionError
-from tutortoietts.nn import kernels
+from tutortoietts.native import kernels
 from tutortoietts.nn.blocks import TimeConv, stacked_taps
 from tutortoietts.nn.linear import FewRowsLinear
 
@@ -32,7 +32,7 @@ __all__ = [
     "QuantLinear",
     "RoundedLinear",
     "WeightInt8Linear",
-    "quantise",
+    "quantize",
 ]
 
 GROUP = 64  # weights that share a scale in int4
@@ -267,7 +267,7 @@ def _product4(device: str) -> Any:
     return torch.ops.aten._weight_int4pack_mm
 
 
-def quantise(module: nn.Module, precision: str) -> nn.Module:
+def quantize(module: nn.Module, precision: str) -> nn.Module:
     """`module` itself with every plain Linear inside replaced, for the device it is on; a Linear alone gives another.
     On a CPU in int8 every `TimeConv` of stride 1 too.
 
@@ -280,7 +280,7 @@ def quantise(module: nn.Module, precision: str) -> nn.Module:
     if isinstance(module, nn.Linear) and type(module) in (nn.Linear, FewRowsLinear):  # others do more than multiply
         return _layer(module, precision)
     for name, child in module.named_children():
-        setattr(module, name, quantise(child, precision))
+        setattr(module, name, quantize(child, precision))
     return module
 
 

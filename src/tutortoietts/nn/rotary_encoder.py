@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tutortoietts.accelerate.eligible import forwards, why_not
+from tutortoietts.native.layer_chain import NUMBERS, Attend, Chain, Convolve, Rotate, Step, can_attend, can_run, library
 from tutortoietts.nn.attention import attend
-from tutortoietts.nn.frames import NUMBERS, Attend, Chain, Convolve, Rotate, Step, can_attend, can_run, library
 from tutortoietts.nn.quant import Int8RowsLinear
-from tutortoietts.nn.untouched import forwards, obstacle
 
 __all__ = ["RotaryEncoder", "real_positions"]
 
@@ -60,12 +60,12 @@ class RotaryEncoder(nn.Module):
         self.layers = nn.ModuleList(layer for pair in pairs for layer in pair)
         self.norm = nn.LayerNorm(dim)
 
-    def hasten(self) -> None:
-        """From now on forwards without gradients on a CPU go through `nn.frames`, where it can take them."""
+    def accelerate(self) -> None:
+        """From now on forwards without gradients on a CPU go through `native.layer_chain`, where it can take them."""
         self.native = True
 
     def _fits(self, layer: nn.Module) -> bool:
-        """Whether a layer is of the sizes of this encoder, and `nn.frames` takes those."""
+        """Whether a layer is of the sizes of this encoder, and `native.layer_chain` takes those."""
         dim, inner, wide = self.widths
         size = inner // self.heads
         if isinstance(layer, Attention):
@@ -97,13 +97,13 @@ _KNOWN = forwards(Attention, FeedForward, nn.RMSNorm, nn.Linear, Int8RowsLinear)
 def _chain(encoder: RotaryEncoder, length: int) -> Chain | None:
     """The layers for so many positions, as they are now; None where torch must do it."""
     made = library()
-    if made is None or obstacle(encoder.layers, _KNOWN, NUMBERS) or not all(map(encoder._fits, encoder.layers)):
+    if made is None or why_not(encoder.layers, _KNOWN, NUMBERS) or not all(map(encoder._fits, encoder.layers)):
         return None
     dim, inner, wide = encoder.widths
     size = inner // encoder.heads
     turns = _angles(length, encoder.rotary_dim, encoder.norm.weight)
     cos, sin = (angles[:, : encoder.rotary_dim // 2] for angles in turns)
-    # the signal: x | queries, keys and values of all heads, or what is widened | what attention makes
+    # the signal: x | queries, keys and values of all heads, or what is bf16_to_f32 | what attention makes
     work, mixed = dim, dim + max(3 * inner, 2 * wide)
     steps: list[Step] = []
     for layer in encoder.layers:

@@ -12,7 +12,7 @@ from tutortoietts.core.errors import OptionError
 from tutortoietts.sampling.guidance import NoiseModel, guide, ramp
 from tutortoietts.sampling.rows import Generators, randn
 from tutortoietts.sampling.schedule import SPACINGS, Schedule, trained_schedule
-from tutortoietts.sampling.solvers import SOLVERS, Walk
+from tutortoietts.sampling.solvers import SOLVERS, Trajectory
 
 __all__ = ["SOLVERS", "SPACINGS", "noised", "plan", "sample"]
 
@@ -90,7 +90,7 @@ def sample(
         return randn(noise.shape, generator, noise.device)
 
     ramped = solver in _RESPACED if guidance_ramp is None else guidance_ramp
-    walk = Walk(
+    walk = Trajectory(
         estimate=guide(
             eps_model, ramp(guidance, placed) if ramped and guidance is not None else guidance, guidance_interval
         ),

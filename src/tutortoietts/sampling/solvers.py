@@ -18,14 +18,14 @@ from torch import Tensor
 from tutortoietts.sampling.guidance import Estimate
 from tutortoietts.sampling.schedule import Schedule
 
-__all__ = ["SOLVERS", "Noise", "Solver", "Walk"]
+__all__ = ["SOLVERS", "Noise", "Solver", "Trajectory"]
 
 Noise = Callable[[int], Tensor]
 """The fresh standard normal noise (B, C, F) of the i-th step taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Walk:
+class Trajectory:
     """What a solver needs beside x: where to go, and the outside's estimate, noise, clipping and callback."""
 
     estimate: Estimate
@@ -46,10 +46,10 @@ class Walk:
             self.on_step(index + 1, len(self.steps))
 
 
-Solver = Callable[[Walk, Tensor], Tensor]
+Solver = Callable[[Trajectory, Tensor], Tensor]
 
 
-def ancestral(walk: Walk, x: Tensor) -> Tensor:
+def ancestral(walk: Trajectory, x: Tensor) -> Tensor:
     """DDPM on respaced steps. The variance half v in [-1, 1] mixes log beta and log posterior variance; without it
     (a model that gives no variance) the posterior variance is used."""
     log_abar = [walk.schedule.log_abar(step) for step in walk.steps]
@@ -69,7 +69,7 @@ def ancestral(walk: Walk, x: Tensor) -> Tensor:
     return x
 
 
-def ddim(walk: Walk, x: Tensor) -> Tensor:
+def ddim(walk: Trajectory, x: Tensor) -> Tensor:
     """Deterministic first-order steps (eta 0); the noise is read off the clipped clean estimate."""
     schedule = walk.schedule
     for index, step in enumerate(walk.steps):
@@ -84,7 +84,7 @@ def ddim(walk: Walk, x: Tensor) -> Tensor:
     return x
 
 
-def _multistep(walk: Walk, x: Tensor, churn: bool) -> Tensor:
+def _multistep(walk: Trajectory, x: Tensor, churn: bool) -> Tensor:
     schedule, past, gap = walk.schedule, None, 0.0
     for index, step in enumerate(walk.steps):
         x0, _ = walk.clean(x, step)
@@ -105,17 +105,17 @@ def _multistep(walk: Walk, x: Tensor, churn: bool) -> Tensor:
     return x
 
 
-def dpmpp_2m(walk: Walk, x: Tensor) -> Tensor:
+def dpmpp_2m(walk: Trajectory, x: Tensor) -> Tensor:
     """Second-order multistep on the clean estimate, extrapolated half a step ahead from the last two."""
     return _multistep(walk, x, churn=False)
 
 
-def dpmpp_2m_sde(walk: Walk, x: Tensor) -> Tensor:
+def dpmpp_2m_sde(walk: Trajectory, x: Tensor) -> Tensor:
     """The same for the stochastic reverse process: fresh noise each step."""
     return _multistep(walk, x, churn=True)
 
 
-def unipc(walk: Walk, x: Tensor) -> Tensor:
+def unipc(walk: Trajectory, x: Tensor) -> Tensor:
     """Predictor and corrector of order 2: a new estimate also corrects the step that led to it, for no forward more."""
     schedule = walk.schedule
     past: Tensor | None = None  # the estimate before the last one, for the corrector
@@ -151,7 +151,7 @@ def _unipc_weights(h: float) -> tuple[float, float, float]:
 
 
 def _correct(
-    walk: Walk, index: int, before: Tensor, x0: Tensor, last: Tensor, past: Tensor | None, h: float, gap: float
+    walk: Trajectory, index: int, before: Tensor, x0: Tensor, last: Tensor, past: Tensor | None, h: float, gap: float
 ) -> Tensor:
     """x at step `index` again, from `before` (x one step earlier), with the new estimate `x0` known."""
     schedule, here, there = walk.schedule, walk.steps[index], walk.steps[index - 1]

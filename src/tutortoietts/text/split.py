@@ -26,7 +26,7 @@ _CURLY_QUOTES = str.maketrans("“”", '""')
 def split_and_recombine_text(
     text: str, desired_length: int = DESIRED_LENGTH, max_length: int = MAX_LENGTH
 ) -> list[str]:
-    """Parts of about `desired_length` characters, at most `max_length`, cut between sentences where that is possible.
+    """Passages of about `desired_length` characters, at most `max_length`, cut between sentences if possible.
 
     Whitespace is made single, curly double quotes straight; sentences inside quotation marks stay together while
     they fit; parts without anything but whitespace and punctuation are left out.

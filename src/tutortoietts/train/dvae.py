@@ -90,7 +90,7 @@ class Codebook:
         return torch.cdist(points, self.entries).argmin(1)
 
     def update(self, points: Tensor, ids: Tensor, generator: torch.Generator) -> int:
-        """Move towards ``points`` (N, dim) quantised as ``ids`` (N,); returns how many dead entries were moved."""
+        """Move towards ``points`` (N, dim) quantized as ``ids`` (N,); returns how many dead entries were moved."""
         counts = torch.bincount(ids, minlength=len(self.counts)).float()
         sums = torch.zeros_like(self.sums).index_add_(0, ids, points)
         self.counts.mul_(self.decay).add_(counts, alpha=1 - self.decay)
@@ -129,7 +129,7 @@ def train(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log,
         with torch.autocast("cpu", torch.bfloat16):
             z = model.encode_continuous(mel).float()  # (B, S, dim)
             points = z.detach().reshape(-1, z.shape[-1])
-            quantised, commit, dead = z, torch.zeros(()), 0
+            quantized, commit, dead = z, torch.zeros(()), 0
             if step == 200:
                 many = [points] + [
                     model.encode_continuous(corpus.batch(generator)[0]).detach().float().flatten(0, 1) for _ in range(8)
@@ -140,9 +140,9 @@ def train(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log,
                 dead = book.update(points, ids, generator)
                 entries = book.entries[ids].view_as(z)
                 commit = F.mse_loss(z, entries)
-                quantised = z + (entries - z).detach()
-            decoded = model.decode_continuous(quantised + voices(speaker)[:, None]).float()
-            named = phone_head(quantised).float().unflatten(-1, (2, len(PHONES))).flatten(1, 2)
+                quantized = z + (entries - z).detach()
+            decoded = model.decode_continuous(quantized + voices(speaker)[:, None]).float()
+            named = phone_head(quantized).float().unflatten(-1, (2, len(PHONES))).flatten(1, 2)
         error = ((decoded - mel).abs() * nats).mean()
         named_loss = F.cross_entropy(named.flatten(0, 1), phones.flatten())
         loss = error + 0.25 * commit + 0.3 * named_loss

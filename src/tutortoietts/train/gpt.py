@@ -23,7 +23,7 @@ from tutortoietts.text.tokenizer import Tokenizer
 from tutortoietts.train.data import read_shard
 from tutortoietts.train.features import CodedClip, code_mel, read_coded
 from tutortoietts.train.flite import PHONES
-from tutortoietts.train.kernels import trunk
+from tutortoietts.train.kernels import hidden_states
 from tutortoietts.train.log import Log
 from tutortoietts.train.optim import Trainer
 
@@ -144,7 +144,7 @@ def hidden(model: Autoregressive, batch: Batch) -> Tensor:
     x = F.embedding(batch.tokens, table) + F.embedding(batch.positions, positions)
     speaker = model.conditioning(batch.references.to(x.dtype))[batch.speaker]
     x = torch.cat([speaker[:, None], x[:, 1:]], 1)
-    return trunk(model, x).flatten(0, 1)
+    return hidden_states(model, x).flatten(0, 1)
 
 
 def losses(model: Autoregressive, phone_head: nn.Linear, batch: Batch) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """GELU and causal attention for training in bfloat16 on a CPU, three times as fast as torch's there.
 
-The C beside this file is compiled once with the machine's own compiler. `trunk` computes what
-`Autoregressive.trunk` computes (tests hold them together); without a compiler it is what is used.
+The C beside this file is compiled once with the machine's own compiler. `hidden_states` computes what
+`Autoregressive.hidden_states` computes (tests hold them together); without a compiler it is what is used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tutortoietts.models.autoregressive import Autoregressive
-from tutortoietts.nn import compiled
+from tutortoietts.native import build
 from tutortoietts.nn.gpt import GptBlock
 
 _SOURCE = Path(__file__).with_name("kernels.c")
@@ -22,7 +22,7 @@ _SOURCE = Path(__file__).with_name("kernels.c")
 
 def library() -> c.CDLL | None:
     """The compiled kernels, or None where there is no C compiler."""
-    return compiled.library(_SOURCE, "-mprefer-vector-width=512", "-ffast-math")
+    return build.library(_SOURCE, "-mprefer-vector-width=512", "-ffast-math")
 
 
 def _pointer(x: Tensor) -> c.c_void_p:
@@ -72,10 +72,10 @@ def gelu(x: Tensor) -> Tensor:
     return _Gelu.apply(x)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def trunk(model: Autoregressive, x: Tensor) -> Tensor:
-    """``model.trunk(x)``: x (B, S, D) -> (B, S, D)."""
+def hidden_states(model: Autoregressive, x: Tensor) -> Tensor:
+    """``model.hidden_states(x)``: x (B, S, D) -> (B, S, D)."""
     if x.dtype != torch.bfloat16 or x.is_cuda or library() is None:
-        return model.trunk(x)
+        return model.hidden_states(x)
     batch, steps, dim = x.shape
     for block in cast(list[GptBlock], list(model.gpt.blocks)):
         heads = block.heads

@@ -1,0 +1,1 @@
+"""The fast forms of models on a CPU."""

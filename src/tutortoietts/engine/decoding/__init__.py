@@ -1,0 +1,1 @@
+"""Codes from tokens: prefill, copy to candidates, step, compact, finish."""

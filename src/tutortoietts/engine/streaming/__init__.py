@@ -1,0 +1,1 @@
+"""Sound in chunks while more is being made."""

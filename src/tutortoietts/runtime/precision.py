@@ -1,0 +1,88 @@
+"""In which numbers the models are kept: one name for a user, a choice for each device.
+
+auto   fp16 on a CUDA GPU of compute capability 7 or more, otherwise fp32
+fp32, bf16, fp16   weights and activations of all models but the vocoders, which stay in float32 (but for what a CPU's
+             matrix unit multiplies in half precision: 16 bits, `native.vocoder_conv`)
+int8, int4   the autoregressive model's weights (`nn.quant`), which decoding reads again for every code. The other
+             models in half precision where the device is fast at it; on a CPU that is faster still at 8-bit numbers,
+             the diffusion and CLVP in those (`native.layer_chain`)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from tutortoietts.core.errors import OptionError
+from tutortoietts.native.layer_chain import has_integer_products
+
+__all__ = ["PRECISIONS", "Precision", "pick_precision", "plain_precision"]
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8", "int4")
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_QUANTIZED = {"cpu": ("int8", "int4"), "cuda": ("int8", "int4"), "mps": ("int8",)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precision:
+    """`dtype` of all models but the vocoders; `decoder` that of the autoregressive model, whose weights may be
+    `weights` "int8" or "int4"; `others` "int8": those of the diffusion and of CLVP. `half_products`: vocoders may
+    multiply numbers of 16 bits where a CPU has a unit for them."""
+
+    name: str
+    dtype: torch.dtype
+    decoder: torch.dtype
+    weights: str | None = None
+    others: str | None = None
+    half_products: bool = False
+
+    def weights_of(self, part: str) -> str | None:
+        """In what the weights of a part are rounded, if they are."""
+        return {"autoregressive": self.weights, "diffusion": self.others, "clvp": self.others}.get(part)
+
+
+def pick_precision(name: str, half: bool, device: torch.device) -> Precision:
+    """What `name`, one of `PRECISIONS`, or the older switch `half` means on this device.
+
+    Raises OptionError for another name, for two that contradict each other, and for what the device cannot do.
+    """
+    if name not in PRECISIONS:
+        raise OptionError(f"precision is {name!r}, must be one of {', '.join(PRECISIONS)}")
+    if half:
+        usual = "bf16" if device.type == "cpu" else "fp16"
+        if name not in ("auto", usual):
+            raise OptionError(f"half=True means precision {usual!r} on {device}, not {name!r}: give one of them")
+        name = usual
+    if name == "auto":
+        name = "fp16" if device.type == "cuda" and _capability(device) >= 7 else "fp32"
+    if name in _DTYPES:
+        if name == "fp16" and device.type == "cpu":
+            raise OptionError("precision 'fp16' is for GPUs, and slow on a CPU: use 'bf16'")
+        return plain_precision(name, _DTYPES[name])
+    if name not in _QUANTIZED.get(device.type, ()):
+        raise OptionError(f"precision {name!r} has no kernels for {device}: use 'fp16' or 'fp32'")
+    if device.type == "cpu":
+        half, others = _matrix_unit(), "int8" if has_integer_products() else None
+        dtype = torch.bfloat16 if half and others is None else torch.float32
+        return Precision(name=name, dtype=dtype, decoder=torch.float32, weights=name, others=others, half_products=half)
+    if name == "int4" and device.type == "cuda" and _capability(device) < 8:
+        raise OptionError(f"precision 'int4' has kernels for GPUs of capability 8 and more, not {device}: use 'int8'")
+    dtype = torch.float16 if device.type != "cuda" or _capability(device) >= 7 else torch.float32
+    decoder = torch.bfloat16 if device.type == "cuda" else dtype  # what the int4 kernel of CUDA takes
+    return Precision(name=name, dtype=dtype, decoder=decoder, weights=name)
+
+
+def plain_precision(name: str, dtype: torch.dtype) -> Precision:
+    """All models in this type."""
+    return Precision(name=name, dtype=dtype, decoder=dtype, half_products=dtype == torch.bfloat16)
+
+
+def _capability(device: torch.device) -> int:
+    return torch.cuda.get_device_capability(device)[0]
+
+
+def _matrix_unit() -> bool:
+    """Whether this CPU multiplies bfloat16 matrices faster than float32 ones."""
+    known = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return bool(known is not None and known())
