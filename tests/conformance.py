@@ -27,10 +27,10 @@ from tutortoietts.weights.load import load_state
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from conformance_xtts import XTTS_KINDS
+from conformance_xtts import XTTS_KINDS, replay_text
 from golden_files import SHARED, Golden, greedy, make_model, read, relative_error
 
-__all__ = ["Golden", "greedy", "make_model", "read", "relative_error", "replay"]
+__all__ = ["Golden", "greedy", "make_model", "read", "relative_error", "replay", "replay_text"]
 
 
 def replay(path: str | Path) -> dict[str, Tensor]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from golden_files import Golden, greedy, module_of
+from golden_files import SHARED, Golden, greedy, module_of
 from tutortoietts.audio.mel import XTTS_N_FFT, _htk_edges, _triangles, conditioning_mel, speaker_features, speaker_mel
 from tutortoietts.audio.reference import first_chunks, peak_normalized
 from tutortoietts.audio.resample import resample_sinc
@@ -18,9 +20,10 @@ from tutortoietts.core.config_xtts import SpeakerEncoderConfig, XttsConfig, Xtts
 from tutortoietts.models.hifigan import Hifigan
 from tutortoietts.models.speaker_encoder import SpeakerEncoder
 from tutortoietts.models.xtts import Xtts, at_speed
+from tutortoietts.text.xtts.tokenizer import XttsTokenizer
 from tutortoietts.weights.xtts import mel_stats
 
-__all__ = ["XTTS_KINDS", "XttsModels", "original_stream", "xtts_models"]
+__all__ = ["XTTS_KINDS", "XttsModels", "original_stream", "replay_text", "xtts_models"]
 
 RATE = 22050
 IGNORED = -1
@@ -232,3 +235,19 @@ XTTS_KINDS: dict[str, Callable[[Golden], dict[str, Tensor]]] = {
     "xtts_pipeline": _pipeline,
     "xtts_speaker_encoder": _speaker_encoder,
 }
+
+
+def replay_text(
+    case: Mapping[str, Any], vocabulary: Path = SHARED / "text" / "xtts_test_vocab.json"
+) -> tuple[str, list[int]]:
+    """What the compatible mode makes of a case of xtts_cases.json, and its ids: as the original's inference, which
+    strips and lower-cases first, unless the case says "raw"."""
+    text = case["text"] if case.get("raw") else case["text"].strip().lower()
+    tokenizer = _tokenizer(vocabulary, case["lang"])
+    cleaned = tokenizer.clean(text)
+    return cleaned, [*tokenizer.prefix, *tokenizer.ids(cleaned)]
+
+
+@cache
+def _tokenizer(vocabulary: Path, language: str) -> XttsTokenizer:
+    return XttsTokenizer(vocabulary, language, unknown="keep")
