@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tutortoietts.text.numerals import groups
 
-__all__ = ["cardinal", "ordinal"]
+__all__ = ["cardinal", "decimal", "ordinal"]
 
 _UNITS = " egy kettő három négy öt hat hét nyolc kilenc".split(" ")
 _TENS = (" tizen huszon harminc negyven ötven hatvan hetven nyolcvan kilencven").split(" ")
@@ -32,6 +32,15 @@ def _thousand(n: int, inner: bool) -> str:
     else:
         tail = {1: "tíz", 2: "húsz"}.get(ten, _TENS[ten])
     return word + tail
+
+
+_PLACES = ("", "tized", "század", "ezred", "tízezred", "százezred", "milliomod")
+
+
+def decimal(whole: int, digits: str) -> str | None:
+    """Read a decimal as a fraction: "három egész tizennégy század". None for more than six digits."""
+    digits = digits.rstrip("0") or "0"
+    return f"{cardinal(whole)} egész {cardinal(int(digits))} {_PLACES[len(digits)]}" if len(digits) <= 6 else None
 
 
 _ORDINALS = {

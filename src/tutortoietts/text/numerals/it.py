@@ -14,7 +14,7 @@ _TENS = "venti trenta quaranta cinquanta sessanta settanta ottanta novanta".spli
 _LARGE = ("", "", "milione", "miliardo", "bilione")
 
 
-def cardinal(n: int, gender: str = "", joint: str = " ") -> str:
+def cardinal(n: int, gender: str = "", joint: str = " e ") -> str:
     """Spell a number. gender: "m" ("un"), "f" ("una") for 1 alone; joint: what stands behind millions."""
     if n == 0:
         return _SMALL[0]
@@ -58,8 +58,10 @@ def ordinal(n: int, gender: str = "m") -> str:
     """Spell the n-th: "primo", "f" "prima"."""
     if 1 <= n <= 10:
         word = _ORDINALS[n]
+    elif n % 100 == 10:
+        word = cardinal(n).replace(" e ", "").removesuffix("dieci") + _ORDINALS[10]
     else:
-        word = cardinal(n).replace(" ", "")
+        word = cardinal(n).replace(" e ", "").replace(" ", "")
         if word.endswith("mila"):
             word = f"{word[:-1]}"
         elif n % 10 == 3 and n % 100 != 13:

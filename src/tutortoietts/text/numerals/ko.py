@@ -47,4 +47,6 @@ def native(n: int, before_counter: bool = True) -> str:
 
 def ordinal(n: int, gender: str = "") -> str:
     """Spell the n-th: "첫 번째", "두 번째"."""
-    return f"{'첫' if n == 1 else native(n)} 번째"
+    hundreds = cardinal(n - n % 100) if n > 99 else ""
+    last = native(n % 100) if n % 100 else ""
+    return f"{'첫' if n == 1 else hundreds + last} 번째"

@@ -14,6 +14,8 @@ __all__ = ["clean", "language_code"]
 
 _SPACES = re.compile(r"\s+")
 _TURKISH_CAPITALS = str.maketrans("İÖÜ", "iöü")
+_TURKISH_LETTERS = str.maketrans("İIÖÜ", "iıöü")
+_CHINESE_GAPS = re.compile(r"(?<=,)[\s,]+|\s+(?=,)")
 
 
 def language_code(tag: str) -> str:
@@ -24,26 +26,28 @@ def language_code(tag: str) -> str:
     return code
 
 
-def clean(text: str, language: str) -> str:
+def clean(text: str, language: str, *, spoken: bool = False) -> str:
     """Return text as the model was trained to see it: lower case, numbers and symbols in words, romanised where needed.
 
-    language: a code or tag, see `language_code`. Where the original raises (Czech ordinals, Hindi numbers), ours reads
-    the number. Raises OptionError for another language, and where a romaniser is not installed.
+    language: a code or tag, see `language_code`. spoken: the text is in spoken words already (`text.natural`), so
+    numbers and abbreviations are left alone, and capitals of Turkish become small as in Turkish. Where the original
+    raises (Czech ordinals, Hindi numbers), ours reads the number. Raises OptionError for another language, and where a
+    romaniser is not installed.
     """
     code = language_code(language)
     if code == "ja":
         return romanize.japanese(text)
     text = text.replace('"', "")
     if code == "tr":
-        text = text.translate(_TURKISH_CAPITALS)
+        text = text.translate(_TURKISH_LETTERS if spoken else _TURKISH_CAPITALS)
     text = text.lower()
     if code == "zh":
         from tutortoietts.text.xtts.chinese import expand_chinese
 
-        text = expand_chinese(text)
-    else:
+        text = _CHINESE_GAPS.sub("", expand_chinese(text)) if spoken else expand_chinese(text)
+    elif not spoken:
         text = expand_numbers(text, code)
-    for pattern, word in _abbreviations(code):
+    for pattern, word in () if spoken else _abbreviations(code):
         text = pattern.sub(word, text)
     for sign, word in SYMBOLS[code].items():
         text = text.replace(sign, f" {word} ").replace("  ", " ").strip()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 
 from tutortoietts.text.numerals import LIMIT
@@ -50,11 +50,7 @@ def cardinal(n: int, language: str) -> str:
 @cache
 def _speller(language: str) -> Callable[[int], str]:
     spell: Callable[[int], str] = import_module(f"tutortoietts.text.numerals.{language}").cardinal
-    if language != "it":
-        return spell
-    from tutortoietts.text.numerals.it import cardinal as italian
-
-    return partial(italian, joint=" e ")
+    return spell
 
 
 def _ordinal(n: int, language: str) -> str:
@@ -66,23 +62,19 @@ def _ordinal(n: int, language: str) -> str:
 
 _POINT_WORDS = {
     "en": "point", "de": "Komma", "fr": "virgule", "pt": "vírgula", "it": "virgola", "es": "punto", "nl": "komma",
-    "ko": "점", "pl": "przecinek", "cs": "celá", "ar": "فاصلة", "hi": "दशमलव",
+    "ru": "целых", "hu": "egész", "ko": "점", "pl": "przecinek", "cs": "celá", "ar": "فاصلة", "hi": "दशमलव",
 }  # fmt: skip
-_HUNGARIAN = ("", "tized", "század", "ezred", "tízezred", "százezred", "milliomod")
 
 
 def _decimal(whole: str, digits: str, language: str) -> str:
     """Zeros at the end are not read."""
     digits = digits.rstrip("0") or "0"
     first = cardinal(int(whole), language)
-    if language == "ru":
-        from tutortoietts.text.numerals.ru import decimal
-
-        read = decimal(int(whole), digits) if int(whole) < LIMIT else None
-        return (read or f"{first} целых {_each(digits, language)}").replace("целых одна десятых", "целых одна десятая")
-    if language == "hu":
-        place = _HUNGARIAN[len(digits)] if len(digits) < len(_HUNGARIAN) else ""
-        return f"{first} egész {cardinal(int(digits), language)} {place}".rstrip()
+    if language in ("ru", "hu"):
+        fraction = import_module(f"tutortoietts.text.numerals.{language}").decimal
+        read = fraction(int(whole), digits) if int(whole) < LIMIT else None
+        if read:
+            return str(read)
     point = _POINT_WORDS[language]
     if language in ("pl", "cs"):
         zeros = len(digits) - len(digits.lstrip("0"))

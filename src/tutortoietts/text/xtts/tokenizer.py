@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tutortoietts.core.errors import ModelError
+from tutortoietts.text.natural import normalize
 from tutortoietts.text.tokenizer import Tokenizer
 from tutortoietts.text.xtts.cleaner import clean, language_code
 
@@ -18,8 +19,10 @@ TOKEN_LIMIT = 402
 class XttsTokenizer(Tokenizer):
     """`Tokenizer` for one language of XTTS.
 
-    language: a code or tag. limit: there must be fewer ids than this. Raises OptionError for a language that XTTS does
-    not have, ModelError for a vocabulary without it (releases before 2.0.3 have no Hindi).
+    language: a code or tag. normalize: numbers, dates, money and the like are read by `text.natural` first; False
+    leaves all to the original's cleaner, faults included. limit: there must be fewer ids than this.
+    Raises OptionError for a language that XTTS does not have, ModelError for a vocabulary without it (releases before
+    2.0.3 have no Hindi).
     """
 
     def __init__(
@@ -27,6 +30,7 @@ class XttsTokenizer(Tokenizer):
         path: str | os.PathLike[str],
         language: str,
         *,
+        normalize: bool = True,
         limit: int = TOKEN_LIMIT,
         unknown: Literal["keep", "drop"] = "drop",
     ) -> None:
@@ -38,7 +42,12 @@ class XttsTokenizer(Tokenizer):
             message = f"{self.path} has no {mark}, so this model does not speak {self.language}"
             raise ModelError(message, file=self.path, key=mark)
         self.prefix = (identity,)
-        self._clean = lambda text: clean(text, self.language)
+        self.normalize = normalize
+        self._clean = self._spoken if normalize else lambda text: clean(text, self.language)
+
+    def _spoken(self, text: str) -> str:
+        """Clean text that is put into spoken words first."""
+        return clean(normalize(text, self.language).text, self.language, spoken=True)
 
     def _cleaned(self, pieces: Sequence[str]) -> list[str]:
         """Each piece cleaned, with the space between two of them that the cleaner takes off their ends."""
