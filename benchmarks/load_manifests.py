@@ -81,9 +81,9 @@ def random_state(manifest: Mapping[str, Any]) -> dict[str, Tensor]:
         if key.endswith("spectrogram.window"):
             return torch.hamming_window(shape[0])
         if key.endswith("mel_scale.fb"):
-            from tutortoietts.models.speaker_encoder import mel_filters
+            from tutortoietts.audio.mel import speaker_filters
 
-            return mel_filters().t().contiguous()
+            return speaker_filters().t().contiguous()
         if not dtype.is_floating_point:
             return torch.randint(0, 2, shape, generator=generator).to(dtype)
         return torch.randn(shape, generator=generator).mul_(GAIN).to(dtype)
@@ -200,7 +200,7 @@ def tiny_run(kind: str, module: Any) -> list[Tensor]:
         "hifigan": lambda: [module(torch.randn(1, 4, cfg.in_channels), torch.randn(1, cfg.cond_channels))],
         "random_latent": lambda: [module(torch.randn(1, cfg.channels))],
         "dvae": lambda: [module.decode(module.encode(torch.randn(1, cfg.channels, FRAMES)))],
-        "speaker_encoder": lambda: [module(torch.randn(1, 8000))],
+        "speaker_encoder": lambda: [module(torch.randn(1, cfg.input_dim, FRAMES))],
         "univnet": lambda: [module(mel[..., :8])],
         "xtts": xtts,
     }

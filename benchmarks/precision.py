@@ -31,7 +31,8 @@ from tutortoietts.accelerate.diffusion import DiffusionChain
 from tutortoietts.bench.random_model import RANDOM_FULL, random_full
 from tutortoietts.core.config import AutoregressiveConfig
 from tutortoietts.core.presets import preset_options
-from tutortoietts.engine.decoding.loop import DecodeRequest, decode
+from tutortoietts.engine.decoding.loop import decode
+from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.denoise import denoise, mel_frames
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.sampling.rows import row_generators
@@ -44,8 +45,7 @@ TEXT = "The quick brown fox jumps over the lazy dog."
 def drawn(model: Autoregressive, speaker: Tensor, text: Tensor, count: int) -> Tensor:
     """Codes that this model draws -> (1, count)."""
     request = DecodeRequest(
-        speaker=speaker,
-        text=text,
+        prefix=model.prefix(speaker, text),
         generators=row_generators(SEED, 1),
         max_codes=count,
         min_codes=count,

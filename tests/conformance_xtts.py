@@ -46,7 +46,7 @@ class XttsModels:
 
     def vector(self, clips: list[Tensor]) -> Tensor:
         """Speaker vector (1, C) of clips (1, N), the mean over them."""
-        each = [self.speaker_encoder(resample_sinc(clip, RATE, 16000)) for clip in clips]
+        each = [self.speaker_encoder(speaker_features(resample_sinc(clip, RATE, 16000))) for clip in clips]
         return torch.stack(each).mean(dim=0)
 
 
@@ -132,10 +132,10 @@ def _decoder(golden: Golden) -> dict[str, Tensor]:
 def _speaker_encoder(golden: Golden) -> dict[str, Tensor]:
     config = SpeakerEncoderConfig.from_dict(golden.config)
     model = cast(SpeakerEncoder, module_of("speaker_encoder", config, golden.weights))
-    wav = golden.inputs["wav16"]
+    wav = speaker_features(golden.inputs["wav16"])
     found = {"speaker": model(wav), "speaker_raw": model.raw(wav), "pooled": model.pooled(wav)}
     if "wav16_short" in golden.inputs:
-        found["speaker_short"] = model(golden.inputs["wav16_short"])
+        found["speaker_short"] = model(speaker_features(golden.inputs["wav16_short"]))
     return {name: found[name] for name in golden.outputs or found}
 
 

@@ -52,7 +52,7 @@ def test_round_trip(kind: str) -> None:
     ("cls", "values", "message"),
     [
         (AutoregressiveConfig, {"layer": 2}, "unknown key 'layer'; did you mean 'layers'"),
-        (AutoregressiveConfig, {"layers": 0}, "layers is 0: must be a whole number of at least 1"),
+        (AutoregressiveConfig, {"layers": 0}, "layers is 0: must be an integer of at least 1"),
         (AutoregressiveConfig, {"layers": "2"}, "layers is '2'"),
         (AutoregressiveConfig, {"heads": 7}, "model_dim is 1024: must be a multiple of heads"),
         (AutoregressiveConfig, {"stop_mel_token": 9000}, "stop_mel_token is 9000: must be below 8194"),
@@ -109,7 +109,7 @@ def test_model_spec() -> None:
         ({"autoregressive": 5}, "AutoregressiveConfig is 5: must be an object"),
         ({"vocoder": "vocos"}, "vocoder is 'vocos': must be an object"),
         ({"vocoder": {"kind": "clvp"}}, "kind is 'clvp', must be one of bigvgan"),
-        ({"calm_token": "83"}, "calm_token is '83': must be null or a whole number below 8194"),
+        ({"calm_token": "83"}, "calm_token is '83': must be null or an integer below 8194"),
         ({"calm_token": 9000}, "calm_token is 9000"),
         ({"default_preset": 3}, "default_preset is 3: must be text"),
         ({"presets": {"quick": 1}}, "must be an object of objects"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tutortoietts.audio.mel import speaker_features
 from tutortoietts.audio.reference import first_chunks, peak_normalized, spread_chunks
-from tutortoietts.core.config import HifiganConfig, SpeakerEncoderConfig, XttsConfig
+from tutortoietts.core.config_vocoder import HifiganConfig
+from tutortoietts.core.config_xtts import SpeakerEncoderConfig, XttsConfig
 from tutortoietts.core.errors import AudioError, OptionError
 from tutortoietts.models.hifigan import Hifigan
 from tutortoietts.models.speaker_encoder import SpeakerEncoder
@@ -123,12 +125,12 @@ def test_speaker_vectors_have_length_one_and_ignore_loudness() -> None:
     encoder = SpeakerEncoder(SpeakerEncoderConfig(proj_dim=16, num_filters=(8, 8, 8, 8))).eval()
     wav = torch.randn(2, 5000)
     with torch.no_grad():
-        vectors = encoder(wav)
+        vectors = encoder(speaker_features(wav))
         assert vectors.shape == (2, 16)
         torch.testing.assert_close(vectors.norm(dim=1), torch.ones(2))
-        torch.testing.assert_close(vectors, encoder(wav * 3), atol=1e-4, rtol=1e-3)
-        with pytest.raises(AudioError, match="256 samples"):
-            encoder(torch.randn(1, 256))
+        torch.testing.assert_close(vectors, encoder(speaker_features(wav * 3)), atol=1e-4, rtol=1e-3)
+    with pytest.raises(AudioError, match="256 samples"):
+        speaker_features(torch.randn(1, 256))
 
 
 def test_speed_resamples_latents() -> None:

@@ -14,8 +14,10 @@ import torch
 from tiny_model import FILES, make_tiny_model
 from tutortoietts.core.errors import FetchError, ModelError, OptionError
 from tutortoietts.core.presets import preset_options
-from tutortoietts.engine.pipeline import Request, speak_all
+from tutortoietts.engine.families.tortoise import TORTOISE
+from tutortoietts.engine.pipeline import Pipeline
 from tutortoietts.engine.progress import Progress
+from tutortoietts.engine.request import Request
 from tutortoietts.models.hifigan import Hifigan
 from tutortoietts.native.build import VARIABLE
 from tutortoietts.native.vocoder_conv import can_convolve
@@ -107,13 +109,17 @@ def test_a_request_moves_each_part_once_and_says_the_same(tiny_model: Path) -> N
     diary = Diary()
     parts, never = offloaded(tiny_model, diary), parts_of(tiny_model)
     request = Request(
+        family=TORTOISE,
         passages=(Passage(text="one"), Passage(text="two")),
         voice=read_voice(tiny_model / "voices" / "anna.safetensors"),
         options=preset_options("tiny", {"num_autoregressive_samples": 3}, own=never.spec.presets),
         seed=1,
         k=2,
     )
-    ours, wanted = (list(speak_all(each, request, Progress())) for each in (parts, never))
+    ours, wanted = (
+        [[one.samples for one in results] for results in Pipeline(each, request, Progress()).passages()]
+        for each in (parts, never)
+    )
     for readings, plain in zip(ours, wanted, strict=True):
         for one, other in zip(readings, plain, strict=True):
             torch.testing.assert_close(one, other)

@@ -1,4 +1,4 @@
-"""What this machine can do now: bytes a second from memory, and operations a second of large matrix products."""
+"""Measure this machine: bytes per second from memory, and operations per second of large matrix products."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LONGEST = 3.0  # seconds for a product
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """`bandwidth` in bytes/s; `rates` in operations/s by format (fp32, bf16, fp16, int8), those that work here."""
+    """Rates of a machine: `bandwidth` in bytes/s, `rates` in operations/s by format (fp32, bf16, fp16, int8)."""
 
     device: str
     threads: int | None
@@ -35,14 +35,14 @@ class Machine:
     rates: Mapping[str, float]
 
     def rate(self, name: str) -> float:
-        """Of this format, or of the fastest wider one."""
+        """Return the rate of this format, or of the fastest wider one."""
         order = ("int8", "fp16", "bf16", "fp32")
         wider = order[order.index(name) :]
         return self.rates[name] if name in self.rates else max(self.rates.get(other, 0.0) for other in wider)
 
 
 def measure_machine(device: torch.device, *, size: int | None = None, width: int | None = None) -> Machine:
-    """The best of a few tries each, in about two seconds. size: bytes of the buffer, width: of the square matrices."""
+    """Return the best of a few tries, in about two seconds. size: bytes of the buffer; width: of the matrices."""
     gpu = device.type != "cpu"
     size = size or (_GPU_BYTES if gpu else _CPU_BYTES)
     width = width or (_GPU_WIDTH if gpu else _CPU_WIDTH)
@@ -59,7 +59,7 @@ def measure_machine(device: torch.device, *, size: int | None = None, width: int
 
 
 def settle(device: torch.device) -> None:
-    """Waits until the device has done what it was given."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -68,7 +68,7 @@ def settle(device: torch.device) -> None:
 
 @torch.inference_mode()
 def _bandwidth(device: torch.device, size: int) -> float:
-    """The better of reading a buffer (as weights are) and of copying one, which reads and writes."""
+    """Return the better rate of reading a buffer (as weights are) and of copying one, which reads and writes."""
     source = torch.ones(size // 4, device=device)
     target = torch.empty_like(source)
     read = source.nbytes / _best(source.sum, device)
@@ -77,7 +77,7 @@ def _bandwidth(device: torch.device, size: int) -> float:
 
 
 def _rate(device: torch.device, dtype: torch.dtype, width: int) -> float:
-    """Of square matrices of this width; of smaller ones in a format that this device would take seconds for."""
+    """Return the rate of square matrices of this width; of smaller ones in a format that is slow on this device."""
     rate = _rate_of(device, dtype, min(width, _PROBE))
     return rate if 2 * width**3 / rate > _LONGEST else _rate_of(device, dtype, width)
 
@@ -94,7 +94,7 @@ def _rate_of(device: torch.device, dtype: torch.dtype, width: int) -> float:
 
 
 def _best(work: Callable[[], Tensor], device: torch.device) -> float:
-    """Seconds of the fastest of a few tries, after one that does not count."""
+    """Return the seconds of the fastest of a few tries, after one that does not count."""
     taken = []
     for _ in range(_TRIES + 1):
         settle(device)

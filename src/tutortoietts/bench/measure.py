@@ -1,4 +1,4 @@
-"""A workload's figures: time by stage against the limit of the machine, first sound, peak memory."""
+"""Measure a workload: time by stage against the limit of the machine, first audio, peak memory."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """`limit_seconds`: the least that this machine could take, `ratio`: how many times that it took; None: unknown."""
+    """One stage. `limit_seconds`: least time on this machine; `ratio`: time over that limit; None: unknown."""
 
     name: str
     seconds: Figures
@@ -70,13 +70,13 @@ class Result:
     peak_memory_kind: str
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the values for JSON."""
         return asdict(self)
 
 
 @contextmanager
 def threads_set(threads: int | None) -> Iterator[None]:
-    """torch uses so many threads in the block; None leaves them. Raises OptionError."""
+    """Set the number of torch's threads for a block; None leaves it. Raises OptionError."""
     if threads is None:
         yield
         return
@@ -91,7 +91,7 @@ def threads_set(threads: int | None) -> Iterator[None]:
 
 
 def where_and_when(machine: Machine) -> dict[str, Any]:
-    """What a table of figures must say beside them."""
+    """Return date, versions and machine, which belong to every table of figures."""
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "version": __version__,
@@ -102,7 +102,7 @@ def where_and_when(machine: Machine) -> dict[str, Any]:
 
 
 def measure(workload: Workload, machine: Machine, tell: Tell, *, stream: bool = True) -> Result:
-    """Warm up, then measure. tell: called with a line at every run."""
+    """Warm up, then measure. tell: called with a line at each run."""
     plan, aside = workload.plan, Aside()
     for number in range(plan.warmup):
         tell(f"warm-up {number + 1} of {plan.warmup}")
@@ -117,7 +117,7 @@ def measure(workload: Workload, machine: Machine, tell: Tell, *, stream: bool = 
 
 
 class Aside:
-    """What is measured beside the runs: making a voice, tokenizing, streaming."""
+    """Measurements beside the runs: making a voice, tokenizing, streaming."""
 
     def __init__(self) -> None:
         self.condition: list[float] = []
@@ -126,7 +126,7 @@ class Aside:
         self.tokens = 0
 
     def take(self, workload: Workload, tell: Tell, stream: bool) -> None:
-        """As often as the runs, each after one that does not count, unless nothing is to warm up."""
+        """Measure as often as the runs, each after one that does not count, unless there is no warm-up."""
         skip, total = min(workload.plan.warmup, 1), workload.plan.runs
         tell("a voice from a clip")
         self.condition = [workload.condition() for _ in range(skip + total)][skip:]
@@ -172,7 +172,7 @@ def _stage(name: str, seconds: Sequence[float], audio: float, limit: float | Non
 
 
 def _shape(workload: Workload, parts: int, audio: float, tokens: int) -> Shape:
-    """What was spoken; where the model chose the end, the codes are those of the audio."""
+    """Return the shape of what was spoken; where the model chose the end, the codes are derived from the audio."""
     options = workload.options
     codes = workload.codes or max(1, round(audio / parts * 22050 / 1024))
     return Shape(
@@ -186,7 +186,7 @@ def _shape(workload: Workload, parts: int, audio: float, tokens: int) -> Shape:
 
 
 def _guided(options: SpeechOptions) -> int:
-    """How many of the diffusion's forwards are guided, and so have two rows."""
+    """Count the diffusion's forwards that are guided, and so have two rows."""
     if options.guidance is None or options.diffusion_iterations == 0:
         return 0
     start = options.diffusion_start_step if options.diffusion_start == "regressed" else None
@@ -195,7 +195,7 @@ def _guided(options: SpeechOptions) -> int:
 
 
 def _limits(workload: Workload, shape: Shape, machine: Machine) -> dict[str, float]:
-    """Stage -> the least seconds on this machine, in the formats that the models are in."""
+    """Return the least seconds of each stage on this machine, in the formats of the models."""
     tts = workload.tts
     sizes = Sizes(
         autoregressive=tts.spec.autoregressive,
@@ -215,7 +215,7 @@ def _least(phases: Sequence[Phase], machine: Machine, name: str) -> float:
 
 
 def _format(tts: Any, part: str) -> tuple[float, str]:
-    """(bytes a weight, the format that its products are computed in)."""
+    """Return (bytes per weight, format of the products with it)."""
     module: nn.Module = getattr(tts, part)
     dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
     width = float(dtype.itemsize)
@@ -230,7 +230,7 @@ def _format(tts: Any, part: str) -> tuple[float, str]:
 
 
 def held_bytes(module: nn.Module) -> int:
-    """Bytes of all weights in a module; a quantized layer says itself what its own are."""
+    """Count the bytes of all weights in a module; a quantized layer counts its own."""
     own = getattr(module, "nbytes", None)
     if isinstance(own, int):
         return own

@@ -9,19 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tutortoietts.audio.mel import speaker_features, speaker_filters
 from tutortoietts.core.config_xtts import SpeakerEncoderConfig
 
-__all__ = ["SpeakerEncoder", "mel_filters"]
+__all__ = ["SpeakerEncoder"]
 
 _REDUCTION = 8
 _ATTENTION = 128
 _VARIANCE_FLOOR = 1e-5
-
-
-def mel_filters() -> Tensor:
-    """Return the filters of its mel, (64, 257), which a checkpoint carries too."""
-    return speaker_filters()
 
 
 class BatchNorm(nn.Module):
@@ -65,7 +59,7 @@ class Block(nn.Module):
 
 
 class SpeakerEncoder(nn.Module):
-    """Speech of 16 kHz (B, N) -> vectors of length 1, (B, proj_dim)."""
+    """Features of speech (B, input_dim, T), of `audio.mel.speaker_features` -> vectors of length 1, (B, proj_dim)."""
 
     def __init__(self, cfg: SpeakerEncoderConfig) -> None:
         super().__init__()
@@ -84,9 +78,9 @@ class SpeakerEncoder(nn.Module):
         self.attend_out = nn.Conv1d(_ATTENTION, channels, 1)
         self.project = nn.Linear(2 * channels, cfg.proj_dim)
 
-    def pooled(self, wav16: Tensor) -> Tensor:
-        """Describe speech by mean and deviation over time: wav16 (B, N) -> (B, 2 * channels)."""
-        x = speaker_features(wav16).to(self.conv.weight)
+    def pooled(self, features: Tensor) -> Tensor:
+        """Describe speech by mean and deviation over time: features (B, input_dim, T) -> (B, 2 * channels)."""
+        x = features.to(self.conv.weight)
         x = self.norm(F.relu(self.conv(x[:, None])))
         for stage in self.stages:
             x = stage(x)
@@ -96,10 +90,10 @@ class SpeakerEncoder(nn.Module):
         variance = (x.square() * weights).sum(dim=2) - mean.square()
         return torch.cat([mean, variance.clamp(min=_VARIANCE_FLOOR).sqrt()], dim=1)
 
-    def raw(self, wav16: Tensor) -> Tensor:
-        """Return the vectors before they get length 1: wav16 (B, N) -> (B, proj_dim)."""
-        return self.project(self.pooled(wav16))  # type: ignore[no-any-return]
+    def raw(self, features: Tensor) -> Tensor:
+        """Return the vectors before they get length 1: features (B, input_dim, T) -> (B, proj_dim)."""
+        return self.project(self.pooled(features))  # type: ignore[no-any-return]
 
-    def forward(self, wav16: Tensor) -> Tensor:
-        """wav16 (B, N) -> (B, proj_dim). Raises AudioError for clips of 256 samples or fewer."""
-        return F.normalize(self.raw(wav16), dim=1)
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the speaker vectors of features (B, input_dim, T) -> (B, proj_dim)."""
+        return F.normalize(self.raw(features), dim=1)

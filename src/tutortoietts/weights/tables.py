@@ -1,4 +1,7 @@
-"""Key tables of the public checkpoints: which of their tensors becomes which of ours. Templates: see ``convert``."""
+"""Key tables of the public checkpoints: which of their tensors becomes which of ours. For templates see ``convert``.
+
+The entries of `core.components` name them.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +13,40 @@ from torch import Tensor
 from tutortoietts.weights.convert import Drop, Rule, Table, swap_last_two
 from tutortoietts.weights.xtts import part
 
-__all__ = ["TABLES"]
+__all__ = [
+    "AUTOREGRESSIVE",
+    "BIGVGAN",
+    "CLASSIFIER",
+    "CLVP",
+    "CVVP",
+    "DIFFUSION",
+    "DVAE",
+    "HIFIGAN",
+    "RANDOM_LATENT",
+    "SPEAKER_ENCODER",
+    "UNIVNET",
+    "XTTS",
+]
 
 
 _LINEAR_GAIN = 0.1  # the learning-rate multiplier of the equalised layers of random_latent
 
 
 def _rotary_frequencies(shape: torch.Size) -> Tensor:
-    """(n,): 10000 ** (-k / n), the angular step of each rotated pair."""
+    """Return (n,): 10000 ** (-k / n), the angular step of each rotated pair."""
     count = shape[0]
     return 10000.0 ** (-torch.arange(count, dtype=torch.float32, device="cpu") / count)
 
 
 def _antialias(shape: torch.Size) -> Tensor:
-    """(1, 1, 12), the filter of every activation of BigVGAN."""
+    """Return (1, 1, 12), the filter of every activation of BigVGAN."""
     from tutortoietts.models.bigvgan import antialias_filter
 
     return antialias_filter()[None, None]
 
 
 def _equalised_weight(weight: Tensor) -> Tensor:
-    """weight * 0.1 / sqrt(in), and the sqrt(2) that follows the activation, which scales through it."""
+    """Return weight * 0.1 / sqrt(in), times the sqrt(2) that follows the activation, which scales through it."""
     return weight * (_LINEAR_GAIN * math.sqrt(2 / weight.shape[1]))
 
 
@@ -42,12 +58,12 @@ _SAME = Rule("{rest}", "{rest}")  # for modules that keep the original names; th
 
 
 def _conv_as_linear(weight: Tensor) -> Tensor:
-    """(out, in, taps) of a Conv1d -> (out, taps * in) of a TimeConv; of one tap: of a Linear."""
+    """Reshape (out, in, taps) of a Conv1d to (out, taps * in) of a TimeConv, or with one tap of a Linear."""
     return weight.permute(0, 2, 1).flatten(1)
 
 
 def _under(rules: tuple[Rule, ...], theirs: str, ours: str) -> tuple[Rule, ...]:
-    """The same rules for a block that lies at these places."""
+    """Return the same rules for a block under these prefixes."""
     return tuple(Rule(f"{theirs}.{rule.theirs}", f"{ours}.{rule.ours}", rule.op) for rule in rules)
 
 
@@ -67,7 +83,7 @@ _HIFIGAN_BODY = (
     Rule("resblocks.{i}.convs2.{j}.{p}", "resblocks.{i}.plain.{j}.{p}"),
 )
 
-_BIGVGAN = Table(
+BIGVGAN = Table(
     nested="generator",
     rules=(
         *_HIFIGAN_BODY,
@@ -81,7 +97,7 @@ _BIGVGAN = Table(
     ),
 )
 
-_HIFIGAN = Table(
+HIFIGAN = Table(
     nested="model",
     select=part("hifigan"),
     rules=(
@@ -92,7 +108,7 @@ _HIFIGAN = Table(
     ),
 )
 
-_UNIVNET = Table(
+UNIVNET = Table(
     nested="model_g",
     rules=(
         Rule("conv_pre.{p}", "conv_pre.{p}"),
@@ -107,7 +123,7 @@ _UNIVNET = Table(
     ),
 )
 
-_CLASSIFIER = Table(
+CLASSIFIER = Table(
     rules=(
         Rule("enc.init.0.{p}", "init.{p}"),
         Rule("enc.res.{i}.in_layers.0.{p}", "res.{i}.norm1.{p}"),
@@ -122,7 +138,7 @@ _CLASSIFIER = Table(
     )
 )
 
-_RANDOM_LATENT = Table(
+RANDOM_LATENT = Table(
     rules=(
         Rule("layers.5.{p}", "out.{p}"),
         Rule("layers.{i}.weight", "hidden.{i}.weight", _equalised_weight),
@@ -151,7 +167,7 @@ _CODE_GPT = (
 )
 _STALE_MASKS = (Drop("gpt.h.{i}.attn.bias"), Drop("gpt.h.{i}.attn.masked_bias"))
 
-_AUTOREGRESSIVE = Table(
+AUTOREGRESSIVE = Table(
     rules=(
         *_CODE_GPT,
         Rule("conditioning_encoder.init.weight", "conditioning_encoder.init.weight", _conv_as_linear),
@@ -163,7 +179,7 @@ _AUTOREGRESSIVE = Table(
 )
 
 _PERCEIVER = "conditioning_perceiver.layers.{i}"
-_XTTS = Table(
+XTTS = Table(
     nested="model",
     select=part("xtts"),
     rules=(
@@ -184,24 +200,7 @@ _XTTS = Table(
 )
 
 
-def _pre_emphasis(shape: torch.Size) -> Tensor:
-    """(1, 1, 2), y[t] = x[t] - 0.97 x[t - 1]."""
-    return torch.tensor([[[-0.97, 1.0]]], device="cpu")
-
-
-def _hamming(shape: torch.Size) -> Tensor:
-    """(400,), the window of the speaker encoder's mel."""
-    return torch.hamming_window(shape[0], device="cpu")
-
-
-def _speaker_filters(shape: torch.Size) -> Tensor:
-    """(257, 64), the bands of the speaker encoder's mel."""
-    from tutortoietts.models.speaker_encoder import mel_filters
-
-    return mel_filters().t()
-
-
-_SPEAKER_ENCODER = Table(
+SPEAKER_ENCODER = Table(
     nested="model",
     select=part("speaker_encoder"),
     rules=(
@@ -229,9 +228,9 @@ _SPEAKER_ENCODER = Table(
     ),
     drop=(
         Drop("{rest}.num_batches_tracked"),
-        Drop("torch_spec.0.filter", _pre_emphasis),
-        Drop("torch_spec.1.spectrogram.window", _hamming),
-        Drop("torch_spec.1.mel_scale.fb", _speaker_filters),
+        Drop("torch_spec.0.filter"),  # the constants of `audio.mel.speaker_mel`
+        Drop("torch_spec.1.spectrogram.window"),
+        Drop("torch_spec.1.mel_scale.fb"),
     ),
 )
 
@@ -247,11 +246,11 @@ _RESIDUAL = (
 
 
 def _conv(theirs: str, ours: str) -> tuple[Rule, Rule]:
-    """A Conv1d of theirs that is a TimeConv or Linear of ours."""
+    """Return the rules for a Conv1d of theirs that is a TimeConv or Linear of ours."""
     return Rule(f"{theirs}.weight", f"{ours}.weight", _conv_as_linear), Rule(f"{theirs}.bias", f"{ours}.bias")
 
 
-_DIFFUSION = Table(
+DIFFUSION = Table(
     rules=(
         *_under(_RESIDUAL, "layers.{i}", "layers.{i}"),
         *_under(_RESIDUAL, "layers.{i}.resblk", "layers.{i}.resblk"),
@@ -277,7 +276,7 @@ _DIFFUSION = Table(
 
 
 def _rotary_encoder(theirs: str, ours: str, wrap: str) -> tuple[Rule, ...]:
-    """Attention and feed-forward by turns; `wrap` is what lies between a layer and its weights."""
+    """Return the rules for alternate attention and feed-forward layers; `wrap`: prefix of a layer's weights."""
     layer, own = f"{theirs}.attn_layers.layers.{{i}}", f"{ours}.layers.{{i}}"
     qkv = (f"{layer}.1.{wrap}to_q.weight", f"{layer}.1.{wrap}to_k.weight", f"{layer}.1.{wrap}to_v.weight")
     return (
@@ -290,7 +289,7 @@ def _rotary_encoder(theirs: str, ours: str, wrap: str) -> tuple[Rule, ...]:
     )
 
 
-_CLVP = Table(
+CLVP = Table(
     rules=(
         *_rotary_encoder("text_transformer.transformer", "text_encoder", "wrap."),
         *_rotary_encoder("speech_transformer.transformer", "speech_encoder", "wrap."),
@@ -310,7 +309,7 @@ def _tower(theirs: str, ours: str) -> tuple[Rule, ...]:
     )
 
 
-_CVVP = Table(
+CVVP = Table(
     rules=(
         *_tower("conditioning_transformer", "mel_tower"),
         *_tower("speech_transformer", "speech_tower"),
@@ -323,7 +322,7 @@ _CVVP = Table(
     drop=(Drop("{a}.transformer.attn_layers.rotary_pos_emb.inv_freq", _rotary_frequencies),),
 )
 
-_DVAE = Table(
+DVAE = Table(
     rules=(
         Rule("codebook.embed", "codebook", swap_last_two),
         Rule("{a}.{i}.net.0.{p}", "{a}.{i}.conv1.{p}"),
@@ -335,18 +334,3 @@ _DVAE = Table(
     ),
     drop=(Drop("codebook.cluster_size"), Drop("codebook.embed_avg"), Drop("discrete_loss.{rest}")),
 )
-
-TABLES: dict[str, Table] = {
-    "autoregressive": _AUTOREGRESSIVE,
-    "bigvgan": _BIGVGAN,
-    "classifier": _CLASSIFIER,
-    "clvp": _CLVP,
-    "cvvp": _CVVP,
-    "diffusion": _DIFFUSION,
-    "dvae": _DVAE,
-    "hifigan": _HIFIGAN,
-    "random_latent": _RANDOM_LATENT,
-    "speaker_encoder": _SPEAKER_ENCODER,
-    "univnet": _UNIVNET,
-    "xtts": _XTTS,
-}

@@ -32,10 +32,9 @@ class English:
     def rules(self) -> tuple[Rule, ...]:
         """The order counts among rules that match at one place: the more special first."""
         numbers = Numbers(self.british)
-        known = frozenset(table("words")["acronym_words"])
         return (
             *dates.rules(numbers, day_first=self.british),
-            *addresses.rules(numbers, known),
+            *addresses.rules(numbers),
             *amounts.rules(numbers, self.british),
             *abbreviations.rules(),
             *figures.early_rules(numbers),

@@ -29,7 +29,7 @@ _CAPITAL_BEHIND = re.compile(r"(?:^|[^\w'])((?:[A-Z][\w'’-]*|[0-9]{1,3}(?:st|n
 _SLASHED = re.compile(
     r"(?<![\w/])(?P<word>[wW]/o|[wW]/in|[wW]/(?=\s?\w)|[bB]/c|[cC]/o|[nN]/[aA]|[aA]/[cC])(?![A-Za-z0-9/]|(?<=o)\w)"
 )
-_AND_OR = re.compile(r"(?<=[A-Za-z.])\s?/\s?(?=[A-Za-z])")
+_AND_OR = re.compile(r"(?<=[A-Za-z.])(?:/| / )(?=[A-Za-z])")
 
 
 def known_abbreviations() -> frozenset[str]:

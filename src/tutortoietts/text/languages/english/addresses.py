@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tutortoietts.text.languages import Reading, Rule
-from tutortoietts.text.languages.english.words import LEFT, Numbers, spelled
+from tutortoietts.text.languages.english.words import LEFT, Numbers, spelled, table
 
 __all__ = ["rules", "word_parts"]
 
@@ -18,6 +18,7 @@ _URL = re.compile(rf"(?<![\w@.])(?:(?:https?|ftp)://|www\.)[^{_STOP}]{{1,2000}}"
 _DOMAIN = re.compile(
     rf"(?<![\w@./-])(?:[A-Za-z0-9](?:[\w-]{{0,62}}[A-Za-z0-9])?\.){{1,5}}(?:{_TLD})(?![\w-]|\.\w)(?::[0-9]{{2,5}})?(?:/[^{_STOP}]{{0,500}})?"
 )
+_LOCALHOST = re.compile(rf"(?<![\w.])localhost:[0-9]{{2,5}}(?![0-9])(?:/[^{_STOP}]{{0,500}})?")
 _MAIL = re.compile(
     r"(?<![\w.+-])(?:mailto:)?(?P<user>[\w.+-]{1,64})@(?P<host>[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,5})(?![\w@])",
     re.IGNORECASE,
@@ -54,10 +55,10 @@ _PHONE = re.compile(
 )
 _LOCAL = re.compile(rf"(?<![\w.,$£€/-])(?P<a>{_G}{{3}})-(?P<b>{_G}{{4}})(?![\w-])")
 _ABROAD = re.compile(
-    r"(?<![\w.])(?:\+|00)(?P<number>[1-9][0-9]{0,2}(?:[ .-]?\(?[0-9]{1,5}\)?(?![\w])){1,7}|[0-9]{7,15})(?!\w)"
+    r"(?<![\w.])(?:\+|00)(?P<number>[1-9][0-9]{0,2}(?:[ .-]?\(?[0-9]{1,8}\)?(?![\w])){1,7}|[0-9]{7,15})(?!\w)"
 )
 _TRUNK = re.compile(r"(?<![\w.,$£€/-])\(?0[0-9]{1,5}\)?(?:[ -][0-9]{2,8}){1,5}(?![\w.,][0-9]|\w)")
-_VANITY = re.compile(r"(?<![\w.,-])1-(?P<area>8[0-9]{2})-(?P<word>[A-Z0-9]{2,8}(?:-[A-Z0-9]{1,8}){0,3})(?!\w)")
+_VANITY = re.compile(r"(?<![\w.,-])1-(?P<area>8[0-9]{2})-(?=[0-9-]{0,8}[A-Z])(?P<word>[A-Z0-9]{2,8}(?:-[A-Z0-9]{1,8}){0,3})(?!\w)")
 _GROUPS = re.compile(
     r"(?<![\w.,$£€/-])[0-9]{1,7}(?:-[0-9]{1,7}){2,6}(?:-[0-9X])?(?![\w-])|(?<![\w.,])[0-9]{4}(?: [0-9]{4}){3}(?![\w])"
 )
@@ -129,19 +130,21 @@ _SPOKEN = {
     "m4a": "m four a",
     "m4b": "m four b",
     "txt": "t x t",
+    "py": "p y",
     "ogg": "ogg",
     "iso": "i s o",
 }
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^\W\d_]+")
 
 
-def rules(numbers: Numbers, known: frozenset[str]) -> list[Rule]:
-    """Return the rules for addresses; `known`: words in capitals that are read as words."""
-    reader = _Addresses(numbers, known)
+def rules(numbers: Numbers) -> list[Rule]:
+    """Return the rules for addresses."""
+    reader = _Addresses(numbers)
     return [
         Rule(_URL, reader.url),
         Rule(_MAIL, reader.mail),
         Rule(_DOMAIN, reader.url),
+        Rule(_LOCALHOST, reader.url),
         Rule(_WINDOWS, reader.path),
         Rule(_PATH, reader.path),
         Rule(_FILE, reader.file),
@@ -175,9 +178,11 @@ def word_parts(word: str) -> list[str]:
 
 
 class _Addresses:
-    def __init__(self, numbers: Numbers, known: frozenset[str]) -> None:
+    def __init__(self, numbers: Numbers) -> None:
         self.numbers = numbers
-        self.known = known
+        words = table("words")
+        self.known: dict[str, str] = words["acronym_words"]
+        self.letters = frozenset(words["acronyms"].split()) - frozenset(words["common"].split()) - {"ACT", "SAT", "PIN"}
 
     def label(self, word: str) -> str:
         """One piece of an address: a word, or letters one by one."""
@@ -185,11 +190,9 @@ class _Addresses:
         if lower in _SPOKEN:
             return _SPOKEN[lower]
         if word.isdigit():
-            return (
-                self.numbers.number(word)
-                if len(word) < 4
-                else (self.numbers.year(word) if len(word) == 4 else self.numbers.digits(word))
-            )
+            return self.numbers.pairs(word) if len(word) == 4 else self.numbers.number(word)
+        if word.upper() in self.letters:
+            return spelled(word)
         if not word.isascii() or lower in _WORDS or len(word) > 4:
             return lower
         vowels = any(char in "aeiouy" for char in lower)
@@ -218,7 +221,7 @@ class _Addresses:
             country = (last or number + 2 == len(labels)) and len(label) == 2 and label.isalpha() and number > 0
             if country and label.lower() not in ("co", "me"):
                 words.append(spelled(label))
-            elif last and label.lower() in ("com", "org", "net", "gov", "mil", "co", "me", "int"):
+            elif number and label.lower() in ("com", "org", "net", "gov", "mil", "co", "me", "int"):
                 words.append(label.lower())
             else:
                 words.append(self.name(label))

@@ -269,7 +269,8 @@ _FRACTIONS = {"2": ("half", "halves"), "4": ("quarter", "quarters"), "3": ("thir
 
 def fraction_words(numbers: Numbers, above: str, below: str) -> str:
     """("3", "8") -> "three eighths"."""
-    one, many = _FRACTIONS.get(below) or (numbers.ordinal(below), numbers.ordinal(below) + "s")
+    ordinal = numbers.ordinal(below).removeprefix("one ")
+    one, many = _FRACTIONS.get(below) or (ordinal, ordinal + "s")
     return f"{numbers.cardinal(above)} {one if above == '1' else many}"
 
 

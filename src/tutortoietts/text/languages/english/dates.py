@@ -111,9 +111,11 @@ _BEFORE_YEAR = re.compile(
     re.IGNORECASE,
 )
 _SURE_YEAR = re.compile(
-    r"\b(?:in|since|by|until|till|year|circa|early|late|mid|spring|summer|autumn|fall|winter|christmas|copyright|©|born|died)[\s-]$",
+    r"\b(?:since|until|till|year|circa|early|late|mid|spring|summer|autumn|fall|winter|christmas|copyright|©|born|died)[\s-]$",
     re.IGNORECASE,
 )
+_LIKELY_YEAR = re.compile(r"\b(?:in|by)\s$", re.IGNORECASE)
+_NOT_COUNTED = re.compile(r"[.,;:!?)\"']|\s?$|\s(?:in|on|at|and|when|was|were|the|to|that|by|as|but|or|is|a|an|through|saw|brought|marked|began)\b")
 _COUNTED = re.compile(
     r"\s(?:(?:[a-z]+\s)?(?!(?:was|is|has|as|its|this|his|us|does|goes|comes|gas|across|plus|versus|perhaps|always|sees|saw|brings|"
     r"marks|less|unless|thus|towards|besides|afterwards|yes|elections?|olympics?|games|census)\b)[a-z]+(?:[^s\s\W]s|es)|people|men|women|children|percent|dollars?|euros?|"
@@ -379,17 +381,15 @@ class _Dates:
         if address:
             return self.numbers.pairs(digits)
         counted = _COUNTED.match(match.string, match.end())
-        sure = _SURE_YEAR.search(before)
-        if counted and not (sure and 1900 <= number < 2100):
+        likely = 1900 <= number < 2100 and _LIKELY_YEAR.search(before)
+        if counted and not (likely or _SURE_YEAR.search(before)):
             return self.numbers.cardinal(digits)
-        if 1900 <= number < 2100 or (number < 2200 and _BEFORE_YEAR.search(before)):
+        after_year = 1000 < number < 2100 and re.search(r"\b[12][0-9]{3},?\s$", before)
+        if 1900 <= number < 2100 or (number < 2200 and _BEFORE_YEAR.search(before)) or after_year:
             return self.numbers.year(digits)
-        if 1100 <= number < 2100 and re.match(
-            r"\s(?:was|saw|brought|marked|began|when|through|to)\b|\s[12][0-9]{3}\b",
-            match.string[match.end() : match.end() + 12],
+        if 1100 <= number < 1900 and (
+            _NOT_COUNTED.match(match.string, match.end()) or re.match(r"\s[12][0-9]{3}\b", match.string[match.end() : match.end() + 6])
         ):
-            return self.numbers.year(digits)
-        if 1000 < number < 2100 and re.search(r"\b[12][0-9]{3},?\s$", before):
             return self.numbers.year(digits)
         return self.numbers.cardinal(digits)
 

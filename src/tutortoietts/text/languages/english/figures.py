@@ -33,7 +33,8 @@ _SCIENTIFIC = re.compile(
     rf"{LEFT}(?P<base>[0-9]{{1,20}}(?:\.[0-9]{{1,20}})?)[eE](?P<sign>[-+−]?)(?P<power>[0-9]{{1,3}})(?!\w)"
 )
 _OPERATOR = re.compile(
-    r"(?<=[\w)\]])\s?(?P<sign>[*×÷+=<>≥≤≠≈±^]|[-−/](?=\s?[0-9A-Za-z(]{1,9}\s?=)|[<>=!]=|\+-)\s?(?=[\w(.\-−√$£€])"
+    r"(?<=[\w)\]])(?P<gap>\s?)(?P<sign>[*×÷+=<>≥≤≠≈±^]|[-−/](?=\s?[0-9A-Za-z(]{1,9}\s?=)|[<>=!]=|\+-)"
+    r"(?P=gap)(?=[\w(.\-−√$£€])"
 )
 _MULTIPLY = re.compile(rf"(?<=[0-9])\s?[*×·]\s?(?=[0-9])")
 _SHORT_THOUSAND = re.compile(
@@ -251,12 +252,19 @@ class _Figures:
 
     def operator(self, match: re.Match[str]) -> Reading:
         sign = match["sign"]
-        spaced = match[0].startswith(" ") and match[0].endswith(" ")
         before, after = match.string[match.start() - 1], match.string[match.end() : match.end() + 1]
-        if sign in "<>" and not spaced and not (before.isdigit() or after.isdigit()):
+        figure = before.isdigit() or after.isdigit()
+        if sign in "<>*" and not match["gap"] and not figure:
             return None
-        if sign in "*^" and not spaced and not (before.isalnum() and after.isalnum() or before == ")"):
+        if sign == "*" and match["gap"] and not (figure and _operand(match.string, match.start(), match.end())):
             return None
-        if sign in "*" and not spaced and not (before.isdigit() or after.isdigit()):
+        if sign == "^" and not (before.isalnum() and after.isalnum() or before == ")"):
             return None
         return f" {_OPERATORS[sign]} "
+
+
+def _operand(string: str, start: int, end: int) -> bool:
+    """Whether both neighbours of an operator are numbers, single letters or brackets."""
+    before = re.search(r"(?:\b[A-Za-z]|[0-9.]|\))$", string[max(0, start - 2) : start])
+    after = re.match(r"(?:[A-Za-z]\b|[0-9.(√$])", string[end : end + 2])
+    return bool(before and after)
