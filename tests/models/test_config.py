@@ -10,6 +10,7 @@ import pytest
 from conformance import SHARED
 from tutortoietts.core.config import (
     CONFIGS,
+    AlignmentSpec,
     AutoregressiveConfig,
     BigVGANConfig,
     ClvpConfig,
@@ -96,7 +97,11 @@ def test_model_spec() -> None:
     assert spec.vocoder == VocosConfig(dim=64)
     assert spec.clvp is None and spec.calm_token is None
     assert spec.autoregressive.model_dim == 64
+    assert spec.alignment == AlignmentSpec()
     assert ModelSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    calibrated = ModelSpec.from_dict(SPEC | {"alignment": {"bias_seconds": -0.03, "heads": [[1, 0], [0, 1]]}})
+    assert calibrated.alignment.heads == ((1, 0), (0, 1))
+    assert ModelSpec.from_dict(json.loads(json.dumps(calibrated.to_dict()))) == calibrated
 
 
 @pytest.mark.parametrize(
@@ -113,6 +118,11 @@ def test_model_spec() -> None:
         ({"calm_token": 9000}, "calm_token is 9000"),
         ({"default_preset": 3}, "default_preset is 3: must be text"),
         ({"presets": {"quick": 1}}, "must be an object of objects"),
+        ({"alignment": {"bias": 0.1}}, "unknown key 'bias'"),
+        ({"alignment": {"bias_seconds": 5}}, "bias_seconds is 5: must be a number of seconds from -1 to 1"),
+        ({"alignment": {"heads": [[1, 2, 3]]}}, "must be a list of pairs of whole numbers"),
+        ({"alignment": {"heads": [[99, 0]]}}, "heads is .* has 2 layers of 4 heads"),
+        ({"alignment": None}, "alignment is None: must be an object"),
     ],
 )
 def test_model_spec_mistakes(change: dict[str, Any], message: str) -> None:

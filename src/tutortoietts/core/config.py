@@ -35,6 +35,7 @@ from tutortoietts.core.errors import ModelError
 
 __all__ = [
     "CONFIGS",
+    "AlignmentSpec",
     "AutoregressiveConfig",
     "BigVGANConfig",
     "ClassifierConfig",
@@ -71,11 +72,35 @@ class TokenizerSpec(Config):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlignmentSpec(Config):
+    """How word times are read off a model's attention; `benchmarks/alignment.py` measures both fields.
+
+    `bias_seconds`: by how much the times come late (mostly negative: early). `heads`: the (layer, head) pairs that
+    follow the text; none, they are found anew for each passage.
+    """
+
+    bias_seconds: float = 0.0
+    heads: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        bias, heads = self.bias_seconds, self.heads
+        number = isinstance(bias, int | float) and not isinstance(bias, bool) and -1 <= bias <= 1
+        require(number, type(self), "bias_seconds", bias, "must be a number of seconds from -1 to 1")
+        pairs = isinstance(heads, tuple) and all(_is_head(pair) for pair in heads)
+        require(pairs, type(self), "heads", heads, "must be a list of pairs of whole numbers, layer and head")
+
+
+def _is_head(pair: object) -> bool:
+    return isinstance(pair, tuple) and len(pair) == 2 and all(type(number) is int and number >= 0 for number in pair)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """A model directory's ``model.json``: which models with which sizes, and the presets it brings.
 
     `clvp` None: candidates are not ranked. `calm_token`: the code of silence, None where the end repair does not apply.
     `default_voice`: who speaks where no voice is given, None for the first by name.
+    `alignment`: how word times are found.
     `presets`: name -> options that override the usual ones; checked where presets are made. `reference_mel`: how the
     diffusion model's encoder sees a reference clip's mel, "normalized" to -1..1, or in "nats" (the public checkpoint).
     """
@@ -92,6 +117,7 @@ class ModelSpec:
     calm_token: int | None = 83
     reference_mel: str = "normalized"
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    alignment: AlignmentSpec = field(default_factory=AlignmentSpec)
 
     def __post_init__(self) -> None:
         seen = ("normalized", "nats")
@@ -105,9 +131,18 @@ class ModelSpec:
         calm, codes = self.calm_token, self.autoregressive.number_mel_codes
         fits = calm is None or (type(calm) is int and 0 <= calm < codes)
         require(fits, type(self), "calm_token", calm, f"must be null or an integer below {codes}")
+        self._check_heads()
         presets = self.presets
         named = isinstance(presets, Mapping) and all(isinstance(options, Mapping) for options in presets.values())
         require(named, type(self), "presets", presets, "must be an object of objects")
+
+    def _check_heads(self) -> None:
+        fits = isinstance(self.alignment, AlignmentSpec)
+        require(fits, type(self), "alignment", self.alignment, "must be an object")
+        layers, width = self.autoregressive.layers, self.autoregressive.heads
+        fits = all(layer < layers and head < width for layer, head in self.alignment.heads)
+        limit = f"the autoregressive model has {layers} layers of {width} heads"
+        require(fits, AlignmentSpec, "heads", self.alignment.heads, limit)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelSpec:
@@ -151,6 +186,7 @@ _CONFIG_OF: Mapping[str, type[Config]] = {
     "diffusion": DiffusionConfig,
     "clvp": ClvpConfig,
     "tokenizer": TokenizerSpec,
+    "alignment": AlignmentSpec,
 }
 
 
