@@ -25,7 +25,7 @@ from tutortoietts.text.tokenizer import Tokenizer
 TOKENIZER = Path(__file__).resolve().parents[1] / "src" / "tutortoietts" / "bundled" / "model" / "tokenizer.json"
 _PIECES = (
     "1/2 3.14 $5 $1,234.56 £3.50 27,50€ 9:30PM 00:00 2024-01-05 01/05/2024 31.12.2024 555-123-4567 +44 20 v2.0.1 192.168.0.1 -5 10-20 "
-    "Henry VIII Chapter IV XIV I II Dr. St. Mr. Mrs. No. etc. e.g. i.e. U.S.A. J. R. R. Ph.D. a.m. p.m. 5kg 20°C 6'2\" 12\" km/h m/s² "
+    'Henry VIII Chapter IV XIV I II Dr. St. Mr. Mrs. No. etc. e.g. i.e. U.S.A. J. R. R. Ph.D. a.m. p.m. 5kg 20°C 6\'2" 12" km/h m/s² '
     "https://x.com/a?b=c a@b.co @me #tag C:\\x\\y /usr/bin file_name.txt **bold** *it* `code` [link](http://a.b) [hidden] [laughs] "
     "<b> </b> <br/> <script> &amp; &#x27; &#0; &#1114112; &foo; 😂 ♥ π ½ ² → ≠ — – … ... !!! ?! \" ' “ ” « » ( ) [ ] { } | \\ / ^ ~ = + "
     "FBI NASA USA's MP3 iPhone14 COVID-19 F-16 StyleTTS2 1980s '90s 007 1st 22nd 1e6 10^2 H₂O ① Ⅷ ﬁ ｆｕ あ 漢字 عربى हिन्दी ไทย 한국어 ٣٤ "
@@ -45,7 +45,10 @@ def hostile_texts(seed: int, count: int) -> Iterator[str]:
         elif kind == 1:
             yield "".join(draw.choice(_RUNS) for _ in range(draw.randint(1, 200)))
         elif kind == 2:
-            yield "".join(chr(draw.choice([draw.randrange(0x250), draw.randrange(0x3000), draw.randrange(0x110000)])) for _ in range(60))
+            yield "".join(
+                chr(draw.choice([draw.randrange(0x250), draw.randrange(0x3000), draw.randrange(0x110000)]))
+                for _ in range(60)
+            )
         elif kind == 3:
             yield draw.choice(_PIECES + list(_RUNS)) * draw.randint(1, 400)
         elif kind == 4:
@@ -60,7 +63,13 @@ def check(text: str, tokenizer: Tokenizer, language: str) -> str | None:
     try:
         spoken = normalize(text, language).text
         parts = spoken_passages(
-            text, language=language, redaction=False, desired_length=80, max_length=120, count=tokenizer.count, limit=121
+            text,
+            language=language,
+            redaction=False,
+            desired_length=80,
+            max_length=120,
+            count=tokenizer.count,
+            limit=121,
         )
     except TutortoieError:
         return None

@@ -81,7 +81,15 @@ def speech_request(*texts: str, options: SpeechOptions, **changes) -> Request:
     )
     passages = tuple(Passage(text=text) for text in texts)
     return Request(
-        **{"family": TORTOISE, "passages": passages, "voice": voice, "options": options, "seed": 7, **changes}
+        **{
+            "family": TORTOISE,
+            "text": " ".join(texts),
+            "passages": passages,
+            "voice": voice,
+            "options": options,
+            "seed": 7,
+            **changes,
+        }
     )
 
 

@@ -25,19 +25,21 @@ from tutortoietts.core.options import SpeechOptionsDict
 from tutortoietts.core.paths import existing_folder, expanded
 from tutortoietts.core.presets import PRESETS, known_names, refuse_unknown
 from tutortoietts.core.streaming import Streaming
-from tutortoietts.core.types import Voice, Word
+from tutortoietts.core.types import Voice
 from tutortoietts.engine.decoding.workspace import Workspaces
-from tutortoietts.engine.pipeline import Pipeline, SpokenPassage
+from tutortoietts.engine.pipeline import Pipeline, Placed
 from tutortoietts.engine.progress import Progress, Report, show_progress
 from tutortoietts.engine.request import Request, resolve_options, resolve_seed, resolve_streaming
 from tutortoietts.engine.speech import Speech, SpeechStream
 from tutortoietts.engine.streaming.stream import stream
 from tutortoietts.engine.voice_resolver import Latents, VoiceResolver, VoiceSamples
+from tutortoietts.engine.words import find_words
 from tutortoietts.runtime.device import deepspeed_note, pick_device
 from tutortoietts.runtime.memory import returning_memory
 from tutortoietts.runtime.models import LoadedModels
 from tutortoietts.runtime.precision import pick_precision
-from tutortoietts.runtime.source import ModelSource, open_source
+from tutortoietts.runtime.source import PUBLIC, ModelSource, open_source
+from tutortoietts.text.say_as import SaidAs, said_as
 from tutortoietts.voices.store import VoiceStore
 
 if TYPE_CHECKING:
@@ -182,6 +184,8 @@ class TextToSpeech:
         voice: VoiceSamples | Voice | None = None,
         preset: str | None = None,
         seed: int | None = None,
+        normalize: bool | None = None,
+        language: str = "en",
         verbose: bool = False,
         stop: threading.Event | None = None,
         **options: Unpack[SpeechOptionsDict],
@@ -192,6 +196,9 @@ class TextToSpeech:
             and clips, or a `Voice`; None: the model's default voice.
         preset: one of `presets`; None: the model's default preset.
         seed: the same seed gives the same sound; None: a random one, which the result tells.
+        normalize: put numbers, symbols and abbreviations into the words a person would say, before the model's own
+            cleaner; None: where that cleaner is English.
+        language: "en" (dates as in the US), "en-US" or "en-GB".
         verbose: show progress on stderr.
         stop: an event that ends the work with Cancelled within a step once it is set.
         options: fields of `core.presets.SpeechOptions`, on top of the preset.
@@ -199,7 +206,16 @@ class TextToSpeech:
         Raise TypeError for an unknown option; OptionError, TextError, VoiceError, AudioError, ModelError before work.
         """
         (speech,) = self.speak_candidates(
-            text, 1, voice=voice, preset=preset, seed=seed, verbose=verbose, stop=stop, **options
+            text,
+            1,
+            voice=voice,
+            preset=preset,
+            seed=seed,
+            normalize=normalize,
+            language=language,
+            verbose=verbose,
+            stop=stop,
+            **options,
         )
         return speech
 
@@ -211,6 +227,8 @@ class TextToSpeech:
         voice: VoiceSamples | Voice | None = None,
         preset: str | None = None,
         seed: int | None = None,
+        normalize: bool | None = None,
+        language: str = "en",
         verbose: bool = False,
         stop: threading.Event | None = None,
         **options: Unpack[SpeechOptionsDict],
@@ -219,7 +237,15 @@ class TextToSpeech:
         refuse_unknown(options, _names_of(self.speak))
         samples, latents = _samples_or_latents(voice)
         request = self._request(
-            text, samples, latents, preset=preset, given=options, seed=resolve_seed(seed, "seed"), k=k
+            text,
+            samples,
+            latents,
+            preset=preset,
+            given=options,
+            seed=resolve_seed(seed, "seed"),
+            k=k,
+            normalize=normalize,
+            language=language,
         )
         return self._speak(request, verbose, stop)
 
@@ -230,6 +256,8 @@ class TextToSpeech:
         voice: VoiceSamples | Voice | None = None,
         preset: str | None = None,
         seed: int | None = None,
+        normalize: bool | None = None,
+        language: str = "en",
         verbose: bool = False,
         stop: threading.Event | None = None,
         decoder: str = "auto",
@@ -261,6 +289,8 @@ class TextToSpeech:
             given=given,
             seed=resolve_seed(seed, "seed"),
             streaming=streaming,
+            normalize=normalize,
+            language=language,
         )
         return self._stream(request, streaming, verbose, stop)
 
@@ -273,6 +303,8 @@ class TextToSpeech:
         verbose: bool = True,
         use_deterministic_seed: int | None = None,
         return_deterministic_state: bool = False,
+        normalize: bool | None = None,
+        language: str = "en",
         **options: Unpack[SpeechOptionsDict],
     ) -> Any:
         """Speak as the original's `tts`: return (1, 1, samples) float32 on the CPU; for k > 1 a list, best first.
@@ -281,12 +313,23 @@ class TextToSpeech:
             model's default voice.
         use_deterministic_seed: as `seed` of `speak`.
         return_deterministic_state: return (result, (seed, text, voice_samples, conditioning_latents)).
+        normalize, language: as in `speak`, but None leaves text for the public checkpoints to their own cleaner.
 
         Raise as `speak`.
         """
         refuse_unknown(options, _names_of(self.tts))
         seed = resolve_seed(use_deterministic_seed)
-        request = self._request(text, voice_samples, conditioning_latents, preset=None, given=options, seed=seed, k=k)
+        request = self._request(
+            text,
+            voice_samples,
+            conditioning_latents,
+            preset=None,
+            given=options,
+            seed=seed,
+            k=k,
+            normalize=self._normalizes(normalize),
+            language=language,
+        )
         return self._waves(request, verbose, (text, voice_samples, conditioning_latents), return_deterministic_state)
 
     def tts_with_preset(
@@ -299,13 +342,23 @@ class TextToSpeech:
         verbose: bool = True,
         use_deterministic_seed: int | None = None,
         return_deterministic_state: bool = False,
+        normalize: bool | None = None,
+        language: str = "en",
         **overrides: Unpack[SpeechOptionsDict],
     ) -> Any:
         """Speak as `tts` with the options of a preset; `overrides`: options on top of it."""
         refuse_unknown(overrides, _names_of(self.tts))
         seed = resolve_seed(use_deterministic_seed)
         request = self._request(
-            text, voice_samples, conditioning_latents, preset=preset, given=overrides, seed=seed, k=k
+            text,
+            voice_samples,
+            conditioning_latents,
+            preset=preset,
+            given=overrides,
+            seed=seed,
+            k=k,
+            normalize=self._normalizes(normalize),
+            language=language,
         )
         return self._waves(request, verbose, (text, voice_samples, conditioning_latents), return_deterministic_state)
 
@@ -320,6 +373,8 @@ class TextToSpeech:
         decoder: str = "auto",
         stream_chunk_size: int | None = None,
         stream_chunk_max: int | None = None,
+        normalize: bool | None = None,
+        language: str = "en",
         **options: Unpack[SpeechOptionsDict],
     ) -> Iterator[Tensor]:
         """Speak in chunks as `stream`, with the argument names of `tts`."""
@@ -334,8 +389,15 @@ class TextToSpeech:
             given=given,
             seed=resolve_seed(use_deterministic_seed),
             streaming=streaming,
+            normalize=self._normalizes(normalize),
+            language=language,
         )
         return self._stream(request, streaming, verbose, None)
+
+    def say_as(self, text: str, *, normalize: bool | None = None, language: str = "en") -> list[SaidAs]:
+        """Return what `speak` would say: for each passage {"text": as written, "spoken": as the model reads it}."""
+        request = self._request(text, None, None, preset=None, given={}, seed=0, normalize=normalize, language=language)
+        return said_as(text, request.passages, self._models.tokenizer.clean)
 
     def get_conditioning_latents(
         self, voice_samples: VoiceSamples, return_mels: bool = False, latent_averaging_mode: int = 0
@@ -364,6 +426,8 @@ class TextToSpeech:
         seed: int,
         k: int = 1,
         streaming: Streaming | None = None,
+        normalize: bool | None = None,
+        language: str = "en",
     ) -> Request:
         return Request.build(
             self._models,
@@ -378,7 +442,17 @@ class TextToSpeech:
             kv_cache=self.kv_cache,
             batch_size=self.autoregressive_batch_size,
             redaction=self.enable_redaction,
+            normalize=self._english_cleaner if normalize is None else normalize,
+            language=language,
         )
+
+    @property
+    def _english_cleaner(self) -> bool:
+        return self._models.tokenizer.cleaner_name == "english"
+
+    def _normalizes(self, normalize: bool | None) -> bool | None:
+        """Return the default of the original's methods: the text of the public checkpoints stays the original's."""
+        return False if normalize is None and self.spec.name == PUBLIC else normalize
 
     def _pipeline(self, request: Request, stop: threading.Event | None) -> Pipeline:
         progress = Progress(synchronize=self._models.synchronize, stop=stop or threading.Event())
@@ -391,8 +465,8 @@ class TextToSpeech:
         report = _report(pipeline, results[0][0].shape[-1])
         self.last_report = report
         return [
-            Speech(samples.flatten(), self.sample_rate, request.seed, report, partial(_words, pipeline, spoken))
-            for samples, spoken in results
+            Speech(samples.flatten(), self.sample_rate, request.seed, report, partial(find_words, pipeline, placed))
+            for samples, placed in results
         ]
 
     def _waves(self, request: Request, verbose: bool, state: tuple[Any, ...], return_state: bool) -> Any:
@@ -404,12 +478,12 @@ class TextToSpeech:
         self, request: Request, streaming: Streaming, verbose: bool, stop: threading.Event | None
     ) -> SpeechStream:
         pipeline = self._pipeline(request, stop)
-        spoken: list[SpokenPassage] = []
+        placed: list[Placed] = []
         reports: list[Report] = []
 
         def chunks() -> Iterator[Tensor]:
             samples = 0
-            made = stream(pipeline, streaming, spoken.append)
+            made = stream(pipeline, streaming, placed.append)
             with returning_memory(self.device), show_progress(pipeline.progress, verbose), closing(made):  # type: ignore[type-var]
                 for chunk in made:
                     samples += chunk.shape[-1]
@@ -423,7 +497,7 @@ class TextToSpeech:
             request.seed,
             pipeline.progress.stop,
             lambda: reports[0],
-            partial(_words, pipeline, spoken),
+            partial(find_words, pipeline, placed),
         )
 
 
@@ -454,7 +528,3 @@ def _report(pipeline: Pipeline, samples: int) -> Report:
         candidates=request.options.num_autoregressive_samples,
         seed=request.seed,
     )
-
-
-def _words(pipeline: Pipeline, spoken: list[SpokenPassage]) -> tuple[Word, ...]:
-    raise NotImplementedError

@@ -110,6 +110,7 @@ def test_a_request_moves_each_part_once_and_says_the_same(tiny_model: Path) -> N
     parts, never = offloaded(tiny_model, diary), parts_of(tiny_model)
     request = Request(
         family=TORTOISE,
+        text="one two",
         passages=(Passage(text="one"), Passage(text="two")),
         voice=read_voice(tiny_model / "voices" / "anna.safetensors"),
         options=preset_options("tiny", {"num_autoregressive_samples": 3}, own=never.spec.presets),

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from tutortoietts.core.errors import AudioError, OptionError
 
-__all__ = ["fade", "join", "remove_spans", "trim"]
+__all__ = ["fade", "join", "remove_spans", "trim", "trim_edges"]
 
 FRAME_SECONDS = 0.01
 PAUSE_SECONDS = 0.2
@@ -45,19 +45,27 @@ def trim(wav: Tensor, sample_rate: int, *, floor_decibels: float = -45.0, keep_s
     Frames of 10 ms are silent whose level is `floor_decibels` below the loudest frame's. All-silent audio is returned
     unchanged.
     """
+    start, end = trim_edges(wav, sample_rate, floor_decibels=floor_decibels, keep_seconds=keep_seconds)
+    return wav[..., start:end]
+
+
+def trim_edges(
+    wav: Tensor, sample_rate: int, *, floor_decibels: float = -45.0, keep_seconds: float = 0.05
+) -> tuple[int, int]:
+    """Return the (start, end) samples that `trim` keeps."""
     frame = max(1, round(FRAME_SECONDS * sample_rate))
     samples = wav.shape[-1]
     if samples == 0:
-        return wav
+        return 0, 0
     mono = wav.detach().to(torch.float32).reshape(-1, samples).square().mean(0)
     energy = functional.pad(mono, (0, -samples % frame)).reshape(-1, frame).mean(-1)
     loud = torch.nonzero(energy > energy.max() * 10 ** (floor_decibels / 10)).flatten()
     if len(loud) == 0:
-        return wav
+        return 0, samples
     keep = round(keep_seconds * sample_rate)
     start = max(0, int(loud[0]) * frame - keep)
     end = min(samples, (int(loud[-1]) + 1) * frame + keep)
-    return wav[..., start:end]
+    return start, end
 
 
 def join(

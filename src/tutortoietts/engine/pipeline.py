@@ -8,15 +8,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tutortoietts.audio.stitch import join
+from tutortoietts.audio.stitch import PAUSE_SECONDS, join, trim_edges
 from tutortoietts.core.errors import AudioError
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Codes, Mel
@@ -26,7 +26,7 @@ from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.decoding.workspace import Workspaces
 from tutortoietts.engine.denoise import Unconditioned, denoise
 from tutortoietts.engine.progress import Progress
-from tutortoietts.engine.redact import cut_spans, redact, text_path
+from tutortoietts.engine.redact import cut_spans, kept_spans, redact, text_path
 from tutortoietts.engine.request import Request
 from tutortoietts.engine.rerank import Candidate, Ranker, best
 from tutortoietts.engine.vocode import vocode_all
@@ -41,7 +41,7 @@ from tutortoietts.sampling.rows import mix_seed, row_generators
 from tutortoietts.sampling.tokens import TokenOptions
 from tutortoietts.text.brackets import Passage
 
-__all__ = ["NOTHING_LEFT", "EncodedPassage", "Pipeline", "SpokenPassage", "token_options"]
+__all__ = ["NOTHING_LEFT", "EncodedPassage", "Pipeline", "Placed", "SpokenPassage", "token_options"]
 
 NOTHING_LEFT = "nothing is left to hear: leave more of the text outside [brackets]"
 _DECODE, _DENOISE, _VOCODE = range(3)  # what a seed is used for
@@ -69,13 +69,25 @@ class EncodedPassage:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SpokenPassage:
-    """One result of a passage: samples (1, 1, L) float32 on the CPU, without the spans `cut`, and the codes (1, S)
-    they were made from, without stop codes."""
+    """One result of a passage.
+
+    samples (..., L): float32 on the CPU. codes (1, S): those it was made from, without stop codes.
+    kept: (start, end) seconds of the whole sound that are left in `samples`; None: all.
+    """
 
     encoded: EncodedPassage
     samples: Tensor
     codes: Tensor
-    cut: Spans = field(default=())
+    kept: Sequence[tuple[float, float]] | None = None
+
+
+class Placed(NamedTuple):
+    """A passage in the joined sound: the seconds start..end of its samples begin there at the second `at`."""
+
+    spoken: SpokenPassage
+    start: float
+    end: float
+    at: float
 
 
 class Pipeline:
@@ -90,20 +102,26 @@ class Pipeline:
         mels = len(request.passages) * request.k
         self.unconditioned = Unconditioned() if mels > 1 else None
 
-    def whole(self) -> list[tuple[Tensor, list[SpokenPassage]]]:
-        """Return the k results of the whole text, best first: samples (1, 1, L) and the passages they were joined from.
+    def whole(self) -> list[tuple[Tensor, list[Placed]]]:
+        """Return the k results of the whole text, best first: samples (1, 1, L) and the passages in them.
 
         The j-th result joins the j-th best of every passage. Raise AudioError if nothing is left to hear.
         """
         spoken = list(self.passages())
-        results = []
-        for number in range(self.request.k):
-            each = [candidates[number] for candidates in spoken]
-            heard = [one.samples for one in each if one.samples.shape[-1] > 0]
-            if not heard:
-                raise AudioError(NOTHING_LEFT)
-            results.append((join(heard, self.family.sample_rate), each))
-        return results
+        return [self._joined([candidates[number] for candidates in spoken]) for number in range(self.request.k)]
+
+    def _joined(self, spoken: Sequence[SpokenPassage]) -> tuple[Tensor, list[Placed]]:
+        rate, at = self.family.sample_rate, 0
+        heard = [one for one in spoken if one.samples.shape[-1] > 0]
+        if not heard:
+            raise AudioError(NOTHING_LEFT)
+        placed = []
+        for one in heard:
+            whole = 0, one.samples.shape[-1]
+            start, end = trim_edges(one.samples, rate) if len(heard) > 1 else whole
+            placed.append(Placed(one, start / rate, end / rate, at / rate))
+            at += end - start + round(PAUSE_SECONDS * rate)
+        return join([one.samples for one in heard], rate), placed
 
     def passages(self) -> Iterator[list[SpokenPassage]]:
         """Yield the k results of each passage in turn. All components are loaded before any work."""
@@ -187,9 +205,11 @@ class Pipeline:
 
     def spoken(self, encoded: EncodedPassage, wave: Tensor, codes: Codes, cut: Spans) -> SpokenPassage:
         """Return a result of a passage from its full sound (..., L), without the spans `cut`."""
-        samples = redact(wave, cut, self.family.sample_rate) if cut else wave
-        ids = codes.ids[:1, : int(codes.lengths[0])]
-        return SpokenPassage(encoded=encoded, samples=samples, codes=ids, cut=cut)
+        ids, rate = codes.ids[:1, : int(codes.lengths[0])], self.family.sample_rate
+        if not cut:
+            return SpokenPassage(encoded=encoded, samples=wave, codes=ids)
+        kept = kept_spans(wave, cut, rate)
+        return SpokenPassage(encoded=encoded, samples=redact(wave, cut, rate), codes=ids, kept=kept)
 
     def _candidates(self, model: Autoregressive, work: DecodeRequest, encoded: EncodedPassage) -> list[Candidate]:
         """Return the k best candidates; others are forgotten batch by batch."""

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from tutortoietts.core.config import ModelSpec, StreamVocosConfig
-from tutortoietts.core.errors import OptionError, TextError
+from tutortoietts.core.errors import OptionError
 from tutortoietts.core.presets import SpeechOptions, known_names, preset_options
 from tutortoietts.core.streaming import Streaming, refuse_unheard
 from tutortoietts.core.types import Voice
@@ -18,8 +18,8 @@ from tutortoietts.engine.families import Family
 from tutortoietts.engine.voice_resolver import Latents, VoiceResolver, VoiceSamples
 from tutortoietts.models.vocos import Vocos
 from tutortoietts.runtime.models import LoadedModels
-from tutortoietts.text.brackets import Passage, parse_brackets
-from tutortoietts.text.split import passages
+from tutortoietts.text.brackets import Passage
+from tutortoietts.text.say_as import spoken_passages
 
 __all__ = ["Request", "is_own_vocoder", "resolve_options", "resolve_seed", "resolve_streaming"]
 
@@ -32,12 +32,13 @@ _CODES_PER_CHARACTER = 3.0  # generous: slow speech has about two
 class Request:
     """A checked call. `build` makes it; later code trusts it.
 
-    passages: spoken one by one, each from its own part of `seed`. k: how many results to return, best first.
+    text: as written. passages: spoken one by one, each from its own part of `seed`. k: how many results to return, best first.
     mels (1, clips, 80, T): reference clips for CVVP. streaming: how to stream; None: the whole at once.
     kv_cache False decodes by the slow reference. batch_size None: as many candidates at once as fit.
     """
 
     family: Family
+    text: str
     passages: tuple[Passage, ...]
     voice: Voice
     options: SpeechOptions
@@ -64,14 +65,20 @@ class Request:
         kv_cache: bool = True,
         batch_size: int | None = None,
         redaction: bool = True,
+        normalize: bool = True,
+        language: str = "en",
     ) -> Request:
-        """Check everything and resolve the voice. options: as `resolve_options` gives them.
+        """Check everything and resolve the voice.
+
+        options: as `resolve_options` gives them. redaction: [bracketed] text is hidden. normalize: numbers, symbols and
+        abbreviations are put into words of the `language`; without it the text is left to the model's cleaner.
 
         Raise OptionError, TextError, VoiceError, AudioError, ModelError unless this model can do what is asked.
         """
         family, from_latents = voices.family, _from_latents(streaming)
         _check_options(models, options, k)
-        pieces = _passages(models, text, redaction, clauses=streaming is not None and not from_latents)
+        clauses = streaming is not None and not from_latents
+        pieces = _passages(models, family, text, redaction, normalize, language, clauses=clauses)
         compares_clips = options.cvvp_amount > 0
         voice, clips = voices.voice(
             voice_samples, latents, mode=options.latent_averaging_mode, seed=seed, want_clips=compares_clips
@@ -79,6 +86,7 @@ class Request:
         family.check_voice(models, voice, streamed=from_latents)
         return cls(
             family=family,
+            text=text,
             passages=pieces,
             voice=voice,
             options=options,
@@ -193,23 +201,34 @@ def _reference_mels(family: Family, models: LoadedModels, clips: list[Tensor], a
     return family.reference_mels(models, clips)
 
 
-def _passages(models: LoadedModels, text: str, redaction: bool, *, clauses: bool) -> tuple[Passage, ...]:
+def _passages(
+    models: LoadedModels,
+    family: Family,
+    text: str,
+    redaction: bool,
+    normalize: bool,
+    language: str,
+    *,
+    clauses: bool,
+) -> tuple[Passage, ...]:
     """Split the text into passages, or into clauses; those of which nothing would be heard are left out."""
-    if not isinstance(text, str):
-        raise TextError(f"text is a {type(text).__name__}, must be a str")
-    if redaction:
-        passage = parse_brackets(text)
-    else:
-        passage = Passage(text=text.translate({ord("["): None, ord("]"): None}))
+    if language not in family.languages:
+        known = ", ".join(family.languages)
+        raise OptionError(
+            f"language is {language!r}, but the model {models.spec.name!r} speaks {known}: use one of these"
+        )
     tokenizer = models.tokenizer
     longest = int(models.spec.autoregressive.max_mel_tokens / _CODES_PER_CHARACTER)
     desired = max(1, min(_STREAM_CHARACTERS if clauses else _CHARACTERS, longest))
-    pieces = passages(
-        passage,
+    pieces = spoken_passages(
+        text,
+        language=language,
+        normalize=normalize,
+        redaction=redaction,
         desired_length=desired,
         max_length=max(desired, min(_CHARACTERS, longest)) * 3 // 2,
         count=tokenizer.count,
         limit=tokenizer.limit,
         clauses=clauses,
     )
-    return tuple(piece for piece in pieces if not all(hidden for _, hidden in piece.pieces()))
+    return tuple(pieces)

@@ -197,7 +197,8 @@ def test_hidden_text_is_cut(models: LoadedModels) -> None:
     ((cut, (spoken,)),) = Pipeline(models, request_of(passages=(passage,)), Progress()).whole()
     (plain,) = whole(models, request_of(passage.text))
     assert 0 < cut.shape[-1] < plain.shape[-1]
-    assert len(spoken.cut) == 1 and spoken.codes.shape[0] == 1 and torch.equal(spoken.samples, cut)
+    assert spoken.spoken.kept is not None and spoken.spoken.codes.shape[0] == 1
+    assert torch.equal(spoken.spoken.samples, cut) and spoken[1:] == (0.0, cut.shape[-1] / 24000, 0.0)
 
 
 def test_nothing_left_to_hear(models: LoadedModels, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ class Tortoise:
     sample_rate = 24000
     code_seconds = 1024 / 22050
     clip_rate = CLIP_RATE
-    languages: tuple[str, ...] = ("en",)
+    languages: tuple[str, ...] = ("en", "en-US", "en-GB")
     stages: tuple[str, ...] = ("decode", "rerank", "denoise", "vocode")
 
     def components(self, models: LoadedModels, options: SpeechOptions, *, streamed: bool) -> list[str]:

@@ -12,10 +12,10 @@ from contextlib import closing
 import torch
 from torch import Tensor
 
-from tutortoietts.audio.stitch import FADE_SECONDS, PAUSE_SECONDS, fade, trim
+from tutortoietts.audio.stitch import FADE_SECONDS, PAUSE_SECONDS, fade, trim_edges
 from tutortoietts.core.errors import AudioError
 from tutortoietts.core.streaming import Streaming
-from tutortoietts.engine.pipeline import NOTHING_LEFT, Pipeline, SpokenPassage
+from tutortoietts.engine.pipeline import NOTHING_LEFT, Pipeline, Placed
 from tutortoietts.engine.streaming.from_latents import stream_from_latents
 from tutortoietts.engine.streaming.prefetch import prefetch
 
@@ -23,7 +23,7 @@ __all__ = ["stream"]
 
 _PAUSE_SECONDS = 0.1  # between passages from latents, besides the silence that they begin and end with
 
-Heard = Callable[[SpokenPassage], None]
+Heard = Callable[[Placed], None]
 
 
 def stream(pipeline: Pipeline, streaming: Streaming, heard: Heard | None = None) -> Iterator[Tensor]:
@@ -48,17 +48,20 @@ def stream(pipeline: Pipeline, streaming: Streaming, heard: Heard | None = None)
 def _from_latents(pipeline: Pipeline, streaming: Streaming, heard: Heard) -> Generator[Tensor, None, None]:
     pipeline.load()
     rate, last, begun = pipeline.family.sample_rate, len(pipeline.request.passages) - 1, False
+    given = 0  # samples of all chunks so far
     for number in range(last + 1):
-        entering = True
+        entering, at = True, given + (round(_PAUSE_SECONDS * rate) if begun else 0)
         with closing(stream_from_latents(pipeline, number, streaming)) as chunks:
             for chunk in chunks:
-                if chunk.spoken is not None:
-                    heard(chunk.spoken)
-                if len(chunk.samples) == 0:
-                    continue
-                leads = chunk.spoken is not None and number < last
-                yield _with_pause(chunk.samples, rate, follows=begun and entering, leads=leads)
-                entering = False
+                if len(chunk.samples):
+                    leads = chunk.spoken is not None and number < last
+                    samples = _with_pause(chunk.samples, rate, follows=begun and entering, leads=leads)
+                    given += len(samples)
+                    entering = False
+                if chunk.spoken is not None and not entering:
+                    heard(Placed(chunk.spoken, 0.0, (given - at) / rate, at / rate))
+                if len(chunk.samples):
+                    yield samples
         begun = begun or not entering
     if not begun:
         raise AudioError(NOTHING_LEFT)
@@ -74,22 +77,18 @@ def _with_pause(wave: Tensor, rate: int, *, follows: bool, leads: bool) -> Tenso
 def _by_passage(pipeline: Pipeline, heard: Heard) -> Generator[Tensor, None, None]:
     """Yield one chunk a passage, with the pause before it."""
     rate, last, begun = pipeline.family.sample_rate, len(pipeline.request.passages) - 1, False
+    given = 0  # samples of all chunks so far
     for number, (spoken,) in enumerate(pipeline.passages()):
-        heard(spoken)
-        wave = spoken.samples
-        if wave.shape[-1] == 0:
+        wave = spoken.samples.flatten()
+        if len(wave) == 0:
             continue
-        if last == 0:
-            yield wave.flatten()
-            return
-        piece = fade(
-            trim(wave.flatten(), rate),
-            rate,
-            seconds_in=FADE_SECONDS if begun else 0.0,
-            seconds_out=FADE_SECONDS if number < last else 0.0,
-        )
+        start, end = trim_edges(wave, rate) if last else (0, len(wave))
+        fade_in, fade_out = (FADE_SECONDS if side else 0.0 for side in (begun, number < last))
+        piece = fade(wave[start:end], rate, seconds_in=fade_in, seconds_out=fade_out)
         pause = piece.new_zeros(round(PAUSE_SECONDS * rate) if begun else 0)
+        heard(Placed(spoken, start / rate, end / rate, (given + len(pause)) / rate))
         begun = True
+        given += len(pause) + len(piece)
         yield torch.cat([pause, piece])
     if not begun:
         raise AudioError(NOTHING_LEFT)

@@ -209,7 +209,7 @@ class _Amounts:
         single = (number == "1" or bool(groups["fraction"] and not groups["whole"])) and not groups["number2"]
         if groups["number2"] and "by" == self._between(groups["to"]):
             single = False
-        adjective = gap == "-" or after.startswith("-") and after[1:2].isalpha()
+        adjective = gap == "-" or (after.startswith("-") and after[1:2].isalpha())
         one, many = self.units[unit]
         name = one if single or adjective else many
         power = groups["power"]

@@ -115,7 +115,9 @@ _SURE_YEAR = re.compile(
     re.IGNORECASE,
 )
 _LIKELY_YEAR = re.compile(r"\b(?:in|by)\s$", re.IGNORECASE)
-_NOT_COUNTED = re.compile(r"[.,;:!?)\"']|\s?$|\s(?:in|on|at|and|when|was|were|the|to|that|by|as|but|or|is|a|an|through|saw|brought|marked|began)\b")
+_NOT_COUNTED = re.compile(
+    r"[.,;:!?)\"']|\s?$|\s(?:in|on|at|and|when|was|were|the|to|that|by|as|but|or|is|a|an|through|saw|brought|marked|began)\b"
+)
 _COUNTED = re.compile(
     r"\s(?:(?:[a-z]+\s)?(?!(?:was|is|has|as|its|this|his|us|does|goes|comes|gas|across|plus|versus|perhaps|always|sees|saw|brings|"
     r"marks|less|unless|thus|towards|besides|afterwards|yes|elections?|olympics?|games|census)\b)[a-z]+(?:[^s\s\W]s|es)|people|men|women|children|percent|dollars?|euros?|"
@@ -388,7 +390,8 @@ class _Dates:
         if 1900 <= number < 2100 or (number < 2200 and _BEFORE_YEAR.search(before)) or after_year:
             return self.numbers.year(digits)
         if 1100 <= number < 1900 and (
-            _NOT_COUNTED.match(match.string, match.end()) or re.match(r"\s[12][0-9]{3}\b", match.string[match.end() : match.end() + 6])
+            _NOT_COUNTED.match(match.string, match.end())
+            or re.match(r"\s[12][0-9]{3}\b", match.string[match.end() : match.end() + 6])
         ):
             return self.numbers.year(digits)
         return self.numbers.cardinal(digits)

@@ -36,21 +36,19 @@ _OPERATOR = re.compile(
     r"(?<=[\w)\]])(?P<gap>\s?)(?P<sign>[*×÷+=<>≥≤≠≈±^]|[-−/](?=\s?[0-9A-Za-z(]{1,9}\s?=)|[<>=!]=|\+-)"
     r"(?P=gap)(?=[\w(.\-−√$£€])"
 )
-_MULTIPLY = re.compile(rf"(?<=[0-9])\s?[*×·]\s?(?=[0-9])")
+_MULTIPLY = re.compile(r"(?<=[0-9])\s?[*×·]\s?(?=[0-9])")
 _SHORT_THOUSAND = re.compile(
     rf"{LEFT}(?P<number>[0-9]{{1,4}}(?:\.[0-9]{{1,2}})?)(?P<size>[kK]|M|bn|mn)(?P<plus>\+?)(?!\w)"
 )
 _SIZE = re.compile(rf"{LEFT}(?P<number>{NUMBER})\s?(?P<size>bn|mn|tn)\b\.?")
 _HASH = re.compile(r"(?<!\w)#\s?(?P<number>[0-9]{1,9})(?!\w)")
-_NUMBER_MARK = re.compile(
-    rf"(?<!\w)(?:No|Nos|no|nos|Nr|NO)\.?\s?(?P<number>[0-9]{{1,7}})(?![\w%/]|[.,:][0-9])(?<=[0-9])"
-)
+_NUMBER_MARK = re.compile(r"(?<!\w)(?:No|Nos|no|nos|Nr|NO)\.?\s?(?P<number>[0-9]{1,7})(?![\w%/]|[.,:][0-9])(?<=[0-9])")
 _SECTION = re.compile(r"(?P<sign>§§?|¶)\s?(?=[0-9IVXa-z])")
 _ITEM = re.compile(
-    rf"(?:(?<=^)|(?<=[.,:!?] )|(?<=[.:] \())(?P<open>\(?)(?P<number>[0-9]{{1,3}})(?P<mark>[.)])\s+(?=[A-Za-z\"'$0-9])"
+    r"(?:(?<=^)|(?<=[.,:!?] )|(?<=[.:] \())(?P<open>\(?)(?P<number>[0-9]{1,3})(?P<mark>[.)])\s+(?=[A-Za-z\"'$0-9])"
 )
 _SCORE = re.compile(
-    rf"\b(?P<verb>won|win|wins|lost|lose|loses|lead|led|beat|beating|tied|drew|score|of|by|a|was)\s(?P<a>[0-9]{{1,3}})[-–](?P<b>[0-9]{{1,3}})(?![\w-]|\s?(?:years?|days?|weeks?|months?|hours?|minutes?|percent|%))"
+    r"\b(?P<verb>won|win|wins|lost|lose|loses|lead|led|beat|beating|tied|drew|score|of|by|a|was)\s(?P<a>[0-9]{1,3})[-–](?P<b>[0-9]{1,3})(?![\w-]|\s?(?:years?|days?|weeks?|months?|hours?|minutes?|percent|%))"
 )
 _PLUS = re.compile(rf"{LEFT}(?P<number>{NUMBER})\+(?!\w|\s?[0-9])")
 _ANY = re.compile(rf"(?P<number>{NUMBER})")
@@ -153,11 +151,8 @@ class _Figures:
             and not re.search(r"[.,:!?]\s$", match.string[match.start() - 2 : match.start()])
         ):
             return None
-        if (
-            match.string[match.end()].isdigit()
-            and match["mark"] == "."
-            or match.string[match.end()].islower()
-            and match.start()
+        if (match.string[match.end()].isdigit() and match["mark"] == ".") or (
+            match.string[match.end()].islower() and match.start()
         ):
             return None if match.string[match.end()].isdigit() else f"{self.numbers.number(match['number'])}, "
         return f"{self.numbers.number(match['number'])}, "
@@ -258,7 +253,7 @@ class _Figures:
             return None
         if sign == "*" and match["gap"] and not (figure and _operand(match.string, match.start(), match.end())):
             return None
-        if sign == "^" and not (before.isalnum() and after.isalnum() or before == ")"):
+        if sign == "^" and not ((before.isalnum() and after.isalnum()) or before == ")"):
             return None
         return f" {_OPERATORS[sign]} "
 

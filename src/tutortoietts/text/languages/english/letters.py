@@ -29,7 +29,7 @@ _NAMED = re.compile(
     rf"\b(?P<before>(?:[A-Z][\w'’-]{{1,30}}\.?\s){{0,2}})(?P<name>[A-Z][a-zà-ÿ][\w'’-]{{0,30}})\s(?P<numeral>{_ROMAN})(?P<s>'s)?(?![\w]|\.[A-Z]|-[A-Z])"
 )
 _OF_CENTURY = re.compile(
-    rf"(?<![\w.])(?P<numeral>[IVXivx]{{1,7}})(?:\s?[-–]\s?(?P<second>[IVXivx]{{1,7}}))?(?:th)?(?=\s(?:[Cc]entur|[Dd]ynast|[Oo]lympi|[Cc]ongress|[Ll]egion))"
+    r"(?<![\w.])(?P<numeral>[IVXivx]{1,7})(?:\s?[-–]\s?(?P<second>[IVXivx]{1,7}))?(?:th)?(?=\s(?:[Cc]entur|[Dd]ynast|[Oo]lympi|[Cc]ongress|[Ll]egion))"
 )
 _HEADING = re.compile(
     rf"(?:^|(?<=[.!?] )|(?<=[.!?]\"\s))(?P<numeral>{_ROMAN})(?P<dot>\.)(?=\s|$)|^(?P<alone>{_ROMAN})$"
@@ -464,11 +464,8 @@ class _Letters:
     def hyphened(self, match: re.Match[str]) -> Reading:
         """Acronyms in compounds: "US-based", "FBI-led", "ex-CEO"."""
         parts = match[0].split("-")
-        if (
-            not any(len(part) > 1 and part.isupper() for part in parts)
-            or all(part.isupper() for part in parts)
-            and len(parts) > 1
-            and all(part in self.common for part in parts)
+        if not any(len(part) > 1 and part.isupper() for part in parts) or (
+            all(part.isupper() for part in parts) and len(parts) > 1 and all(part in self.common for part in parts)
         ):
             if any(part.isupper() and len(part) > 1 for part in parts):
                 return match[0].lower()

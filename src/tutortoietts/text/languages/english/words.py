@@ -73,7 +73,7 @@ class Numbers:
     def year(self, digits: str) -> str:
         """Digits of a year -> "nineteen eighty-four"; other lengths than four as a cardinal."""
         number = int(digits)
-        if len(digits) == 4 and 1100 <= number < 3000 and number not in (2000,) or 1010 <= number < 1100:
+        if (len(digits) == 4 and 1100 <= number < 3000 and number not in (2000,)) or 1010 <= number < 1100:
             words = numbers.year(number)
             return words.replace(" thousand ", " thousand" + self._joiner) if 2000 < number < 2010 else words
         return self.cardinal(digits)
