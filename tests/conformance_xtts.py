@@ -250,4 +250,4 @@ def replay_text(
 
 @cache
 def _tokenizer(vocabulary: Path, language: str) -> XttsTokenizer:
-    return XttsTokenizer(vocabulary, language, normalize=False, unknown="keep")
+    return XttsTokenizer(vocabulary, language, spoken=False, unknown="keep")

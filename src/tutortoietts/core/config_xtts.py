@@ -10,7 +10,7 @@ from tutortoietts.core.config_base import Config, check, check_multiple, require
 from tutortoietts.core.config_vocoder import HifiganConfig
 from tutortoietts.core.errors import ModelError
 
-__all__ = ["ReleaseDefaults", "SpeakerEncoderConfig", "XttsConfig", "XttsModelConfigs"]
+__all__ = ["ReleaseDefaults", "SpeakerEncoderConfig", "XttsConfig", "XttsModelConfigs", "hifigan_of"]
 
 _RENAMED = {
     "num_audio_tokens": "number_mel_codes",

@@ -22,7 +22,7 @@ from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Codes, Mel
 from tutortoietts.engine.decoding.latents import latents_of
 from tutortoietts.engine.decoding.loop import decode
-from tutortoietts.engine.decoding.request import DecodeRequest
+from tutortoietts.engine.decoding.request import CodeModel, DecodeRequest
 from tutortoietts.engine.decoding.workspace import Workspaces
 from tutortoietts.engine.denoise import Unconditioned, denoise
 from tutortoietts.engine.progress import Progress
@@ -137,6 +137,8 @@ class Pipeline:
 
     def speak(self, number: int) -> list[SpokenPassage]:
         """Return the k best results of one passage, best first. Each stage works on all of them before the next one."""
+        if self.request.from_latents:
+            return [self._speak_from_latents(number)]
         models, retry = self.models, self.workspaces.retry_without_idle_buffers
         encoded = self.encode(number)
         with models.use("autoregressive") as module:
@@ -161,10 +163,11 @@ class Pipeline:
         passage, total = self.request.passages[number], len(self.request.passages)
         self.progress.prefix = f"{number + 1}/{total} " if total > 1 else ""
         pieces = passage.pieces()
-        tokens, ends = self.models.tokenizer.encode_parts([piece for piece, _ in pieces])
+        tokenizer = self.models.tokenizer_for(self.request.language, spoken=self.request.normalize)
+        tokens, ends = tokenizer.encode_parts([piece for piece, _ in pieces])
         return EncodedPassage(
             passage=passage,
-            text=F.pad(tokens.ids, (0, 1)).to(self.models.device),
+            text=F.pad(tokens.ids, (0, self.family.end_tokens)).to(self.models.device),
             ends=ends,
             hidden=[hidden for _, hidden in pieces],
             seed=mix_seed(self.request.seed, number),
@@ -174,18 +177,20 @@ class Pipeline:
     def decode_request(self, model: nn.Module, encoded: EncodedPassage) -> DecodeRequest:
         """Return the codes to draw for a passage, by the autoregressive model in use."""
         models, options = self.models, self.request.options
-        candidates, positions = options.num_autoregressive_samples, encoded.text.shape[1] + 3 + options.max_mel_tokens
+        prefix = self.family.prefix(model, self.request.voice, encoded.text)
+        candidates, positions = options.num_autoregressive_samples, prefix.shape[1] + options.max_mel_tokens
         dtype = models.dtype_of("autoregressive")
         cache_dtype = torch.bfloat16 if models.precision.weights else dtype
         size = bytes_a_candidate(models.spec.autoregressive, positions, cache_dtype, dtype)
         fixed, reusable = models.cuda_graphs, self.workspaces.idle_bytes if models.cuda_graphs else 0
         return DecodeRequest(
-            prefix=self.family.prefix(model, self.request.voice, encoded.text),
+            prefix=prefix,
             generators=row_generators(encoded.seed, candidates, _DECODE),
             max_codes=options.max_mel_tokens,
             min_codes=options.min_mel_tokens,
             options=token_options(options),
             silence_code=models.spec.calm_token,
+            latent_of_stop=self.family.latent_of_stop,
             batch_size=self.request.batch_size
             or pick_batch_size(size, models.device, candidates, reusable=reusable, fixed=fixed),
             cached=self.request.kv_cache,
@@ -210,6 +215,26 @@ class Pipeline:
             return SpokenPassage(encoded=encoded, samples=wave, codes=ids)
         kept = kept_spans(wave, cut, rate)
         return SpokenPassage(encoded=encoded, samples=redact(wave, cut, rate), codes=ids, kept=kept)
+
+    def _speak_from_latents(self, number: int) -> SpokenPassage:
+        """Return a passage whose sound is made straight from the latents of one candidate."""
+        from tutortoietts.engine.streaming.decoder import stream_decoder
+        from tutortoietts.engine.streaming.windows import decode_whole
+
+        models, encoded = self.models, self.encode(number)
+        with models.use("autoregressive") as module:
+            model = cast(CodeModel, module)
+            work = self.decode_request(module, encoded)
+            with self.progress.stage("codes"):
+                (codes,) = decode(model, work)
+            with self.progress.stage("latents"):
+                latents = latents_of(model, work, codes, 0, self.request.options.calm_rule)
+                cut = self.cut_of(module, encoded, codes)
+        self._warn_if_cut_off(work, encoded, finished=bool(codes.finished[0]))
+        speaker = self.family.sound_speaker(self.request.voice).to(models.device)
+        with self.progress.stage("decoder"), stream_decoder(models) as decoder:
+            wave = decode_whole(decoder, latents, speaker).cpu().clone()
+        return self.spoken(encoded, wave.view(1, 1, -1), codes, cut)
 
     def _candidates(self, model: Autoregressive, work: DecodeRequest, encoded: EncodedPassage) -> list[Candidate]:
         """Return the k best candidates; others are forgotten batch by batch."""

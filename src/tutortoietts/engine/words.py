@@ -25,7 +25,8 @@ def find_words(pipeline: Pipeline, placed: Sequence[Placed]) -> tuple[Word, ...]
         for spoken, start, end, at in placed:
             encoded = spoken.encoded
             passage = encoded.passage
-            tokens = word_tokens(models.tokenizer, passage, request.text, passage.source)
+            tokenizer = models.tokenizer_for(request.language, spoken=request.normalize)
+            tokens = word_tokens(tokenizer, passage, request.text, passage.source)
             alignment = align(model, speaker, encoded.text, spoken.codes, spec.heads)  # type: ignore[arg-type]
             words = word_times(alignment, tokens, bias=spec.bias_seconds, code_seconds=pipeline.family.code_seconds)
             if spoken.kept is not None:

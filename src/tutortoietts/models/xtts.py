@@ -108,10 +108,12 @@ class Xtts(CodeGpt):
         return self.perceiver(self.prompt_encoder(mel))  # type: ignore[no-any-return]
 
     def prefix(self, prompt: Tensor, text: Tensor) -> Tensor:
-        """Join what comes before the codes: prompt (B, P, D), text (B, T) -> (B, P + T + 2, D).
+        """Join what comes before the codes: prompt (B, P, D) or (B, P * D), text (B, T) -> (B, P + T + 2, D).
 
         Either may have batch 1 and is then used for all rows.
         """
+        if prompt.ndim == 2:
+            prompt = prompt.view(len(prompt), self.cfg.prompt_latents, -1)
         return self.voiced_text(prompt, text)
 
     def forward(self, prompt: Tensor, text: Tensor, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:

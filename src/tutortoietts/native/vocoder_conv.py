@@ -209,7 +209,8 @@ def upsampler_of(module: Upsampling, before: Activation, last: Activation, half:
     convolutions but the last multiply numbers of 16 bits.
     """
     split = half and can_convolve(split=True)
-    if not can_convolve(split):
+    narrow = any(cast(nn.ConvTranspose1d, up).out_channels == 1 for up in module.ups)  # one channel is the end alone
+    if narrow or not can_convolve(split):
         return None
     blocks = [cast(Any, block).native(split) for block in module.resblocks]
     levels = zip(module.ups, split_levels(blocks, len(module.ups)), strict=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from tutortoietts.core.config import AutoregressiveConfig
+from tutortoietts.core.config_xtts import XttsConfig
 
 __all__ = [
     "bucket",
@@ -49,7 +50,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def bytes_a_candidate(
-    cfg: AutoregressiveConfig, positions: int, cache: torch.dtype, hidden: torch.dtype | None = None
+    cfg: AutoregressiveConfig | XttsConfig, positions: int, cache: torch.dtype, hidden: torch.dtype | None = None
 ) -> int:
     """Of one row of `positions`: keys and values of type `cache`, hidden states of type `hidden` (None: the same),
     once while they are made and once as they are returned, and what drawing a code takes."""

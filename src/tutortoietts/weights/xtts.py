@@ -14,7 +14,7 @@ from tutortoietts.core.config_xtts import XttsModelConfigs
 from tutortoietts.core.errors import ModelError
 from tutortoietts.weights.read import load_checkpoint
 
-__all__ = ["built_in_voices", "mel_stats", "part", "read_configs"]
+__all__ = ["built_in_voices", "mel_stats", "part", "read_configs", "vocabulary_of"]
 
 _PREFIXES = {
     "xtts": "gpt.",
@@ -92,6 +92,16 @@ def read_configs(path: str | os.PathLike[str], vocabulary: Mapping[str, int] | N
     if not isinstance(values, Mapping):
         raise ModelError(f"{path}: holds a {type(values).__name__}, not an object", file=path)
     return XttsModelConfigs.from_release(values, vocabulary)
+
+
+def vocabulary_of(path: str | os.PathLike[str]) -> dict[str, int]:
+    """Read the ids of the added tokens of a vocabulary file, such as [START] and [en]. Raises ModelError."""
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {str(token["content"]): int(token["id"]) for token in content["added_tokens"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path}: no tokenizer file with added tokens ({error}): fetch it again", file=path) from error
 
 
 def _plain(value: Any) -> Any:

@@ -12,14 +12,14 @@ from tutortoietts.accelerate.gpt import GptStep
 from tutortoietts.engine.decoding.request import CodeModel, DecodeRequest
 from tutortoietts.engine.decoding.state import DecodeState, decode_step
 from tutortoietts.engine.decoding.workspace import Workspaces
-from tutortoietts.models.autoregressive import Autoregressive
+from tutortoietts.nn.code_gpt import CodeGpt
 from tutortoietts.runtime.cuda_graphs import use_cuda_graphs
 from tutortoietts.runtime.memory import bucket
 
 __all__ = ["CachedBackend", "FixedShapeBackend", "UncachedBackend", "open_backend"]
 
 _CODES = 128  # codes the cache has room for at first, about a sentence, and by how many it grows
-_HIDDEN, _LOGITS = Autoregressive.hidden_states, Autoregressive.mel_logits
+_HIDDEN, _LOGITS = CodeGpt.hidden_states, CodeGpt.mel_logits
 
 
 class CachedBackend:
@@ -43,7 +43,7 @@ class CachedBackend:
         own = getattr(kind, "hidden_states", None) is _HIDDEN and getattr(kind, "mel_logits", None) is _LOGITS
         if model.device.type != "cpu" or not own or {"hidden_states", "mel_logits"} & vars(model).keys():
             return None
-        assert isinstance(model, Autoregressive)
+        assert isinstance(model, CodeGpt)
         return GptStep.fit(model.gpt, (model.gpt.ln_f, model.final_norm), model.mel_head)
 
     def allocate_state(self, request: DecodeRequest, rows: int) -> DecodeState:

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from tutortoietts.core.errors import OptionError
 
-__all__ = ["LANGUAGES", "Language", "Reading", "Rule", "find_language"]
+__all__ = ["LANGUAGES", "Language", "Reading", "Rule", "find_language", "tags_of"]
 
 LANGUAGES = (
     "en",
@@ -95,6 +95,12 @@ def find_language(tag: str) -> Language:
             return found
     known = [code for name in LANGUAGES for code in _module(name).CODES]
     raise OptionError(f"language {tag!r} is not known: use one of {', '.join(known)}")
+
+
+def tags_of(name: str) -> tuple[str, ...]:
+    """Return the tags that a language answers to, the default first: "de", "de-DE", ..."""
+    codes: tuple[str, ...] = _module(name).CODES
+    return codes
 
 
 def _module(name: str) -> ModuleType:

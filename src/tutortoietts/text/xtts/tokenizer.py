@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tutortoietts.core.errors import ModelError
-from tutortoietts.text.natural import normalize
 from tutortoietts.text.tokenizer import Tokenizer
 from tutortoietts.text.xtts.cleaner import clean, language_code
 
@@ -19,8 +18,8 @@ TOKEN_LIMIT = 402
 class XttsTokenizer(Tokenizer):
     """`Tokenizer` for one language of XTTS.
 
-    language: a code or tag. normalize: numbers, dates, money and the like are read by `text.natural` first; False
-    leaves all to the original's cleaner, faults included. limit: there must be fewer ids than this.
+    language: a code or tag. spoken: texts are in spoken words already (`text.natural`); False leaves numbers and the
+    like to the original's cleaner, faults included. limit: there must be fewer ids than this.
     Raises OptionError for a language that XTTS does not have, ModelError for a vocabulary without it (releases before
     2.0.3 have no Hindi).
     """
@@ -30,7 +29,7 @@ class XttsTokenizer(Tokenizer):
         path: str | os.PathLike[str],
         language: str,
         *,
-        normalize: bool = True,
+        spoken: bool = True,
         limit: int = TOKEN_LIMIT,
         unknown: Literal["keep", "drop"] = "drop",
     ) -> None:
@@ -42,12 +41,8 @@ class XttsTokenizer(Tokenizer):
             message = f"{self.path} has no {mark}, so this model does not speak {self.language}"
             raise ModelError(message, file=self.path, key=mark)
         self.prefix = (identity,)
-        self.normalize = normalize
-        self._clean = self._spoken if normalize else lambda text: clean(text, self.language)
-
-    def _spoken(self, text: str) -> str:
-        """Clean text that is put into spoken words first."""
-        return clean(normalize(text, self.language).text, self.language, spoken=True)
+        self._silent.add(identity)
+        self._clean = lambda text: clean(text, self.language, spoken=spoken)
 
     def _cleaned(self, pieces: Sequence[str]) -> list[str]:
         """Each piece cleaned, with the space between two of them that the cleaner takes off their ends."""
