@@ -25,26 +25,20 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from recognise import PAD_SECONDS, RATE, SETTINGS, load_sentences, plain, read_16k, resample
 from tutortoietts.core.config import AlignmentSpec
-from tutortoietts.core.presets import preset_options
 from tutortoietts.core.types import Voice, Word
 from tutortoietts.engine.align import CODE_SECONDS, align, begins, gazes, word_times
-from tutortoietts.engine.decoding.loop import DecodeRequest, decode, latents_of
-from tutortoietts.engine.denoise import denoise
-from tutortoietts.engine.rerank import Candidate, Ranker, best
-from tutortoietts.engine.vocode import vocode
+from tutortoietts.engine.pipeline import Pipeline
+from tutortoietts.engine.progress import Progress
+from tutortoietts.engine.request import Request, resolve_options
+from tutortoietts.engine.voice_resolver import VoiceResolver
 from tutortoietts.models.autoregressive import Autoregressive
-from tutortoietts.models.clvp import Clvp
-from tutortoietts.models.diffusion import Diffusion
 from tutortoietts.runtime.models import LoadedModels
 from tutortoietts.runtime.precision import pick_precision
 from tutortoietts.runtime.source import open_source
-from tutortoietts.sampling.rows import row_generators
-from tutortoietts.sampling.tokens import TokenOptions
 from tutortoietts.text.brackets import Passage
 from tutortoietts.text.words import WordTokens, word_tokens
 from tutortoietts.voices.files import read_voice
@@ -71,56 +65,29 @@ class Reader:
     def __init__(self, model: str) -> None:
         device = torch.device("cpu")
         source = open_source(model)
-        self.models = LoadedModels(source, device=device, dtype=pick_precision("fp32", False, device))
-        self.spec = source.spec
-        self.options = preset_options(self.spec.default_preset, {}, own=self.spec.presets)
         if source.folder is None:
             raise SystemExit(f"{model} has no voices of its own: give a directory with a model.json")
+        self.spec = source.spec
+        self.models = LoadedModels(source, device=device, dtype=pick_precision("fp32", False, device))
         self.voices = [read_voice(path) for path in sorted((source.folder / "voices").glob("*.safetensors"))]
         self.gpt = cast(Autoregressive, self.models.get("autoregressive"))
+        self._resolver = VoiceResolver(self.models)
 
     def read(self, sentence: str, voice: Voice, seed: int) -> Spoken | None:
         """None if pocketsphinx cannot align it."""
-        text = F.pad(self.models.tokenizer.encode(sentence).ids, (0, 1))
-        codes, samples = self._speak(text, voice, seed)
-        words = word_tokens(self.models.tokenizer, Passage(text=sentence))
-        heard = forced(samples, sentence)
-        if len(heard) != len(words) or codes.shape[1] < 2:
+        options = resolve_options(self.spec, None, {})
+        request = Request.build(self.models, self._resolver, sentence, options=options, latents=voice, seed=seed)
+        request = replace(request, passages=(Passage(text=sentence),))  # in one go
+        ((spoken,),) = Pipeline(self.models, request, Progress()).passages()
+        words = word_tokens(self.models.tokenizer, spoken.encoded.passage, sentence)
+        heard = forced(spoken.samples.flatten(), sentence, request.family.sample_rate)
+        if len(heard) != len(words) or spoken.codes.shape[1] < 2:
             return None
+        text, codes = spoken.encoded.text, spoken.codes
         return Spoken(speaker=voice.speaker, text=text, codes=codes, words=words, heard=heard)
 
-    def _speak(self, text: Tensor, voice: Voice, seed: int) -> tuple[Tensor, Tensor]:
-        """The codes (1, S) of the candidate ranked best, and its sound (N,) at 24 kHz."""
-        options, spec = self.options, self.spec
-        request = DecodeRequest(
-            speaker=voice.speaker,
-            text=text,
-            generators=row_generators(seed, options.num_autoregressive_samples),
-            max_codes=min(options.max_mel_tokens, spec.autoregressive.max_mel_tokens),
-            options=TokenOptions(
-                temperature=options.temperature,
-                top_p=options.top_p,
-                top_k=options.top_k,
-                repetition_penalty=options.repetition_penalty,
-            ),
-            calm_token=spec.calm_token,
-        )
-        clvp = cast(Clvp, self.models.get("clvp")) if spec.clvp is not None else None
-        stop = spec.autoregressive.stop_mel_token
-        ranker = Ranker(clvp, text, stop_token=stop, calm_token=spec.calm_token)
-        drawn: list[Candidate] = []
-        for batch in decode(self.gpt, request):
-            drawn = best([*drawn, *ranker.candidates(batch, len(drawn))], 1)
-        codes = drawn[0].codes
-        latents = latents_of(self.gpt, request, codes, 0, options.calm_rule)
-        generator = torch.Generator().manual_seed(seed)
-        diffusion = cast(Diffusion, self.models.get("diffusion"))
-        mel = denoise(diffusion, latents, cast(Tensor, voice.diffusion), options, generator)
-        wave = vocode(self.models.get("vocoder"), mel, generator).samples
-        return codes.ids[:, : int(codes.lengths[0])], wave.flatten()
 
-
-def forced(samples: Tensor, sentence: str, rate: int = 24000) -> list[tuple[float, float]]:
+def forced(samples: Tensor, sentence: str, rate: int) -> list[tuple[float, float]]:
     """Start and end of each word in seconds, from the forced alignment of the sound (N,); [] if it fails."""
     from pocketsphinx import Decoder
 

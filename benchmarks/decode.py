@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tutortoietts.accelerate import accelerate
 from tutortoietts.bench.machine import measure_machine, settle
 from tutortoietts.bench.measure import held_bytes
 from tutortoietts.bench.random_model import random_state
@@ -85,8 +86,7 @@ def make_model(cfg: AutoregressiveConfig, name: str, device: torch.device, nativ
 
     model = build(factory, dict(random_state(shapes(factory), 0)), device, precision.decoder)
     assert isinstance(model, Autoregressive)
-    if precision.weights is not None:
-        model.quantize(precision.weights)
+    accelerate(model, device, precision.weights)
     return model
 
 

@@ -22,7 +22,7 @@ from tutortoietts.text.normalize import is_sayable
 from tutortoietts.text.say_as import spoken_passages
 from tutortoietts.text.tokenizer import Tokenizer
 
-TOKENIZER = Path(__file__).resolve().parents[1] / "src" / "tutortoietts" / "bundled" / "model" / "tokenizer.json"
+TOKENIZER = Path(__file__).resolve().parents[1] / "src" / "tutortoietts" / "bundled" / "tokenizer.json"
 _PIECES = (
     "1/2 3.14 $5 $1,234.56 £3.50 27,50€ 9:30PM 00:00 2024-01-05 01/05/2024 31.12.2024 555-123-4567 +44 20 v2.0.1 192.168.0.1 -5 10-20 "
     'Henry VIII Chapter IV XIV I II Dr. St. Mr. Mrs. No. etc. e.g. i.e. U.S.A. J. R. R. Ph.D. a.m. p.m. 5kg 20°C 6\'2" 12" km/h m/s² '

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import tiny_configs
+from tutortoietts.accelerate import accelerate
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Codes, Voice
 from tutortoietts.engine.decoding.latents import latents_of
@@ -39,6 +40,7 @@ def lively_model() -> Autoregressive:
             parameter += 0.08 * torch.randn_like(parameter)
         made.mel_head.weight *= 2
         made.mel_head.bias[CONFIG.stop_mel_token] += 0.5
+    accelerate(made)
     return made
 
 

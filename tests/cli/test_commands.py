@@ -21,6 +21,7 @@ import typer
 from shell import Shell, one_line, write_clip
 from tutortoietts.api import TextToSpeech
 from tutortoietts.cli.doctor import NEEDED
+from tutortoietts.cli.speak import _say_report
 from tutortoietts.engine.pipeline import Pipeline, SpokenPassage
 from tutortoietts.engine.speech import SpeechStream
 
@@ -33,9 +34,17 @@ def test_generate_writes_a_wav_and_reports(shell: Shell) -> None:
     samples, rate = soundfile.read("output.wav")
     assert rate == 24000 and samples.ndim == 1 and len(samples) > 2000
     assert result.stdout == ""
-    for word in ("output.wav:", "codes", "diffusion", "vocoder", "total", "real-time factor", "seed 3"):
+    for word in ("output.wav:", "total", "real-time factor", "seed 3"):
         assert word in result.stderr
     assert shell.files() == ["output.wav"]
+
+
+def test_stages_that_took_no_time_are_not_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    stages = {"start": 0.2, "codes": 1.5, "latents": 0.004, "vocoder": 0.1, "other": 0.3}
+    values = {"files": ["a.wav"], "audio_seconds": 2.0, "preset": "p", "seed": 1, "stages": stages, "seconds": 2.1}
+    _say_report({**values, "first_audio_seconds": None, "real_time_factor": 1.0})
+    shown = [line.split()[0] for line in capsys.readouterr().err.splitlines()]
+    assert shown == ["a.wav:", "start", "codes", "vocoder", "total"]
 
 
 def test_a_seed_and_json(shell: Shell) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import tiny_configs
+from tutortoietts.accelerate import accelerate
 from tutortoietts.audio.mel import MEL_MAX, MEL_MIN, denormalize_mel
 from tutortoietts.core.config import UnivNetConfig
 from tutortoietts.core.errors import ModelError
@@ -29,6 +30,7 @@ def model() -> Diffusion:
         made = Diffusion(cfg).eval().requires_grad_(False)
         for parameter in made.parameters():
             parameter += 0.05 * torch.randn_like(parameter)
+    accelerate(made)
     return made
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tutortoietts.bench.measure import Figures
+from tutortoietts.bench.measure import Figures, flow_order
 from tutortoietts.bench.workload import Plan, Sample, Workload
 from tutortoietts.core.presets import PRESETS, preset_options
 
@@ -69,7 +69,7 @@ def compare(slow: Workload, fast: Workload, tell: Callable[[str], None]) -> Comp
 
 
 def _by_stage(samples: Sequence[Sample]) -> dict[str, Figures]:
-    stages = {name: Figures.of([sample.stages[name] for sample in samples]) for name in samples[0].stages}
+    stages = {name: Figures.of([sample.stages[name] for sample in samples]) for name in flow_order(samples[0].stages)}
     return {**stages, "total": Figures.of([sample.seconds for sample in samples])}
 
 

@@ -51,7 +51,7 @@ def _print_stages(values: Mapping[str, Any]) -> None:
         f"codes, {steps}, {values['audio_seconds']:.2f} s of audio, median of {s['runs']}\n"
     )
     rows = [["stage", "ms", "least", "most", "real-time factor", "limit ms", "times limit"]]
-    rows += [_stage_row(stage) for stage in [*values["stages"], values["total"]]]
+    rows += [_stage_row(stage) for stage in [*values["stages"], values["total"]] if _shows(stage["seconds"])]
     print(table(rows) + "\n")
     first = values["first_audio_seconds"]
     if first is not None:
@@ -59,6 +59,11 @@ def _print_stages(values: Mapping[str, Any]) -> None:
         overall = "" if factor is None else f", all of it at a real-time factor of {factor:.3f}"
         print(f"streamed: first sound after {1000 * first['median']:.1f} ms{overall}")
     print(f"peak memory: {values['peak_memory_bytes'] / 2**30:.2f} GiB {values['peak_memory_kind']}")
+
+
+def _shows(seconds: Mapping[str, float] | None) -> bool:
+    """Return whether any run took so long that it is not shown as 0.0 ms."""
+    return seconds is not None and seconds["most"] >= 0.00005
 
 
 def _stage_row(stage: Mapping[str, Any]) -> list[str]:
@@ -88,6 +93,8 @@ def _print_comparison(values: Mapping[str, Any]) -> None:
     rows = [["stage", "slow ms", "fast ms", "times faster"]]
     for name, fast in values["fast"].items():
         ratio, slow = values["ratios"][name], values["slow"].get(name)
+        if not (_shows(fast) or _shows(slow)):
+            continue
         rows.append(
             [
                 name,

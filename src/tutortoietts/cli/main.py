@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from tutortoietts.cli import bench, clone, doctor, generate, models, voices
+from tutortoietts.cli import bench, clone, doctor, generate, models, say_as, voices
 from tutortoietts.cli.common import new_app
 from tutortoietts.version import __version__
 
 app = new_app("Speak text in a chosen or cloned voice with the Tortoise models.")
 app.command("generate", short_help="Speak a text into a file.")(generate.generate)
+app.command("say-as", short_help="Print the words that will be spoken.")(say_as.say_as)
 app.command("clone", short_help="Make a voice from clips.")(clone.clone)
 app.add_typer(voices.app, name="voices", short_help="List, show and remove voices.")
 app.add_typer(models.app, name="models", short_help="List, fetch, verify and convert public checkpoints.")

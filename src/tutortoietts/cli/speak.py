@@ -188,6 +188,8 @@ def _say_report(values: dict[str, Any]) -> None:
     audio = values["audio_seconds"]
     say(f"{', '.join(values['files'])}: {audio:.2f} s of audio, preset {values['preset']}, seed {values['seed']}")
     for name, seconds in values["stages"].items():
+        if name == "other" or seconds < 0.005:
+            continue
         once = name in ("start", "load")
         say(f"  {name:<10}{seconds:8.2f} s" + ("" if once else f"   real-time factor {seconds / audio:.2f}"))
     if values["first_audio_seconds"] is not None:

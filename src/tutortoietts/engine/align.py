@@ -7,7 +7,7 @@ token the moment at which it begins to sound, finer than a code lasts. A model w
 cannot be looked at) is aligned in proportion to the number of tokens, with confidence 0.
 
 alignment = align(model, speaker, text, codes, spec.alignment.heads)
-times = word_times(alignment, word_tokens(tokenizer, passage), bias=spec.alignment.bias_seconds)
+times = word_times(alignment, word_tokens(tokenizer, passage, written), bias=spec.alignment.bias_seconds)
 times = retime(times, kept=[(0.05, 2.9)], at=7.2)                # as the sound was cut and joined
 """
 

@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from tutortoietts.accelerate.diffusion import DiffusionChain
+from tutortoietts.accelerate import diffusion_chain
 from tutortoietts.audio.mel import denormalize_mel
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Mel
@@ -126,7 +126,7 @@ class _Forwards:
         self.unconditioned, self.capture = unconditioned, capture
         self.frames = aligned.shape[-1]
         compiled = aligned.device.type == "cpu" and capture is None
-        self.body = (DiffusionChain.fit(model, self.frames) if compiled else None) or model
+        self.body = (diffusion_chain(model, self.frames) if compiled else None) or model
         self.biases = model.position_biases(self.frames) if self.body is model else None
         self.both = None if interval is None else torch.cat([aligned, model.unconditioned(self.frames)])
         self._place = {step: place for place, step in enumerate(steps)}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tutortoietts.core.errors import Cancelled
 
-__all__ = ["Progress", "Report", "show_progress"]
+__all__ = ["STAGES", "Progress", "Report", "show_progress"]
 
 STAGES = ("load", "codes", "ranking", "latents", "diffusion", "decoder", "vocoder")
 """Stages in the order of the flow."""

@@ -26,7 +26,7 @@ def find_words(pipeline: Pipeline, placed: Sequence[Placed]) -> tuple[Word, ...]
             encoded = spoken.encoded
             passage = encoded.passage
             tokenizer = models.tokenizer_for(request.language, spoken=request.normalize)
-            tokens = word_tokens(tokenizer, passage, request.text, passage.source)
+            tokens = word_tokens(tokenizer, passage, request.text)
             alignment = align(model, speaker, encoded.text, spoken.codes, spec.heads)  # type: ignore[arg-type]
             words = word_times(alignment, tokens, bias=spec.bias_seconds, code_seconds=pipeline.family.code_seconds)
             if spoken.kept is not None:

@@ -1,9 +1,9 @@
 """Text and a speaker to codes: a GPT-2 over [speaker] [text] [codes], each part with its own learned positions.
 
-    text part   start_text, t..., stop_text       t: the token row, which already ends in one 0
+    text part   start_text, t..., stop_text       t: text tokens, which already end in the tokenizer's stop token, 0
     code part   start_mel, c..., stop_mel
 
-Latents are the normalised hidden states from which the next code is predicted: they say how the code sounds here.
+Latents are the normalised hidden states from which codes are predicted: they describe the sound of a code in its place.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Autoregressive"]
 
 
 class ConditioningEncoder(nn.Module):
-    """mel (B, mel_channels, T) -> (B, D): attention blocks over time, of which step 0 is kept."""
+    """Encoder, mel (B, mel_channels, T) -> (B, D): attention blocks over time, then the first time step."""
 
     def __init__(self, mel_channels: int, dim: int, heads: int, blocks: int) -> None:
         super().__init__()
@@ -44,22 +44,22 @@ class Autoregressive(CodeGpt):
         self.conditioning_encoder = ConditioningEncoder(*size)
 
     def conditioning(self, mel: Tensor) -> Tensor:
-        """Speaker latent: mel (B, clips, 80, T), divided by the mel norms -> (B, D), the mean over clips."""
+        """Return the speaker latent (B, D), the mean over clips: mel (B, clips, 80, T), divided by the mel norms."""
         batch, clips = mel.shape[:2]
         return self.conditioning_encoder(mel.flatten(0, 1)).view(batch, clips, -1).mean(dim=1)  # type: ignore[no-any-return]
 
     def prefix(self, speaker: Tensor, text: Tensor) -> Tensor:
-        """What comes before the codes: speaker (B, D), text (B, T) with its one 0 -> (B, 1 + T + 2, D).
+        """Return what comes before the codes, (B, 1 + T + 2, D): speaker (B, D), text (B, T), which ends in 0.
 
         Either may have batch 1 and is then used for all rows.
         """
         return self.voiced_text(speaker[:, None], text)
 
     def forward(self, speaker: Tensor, text: Tensor, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The whole sequence at once: speaker (B or 1, D), text (B or 1, T) with its one 0, codes (B, S).
+        """Run a whole sequence at once: speaker (B or 1, D), text (B or 1, T), which ends in 0, codes (B, S).
 
-        Returns latents (B, S, D), where latent i is what code i was drawn from; mel logits (B, S + 2, V), at i those of
-        code i, then of stop_mel; text logits (B, T + 2, W), of the token after each of the text part.
+        Returns latents (B, S, D), where latent i is the one that code i is drawn from; mel logits (B, S + 2, V), at i
+        those of code i, then of stop_mel; text logits (B, T + 2, W), of the token after each of the text part.
         """
         inputs = F.pad(F.pad(codes, (1, 0), value=self.cfg.start_mel_token), (0, 1), value=self.cfg.stop_mel_token)
         prefix = self.prefix(speaker, text).expand(codes.shape[0], -1, -1)

@@ -16,7 +16,6 @@ from tutortoietts.nn.attention import query_positions
 from tutortoietts.nn.gpt import Gpt
 from tutortoietts.nn.kv_cache import KVCache
 from tutortoietts.nn.linear import FewRowsLinear
-from tutortoietts.nn.quant import quantize
 
 __all__ = ["CodeGpt", "CodeGptConfig"]
 
@@ -63,28 +62,19 @@ class CodeGpt(nn.Module):
         self.final_norm = nn.LayerNorm(dim)
         self.text_head = nn.Linear(dim, cfg.text_vocabulary)
         self.mel_head: nn.Module = FewRowsLinear(dim, cfg.number_mel_codes)
-        self.cache_dtype: torch.dtype | None = None  # None: as the weights
+        self.cache_dtype: torch.dtype | None = None  # dtype of keys and values; None: that of the weights
         for table in (self.text_embedding, self.mel_embedding, self.text_pos_embedding, self.mel_pos_embedding):
             nn.init.normal_(table.weight, std=0.02)
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Device of the model."""
         return self.final_norm.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of hidden states; with `quantize`, of all weights that are not whole numbers."""
+        """Dtype of hidden states, and of all weights that are not quantized."""
         return self.final_norm.weight.dtype
-
-    def quantize(self, precision: str) -> None:
-        """Blocks in "int8" or "int4" (`nn.quant`), the code head in int8, keys and values in half precision.
-
-        For the device the model is on, and for good. Raises OptionError for what this device has no kernels for.
-        """
-        quantize(self.gpt, precision)
-        self.mel_head = quantize(self.mel_head, "int8")
-        self.cache_dtype = torch.bfloat16 if self.dtype == torch.float32 else self.dtype
 
     def embed_text(self, ids: Tensor) -> Tensor:
         """Embed the text part, start and stop token added: ids (B, T) int64 -> (B, T + 2, D).

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +20,6 @@ from tutortoietts.runtime.source import PUBLIC, ModelSource
 from tutortoietts.runtime.xtts_source import XttsSource
 
 if TYPE_CHECKING:
-    from tutortoietts.models.autoregressive import Autoregressive
-    from tutortoietts.models.clvp import Clvp
-    from tutortoietts.models.diffusion import Diffusion
     from tutortoietts.text.tokenizer import Tokenizer
 
 __all__ = ["LoadedModels"]
@@ -80,8 +77,13 @@ class LoadedModels:
 
     def replace(self, component: str, module: nn.Module) -> None:
         """Use `module` as this component from now on, moved to where it works."""
+        from tutortoietts.accelerate import accelerate
+
         with self._lock:
-            self._settle(component, module.to(self._home))
+            module = module.to(self._home)
+            if component in ("autoregressive", "diffusion"):  # others are used as they were given
+                accelerate(module, self.device)
+            self._settle(component, module)
 
     @property
     def offload(self) -> bool:
@@ -104,28 +106,13 @@ class LoadedModels:
         return self.precision.decoder if component == "autoregressive" else self.dtype
 
     def _load(self, component: str) -> nn.Module:
-        weights = self.precision.weights_of(component)
+        from tutortoietts.accelerate import accelerate
+
+        precision = self.precision.of(component)
         _log.info("loading %s of %s", component, self.spec.name)
-        module = self.source.load(component, self._home if weights is None else self.device, self.dtype_of(component))
-        if weights is not None:
-            cast("Autoregressive | Diffusion | Clvp", module).quantize(weights)  # on the device that will use them
-        return self._accelerated(module.to(self._home))
-
-    def _accelerated(self, module: nn.Module) -> nn.Module:
-        """Return a vocoder or a ranking model in its fast form on this device, others unchanged."""
-        from tutortoietts.models.bigvgan import BigVGAN
-        from tutortoietts.models.hifigan import Hifigan
-        from tutortoietts.nn.rotary_encoder import RotaryEncoder
-
-        if self.device.type == "cpu":
-            for encoder in module.modules():
-                if isinstance(encoder, RotaryEncoder):
-                    encoder.accelerate()
-        if self.device.type == "cpu" and isinstance(module, BigVGAN | Hifigan):
-            module.accelerate(half=self.precision.half_products)
-        if isinstance(module, Hifigan) and module.native is None and self.dtype == torch.bfloat16:
-            module.lower(self.dtype)
-        return module
+        place = self.device if precision in ("int8", "int4") else self._home  # quantized where it will be used
+        module = self.source.load(component, place, self.dtype_of(component))
+        return accelerate(module, self.device, precision).to(self._home)
 
     @contextmanager
     def use(self, component: str) -> Iterator[nn.Module]:

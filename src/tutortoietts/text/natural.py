@@ -129,9 +129,10 @@ def _apart(words: str, string: str, start: int, end: int) -> str:
 _ELLIPSIS = re.compile(r"\.(?: ?\.){2,}")
 _DASH = re.compile(r"\s*(?:[—–]|-{2,}|(?<=\s)-(?=\s))(?:\s*[—–-](?![\w]))*\s*")
 _SYMBOL = re.compile(rf"[^\w\s.,;:!?'\"()\-{MARK}]|_")
-_DIGIT = re.compile(r"[0-9]")
+_SPACES = re.compile(r"\s+")
 _TIDY: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\(\s*[,;:.\s-]*\)|\"\s*\""), " "),
+    (re.compile(r"\([,;:.\s-]{0,40}\)|\" ?\""), " "),
+    (_SPACES, " "),
     (re.compile(r"\s+(?=[,;:!?)]|\.(?!\w))"), ""),
     (re.compile(r"(?<=\()\s+"), ""),
     (re.compile(r"(?<=[!?])[!?.,;:]*!(?:[!?.,;:])*|(?<=!)[!.,;:]+|(?<=\?)[?.,;:]+"), ""),
@@ -140,7 +141,7 @@ _TIDY: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<![.])\.(?:\s?\.)(?!\.)"), "."),
     (re.compile(r"(?<=\w\.)[,;:]?(?=[!?])"), ""),
     (re.compile(r"(?<=[.!?])[,;:]+(?=\s|$)"), ""),
-    (re.compile(r"\s+"), " "),
+    (_SPACES, " "),
 )
 _LEADING = re.compile(r"^[\s,;:.!?)-]+")
 _MARKED_STOP = re.compile(r"(?<=[,;:!?])(?=[^\W\d_])|(?<=\.\.\.)(?=\w)")
@@ -148,7 +149,7 @@ _MARKED_STOP = re.compile(r"(?<=[,;:!?])(?=[^\W\d_])|(?<=\.\.\.)(?=\w)")
 
 def _tidy(text: Traced, language: Language, inner: bool = False) -> Traced:
     """Return the text with one kind of dash and ellipsis, no lone symbols, single spaces and single marks."""
-    text = text.sub(_SYMBOL, lambda match: _symbol(match, language)).sub(_ELLIPSIS, "...")
+    text = text.sub(_SYMBOL, lambda match: _symbol(match, language)).sub(_SPACES, " ").sub(_ELLIPSIS, "...")
     text = text.sub(_DASH, _dash)
     for pattern, new in _TIDY:
         text = text.sub(pattern, new)

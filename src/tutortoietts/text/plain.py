@@ -32,7 +32,8 @@ _CHARACTERS = {
     "…": "...",
     "℃": "°C",
     "℉": "°F",
-    "№": "No. ",
+    "№": "No.",
+    "₋": "-",
     "™": " ",
     "℠": " ",
     "º": "°",
@@ -111,13 +112,14 @@ def _spaced_fraction(match: re.Match[str]) -> str:
 
 def _superscript(match: re.Match[str], form: str) -> str | None:
     """ "²" stays for the units; all others become digits after one "^"."""
-    if not form.startswith("<super>") or match[0] in "²³":
-        return None
-    plain_char = unicodedata.normalize("NFKC", match[0])
     before = match.string[match.start() - 1 : match.start()]
+    raised = bool(before) and unicodedata.decomposition(before).startswith("<super>")
+    if not form.startswith("<super>") or (match[0] in "²³" and not raised):
+        return None
+    plain_char = unicodedata.normalize("NFKC", match[0]).replace("−", "-")
     if not plain_char.isascii() or not (plain_char.isdigit() or plain_char in "+-−"):
         return plain_char
-    return plain_char if before and unicodedata.decomposition(before).startswith("<super>") else f"^{plain_char}"
+    return plain_char if raised else f"^{plain_char}"
 
 
 # --- HTML and Markdown ---
@@ -147,8 +149,11 @@ _BLOCK = frozenset(
     "main nav ol p pre section table td th tr ul title".split()
 )
 _FENCE = re.compile(r"(?m)^ {0,3}(?:```|~~~)[\w+-]{0,30} *$")
-_RULE = re.compile(r"(?m)^[ \t]*(?:(?:[-=*_~#+.•·—–][ \t]*){3,}|(?:\|?[ \t]*:?-{2,}:?[ \t]*){1,50}\|?)[ \t]*$")
-_HEADING = re.compile(r"(?m)^ {0,3}#{1,6}[ \t]+(?=\S)|[ \t]+#{1,6}[ \t]*$")
+_RULE = re.compile(
+    r"(?m)^[ \t]*(?=[-=*_~#+.•·—–|:])(?:(?:[-=*_~#+.•·—–][ \t]*){3,}"
+    r"|(?:\|[ \t]*)?:?-{2,}:?(?:[ \t]*\|[ \t]*:?-{2,}:?){1,50}[ \t]*\|?[ \t]*|\|[ \t]*:?-{2,}:?[ \t]*\|[ \t]*)$"
+)
+_HEADING = re.compile(r"(?m)^ {0,3}#{1,6}[ \t]+(?=\S)|(?<![ \t])[ \t]+#{1,6}[ \t]{0,20}$")
 _QUOTED_LINE = re.compile(r"(?m)^[ \t]*(?:>[ \t]?){1,20}")
 _EMPHASIS = re.compile(
     r"(?<![\w*\\])(\*{1,3})(?=[^\s*])(?:[^*\n]|\n(?!\n)){1,500}?(?<=[^\s*])\1(?![\w*])"
@@ -157,7 +162,7 @@ _EMPHASIS = re.compile(
 )
 _CODE = re.compile(r"(`{1,2})(?=[^`\s])([^`\n]{1,300})(?<=[^`\s])\1")
 _ESCAPE = re.compile(r"\\(?=[*_`#\[\]()!|>~-])")
-_CELL = re.compile(r"(?m)^[ \t]*\|[ \t]*|[ \t]*\|[ \t]*$")
+_CELL = re.compile(r"(?m)^[ \t]*\|[ \t]*|(?<![ \t])[ \t]*\|[ \t]*$")
 _NOTE_MARK = re.compile(r"(?<=[\w.,;:!?\"')])\[\^?(?:[0-9]{1,3}|[a-z]|citation needed|note [0-9]{1,3})\]")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TypedDict
 
 from tutortoietts.core.errors import TextError
@@ -61,11 +62,16 @@ def spoken_passages(
 
 
 def said_as(text: str, parts: Sequence[Passage], clean: Callable[[str], str] = str) -> list[SaidAs]:
-    """Return passages of `text` as they are written and as they are spoken, after `clean` (`Tokenizer.clean`)."""
-    edges = [part.source(0, len(part.text)) for part in parts]
-    return [
-        {"text": text[start:end], "spoken": clean(part.text)} for part, (start, end) in zip(parts, edges, strict=True)
-    ]
+    """Return passages of `text` as they are written and as they are heard, after `clean` (`Tokenizer.clean`).
+
+    What is written is all of `text` up to the next passage; what is hidden in brackets is not heard.
+    """
+    starts = [0, *(part.source(0, 1)[0] for part in parts[1:]), len(text)]
+    said: list[SaidAs] = []
+    for part, (start, end) in zip(parts, pairwise(starts), strict=True):
+        heard = "".join(piece for piece, hidden in part.pieces() if not hidden)
+        said.append({"text": text[start:end].strip(), "spoken": clean(heard).strip()})
+    return said
 
 
 def _all_visible(text: str, *, links: bool) -> Passage:

@@ -1,6 +1,6 @@
 """The words of a text as written, each with the tokens that speak it.
 
-for word, chars, tokens in word_tokens(tokenizer, Passage(text="It costs $5.")):
+for word, chars, tokens in word_tokens(tokenizer, Passage(text="It costs $5."), "It costs $5."):
     ...                                                     # "It", (0, 2), (0, 2); "costs", ...; "$5", (9, 11), (9, 22)
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,13 +18,11 @@ from tutortoietts.text.brackets import Passage
 from tutortoietts.text.normalize import is_sayable
 from tutortoietts.text.tokenizer import Tokenizer
 
-__all__ = ["Source", "WordTokens", "word_tokens"]
+__all__ = ["WordTokens", "word_tokens"]
 
-Source = Callable[[int, int], tuple[int, int]]  # (start, end) in the spoken text -> (start, end) in the written one
-
-_WORD = re.compile(r"\S+")
+_WORD = re.compile(r"[^\s\[\]]+")  # brackets only mark what is hidden
 _PART = re.compile(r"\s*\S+\s*\Z|\s*\S+|\s+")
-_SHOWN = "%‰&#@§/*"  # punctuation by Unicode's reckoning that is read aloud
+_SHOWN = "%‰&#@§"  # punctuation by Unicode's reckoning that is read aloud
 
 
 class WordTokens(NamedTuple):
@@ -43,23 +41,19 @@ class _Spoken(NamedTuple):
     tokens: tuple[int, int]
 
 
-def word_tokens(
-    tokenizer: Tokenizer, passage: Passage, written: str | None = None, source: Source | None = None
-) -> list[WordTokens]:
-    """Return the words of a passage that are heard, in order, each with its tokens in `encode_parts` of the passage.
+def word_tokens(tokenizer: Tokenizer, passage: Passage, written: str) -> list[WordTokens]:
+    """Return the words of a passage that are heard, in order, each with its tokens in `encode_parts` of its pieces.
 
-    written: the text as written, where the passage's was derived from it; source: where characters of the passage's
-    text lie in it. Spoken words that share a written word are one word ("five dollars", written "$5"); written words
-    that share a spoken one are one, too ("$1.5 million"). Hidden words and those without a sound are left out. Where
-    cleaning crosses words, the tokens of those concerned are shared out by their number of characters.
+    written: the text as written, that of which `passage.source` tells places. Spoken words that share a written word
+    are one word ("five dollars", written "$5"); written words that share a spoken one are one, too ("$1.5 million").
+    Hidden words and those without a sound are left out. Where cleaning crosses words, the tokens of those concerned
+    are shared out by their number of characters.
     Raises TextError as `Tokenizer.encode`.
     """
-    text = passage.text if written is None else written
-    places = [match.span() for match in _WORD.finditer(text)]
+    places = [match.span() for match in _WORD.finditer(written)]
     groups: list[tuple[int, int, tuple[int, int]]] = []  # first and last written word, tokens
     for spoken in _spoken(tokenizer, passage):
-        start, end = spoken.chars if source is None else source(*spoken.chars)
-        first, last = _covered(places, start, end)
+        first, last = _covered(places, *passage.source(*spoken.chars))
         if first > last:
             continue
         tokens = spoken.tokens
@@ -67,8 +61,8 @@ def word_tokens(
             before, after, (begin, _) = groups.pop()
             first, last, tokens = before, max(last, after), (begin, tokens[1])
         groups.append((first, last, tokens))
-    spans = [(_stripped(text, places[first][0], places[last][1]), tokens) for first, last, tokens in groups]
-    return [WordTokens(text[start:end], (start, end), tokens) for (start, end), tokens in spans]
+    spans = [(_stripped(written, places[first][0], places[last][1]), tokens) for first, last, tokens in groups]
+    return [WordTokens(written[start:end], (start, end), tokens) for (start, end), tokens in spans]
 
 
 def _covered(places: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int, int]:

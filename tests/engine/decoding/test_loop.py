@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from support import CONFIG, SILENCE, SPEAKER, TEXT, decode_request, latents, lively_model, run
+from tutortoietts.accelerate import accelerate
 from tutortoietts.accelerate import gpt as gpt_step
 from tutortoietts.bench.measure import held_bytes
 from tutortoietts.core.config import AutoregressiveConfig, ClvpConfig, DiffusionConfig
@@ -189,7 +190,7 @@ def test_bfloat16(model: Autoregressive) -> None:
 def of_kind(kind: str) -> Autoregressive:
     model = lively_model()
     if kind == "int8":
-        model.quantize("int8")
+        accelerate(model, precision="int8")
     return model.bfloat16() if kind == "bf16" else model
 
 

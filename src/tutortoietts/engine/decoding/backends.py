@@ -8,18 +8,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tutortoietts.accelerate.gpt import GptStep
+from tutortoietts.accelerate import GptStep, compiled_step
 from tutortoietts.engine.decoding.request import CodeModel, DecodeRequest
 from tutortoietts.engine.decoding.state import DecodeState, decode_step
 from tutortoietts.engine.decoding.workspace import Workspaces
-from tutortoietts.nn.code_gpt import CodeGpt
 from tutortoietts.runtime.cuda_graphs import use_cuda_graphs
 from tutortoietts.runtime.memory import bucket
 
 __all__ = ["CachedBackend", "FixedShapeBackend", "UncachedBackend", "open_backend"]
 
 _CODES = 128  # codes the cache has room for at first, about a sentence, and by how many it grows
-_HIDDEN, _LOGITS = CodeGpt.hidden_states, CodeGpt.mel_logits
 
 
 class CachedBackend:
@@ -39,12 +37,7 @@ class CachedBackend:
 
     def compile(self) -> GptStep | None:
         """Return a compiled step that stands in for the model's own methods, None where only these will do."""
-        model, kind = self.model, type(self.model)
-        own = getattr(kind, "hidden_states", None) is _HIDDEN and getattr(kind, "mel_logits", None) is _LOGITS
-        if model.device.type != "cpu" or not own or {"hidden_states", "mel_logits"} & vars(model).keys():
-            return None
-        assert isinstance(model, CodeGpt)
-        return GptStep.fit(model.gpt, (model.gpt.ln_f, model.final_norm), model.mel_head)
+        return compiled_step(self.model)
 
     def allocate_state(self, request: DecodeRequest, rows: int) -> DecodeState:
         """Return the buffers of batches of up to `rows` rows."""

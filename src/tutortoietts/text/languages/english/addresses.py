@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from tutortoietts.text.languages import Reading, Rule
 from tutortoietts.text.languages.english.words import LEFT, Numbers, spelled, table
@@ -11,7 +12,7 @@ __all__ = ["rules", "word_parts"]
 
 _TLD = (
     "com|org|net|edu|gov|mil|int|info|biz|name|app|dev|io|ai|co|me|tv|eu|uk|us|ca|au|nz|de|fr|es|it|nl|be|ch|at|se|no|dk|fi|pl|"
-    "cz|pt|gr|ie|ru|ua|cn|jp|kr|in|br|mx|za|xyz|online|site|shop|store|blog|news|tech|cloud|pro|club"
+    "cz|pt|gr|ie|ru|ua|cn|jp|kr|in|br|mx|za|xyz|ly|fm|gg|to|sh|online|site|shop|store|blog|news|tech|cloud|pro|club"
 )
 _STOP = "\\s<>\"'“”{}|\\\\^`\\[\\]\ue000"
 _URL = re.compile(rf"(?<![\w@.])(?:(?:https?|ftp)://|www\.)[^{_STOP}]{{1,2000}}", re.IGNORECASE)
@@ -36,6 +37,7 @@ _EXTENSIONS = (
 _FILE = re.compile(
     rf"(?<![\w./\\-])(?P<stem>[\w-]{{1,100}}(?:\.[\w-]{{1,60}}){{0,3}})\.(?P<ending>{_EXTENSIONS})(?![\w])(?!\.\w)"
 )
+_RELATIVE = re.compile(rf"(?<![\w/.\\-])[\w-]{{1,100}}(?:/[\w-]{{1,100}}){{1,20}}(?:\.[\w-]{{1,60}}){{0,3}}\.(?:{_EXTENSIONS})(?!\w)")
 _BARE_ENDING = re.compile(rf"(?<![\w.])\.(?P<ending>{_EXTENSIONS}|env|git\w{{0,10}}|net)\b", re.IGNORECASE)
 _IDENTIFIER = re.compile(r"(?<![\w.])_{0,2}[A-Za-z][A-Za-z0-9]{0,60}(?:_{1,3}[A-Za-z0-9]{1,60}){1,20}_{0,2}(?!\w)")
 
@@ -149,6 +151,7 @@ def rules(numbers: Numbers) -> list[Rule]:
         Rule(_LOCALHOST, reader.url),
         Rule(_WINDOWS, reader.path),
         Rule(_PATH, reader.path),
+        Rule(_RELATIVE, reader.path),
         Rule(_FILE, reader.file),
         Rule(_BARE_ENDING, reader.ending),
         Rule(_HANDLE, lambda match: f"at {reader.name(match['name'])}"),
@@ -202,10 +205,10 @@ class _Addresses:
             return lower if word in self.known else spelled(word)
         return lower if vowels or len(word) == 1 else spelled(word)
 
-    def name(self, written: str, marks: bool = True) -> str:
+    def name(self, written: str) -> str:
         """A name in an address or program, in words: "file_name2" -> "file underscore name two"."""
         words: list[str] = []
-        for piece in _PIECE.findall(written):
+        for piece in _PIECE.findall(unicodedata.normalize("NFKC", written)):
             if piece in _MARKS:
                 words.append(_MARKS[piece])
             elif piece.lower() in _SPOKEN:

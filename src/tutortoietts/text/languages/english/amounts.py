@@ -18,7 +18,7 @@ _SIGNS = r"(?:US|AU|CA|NZ|HK|[ACSR])?\$|[£€¥￥₹₽₩₺₴₪฿₫₦�
 _CODES = r"USD|EUR|GBP|JPY|CNY|RMB|INR|CHF|AUD|CAD|SEK|NOK|DKK|BTC"
 _PREFIX = re.compile(
     rf"(?P<minus>{MINUS})(?<![\w$])(?P<sign>{_SIGNS}|(?:{_CODES})(?=\s?[0-9]))\s?(?P<minus2>[-−]?)(?P<number>{NUMBER})"
-    rf"(?:(?P<short1>[kKmMbB])?(?P<to>{TO})(?:{_SIGNS})?(?P<number2>{NUMBER})(?![\w]{{2}}|%|/[0-9]))?(?:{MAGNITUDE})?"
+    rf"(?:(?:(?P<short1>[kKmMbB])|\s(?P<size1>{SIZES}))?(?P<to>\s?[-–—]\s?|\sto\s)(?:{_SIGNS})?(?P<number2>{NUMBER})(?![\w]{{2}}|%|/[0-9]))?(?:{MAGNITUDE})?"
 )
 _SUFFIX = re.compile(
     rf"(?P<minus>{MINUS}){LEFT}(?P<number>{NUMBER})(?:(?P<to>{TO})(?P<number2>{NUMBER}))?(?:{MAGNITUDE})?"
@@ -50,7 +50,7 @@ _FEET = re.compile(
     rf"{LEFT}(?P<feet>[0-9]{{1,3}})\s?(?:'|ft\.?)\s?-?(?P<inches>[0-9]{{1,2}}(?:\.[0-9])?)(?:\s?(?:\"|''|in\b\.?)|(?=[\s.,;]|$))"
 )
 _QUOTED_INCH = re.compile(
-    rf"{LEFT}(?P<number>{NUMBER})(?:\s(?P<fraction>[0-9]{{1,2}}/[0-9]{{1,2}}))?(?P<sign>\"|'(?![\w]))"
+    rf"{LEFT}(?P<number>[0-9]{{1,2}}/[0-9]{{1,2}}|{NUMBER})(?:\s(?P<fraction>[0-9]{{1,2}}/[0-9]{{1,2}}))?(?P<sign>\"|'(?![\w]))"
     r"(?P<by>\s?[x×]\s?(?=[0-9.]))?"
 )
 _TIMES = re.compile(rf"{LEFT}(?P<number>{NUMBER})(?P<sign>\s?[x×]\s?(?=[0-9])|[x×](?!\w))")
@@ -106,13 +106,13 @@ class _Amounts:
         minus = "minus " if groups["minus"] or groups.get("minus2") else ""
         if size or groups["number2"]:
             words = self.amount(match) if not groups.get("minus2") else f"minus {self.amount(match)}"
-            first = groups.get("short1")
+            first = groups.get("size1") or MAGNITUDES.get(groups.get("short1") or "")
             if first:
-                words = words.replace(" to ", f" {MAGNITUDES[first]} to ", 1)
+                words = words.replace(" to ", f" {first} to ", 1)
             words = f"{words} {size} ".replace("  ", " ") + (one if self._adjective(match, end) else many)
             return self._per(match.string, words, end)
         whole, fraction = split_number(groups["number"])
-        if _NOUN.match(match.string, end) and not fraction:
+        if not fraction and (_NOUN.match(match.string, end) or _described(match.string, match.start(), end)):
             return f"{minus}{self.numbers.cardinal(whole)} {one}", end
         if len(fraction) == 2 and cent:
             words = self._cents(whole, fraction, one, many, cent, cents, joint)
@@ -123,6 +123,8 @@ class _Amounts:
         return self._per(match.string, minus + words, end)
 
     def _adjective(self, match: re.Match[str], end: int) -> bool:
+        if _described(match.string, match.start(), end):
+            return True
         return match.string[end : end + 1] == "-" or bool(match["size"] and "-" in match[0][-len(match["size"]) - 1 :])
 
     def _cents(self, whole: str, fraction: str, one: str, many: str, cent: str, cents: str, joint: str) -> str:
@@ -179,6 +181,8 @@ class _Amounts:
         ):
             return None
         one, many = ("inch", "inches") if match["sign"] == '"' else ("foot", "feet")
+        if "/" in match["number"]:
+            return f"{fraction_words(self.numbers, *match['number'].split('/'))} {one}"
         words = self.numbers.number(match["number"])
         if match["fraction"]:
             words += f" and {fraction_words(self.numbers, *match['fraction'].split('/'))}"
@@ -195,7 +199,10 @@ class _Amounts:
             spaced = "×" in match["sign"] and re.search(
                 r"=\s?$", match.string[max(0, match.start() - 3) : match.start()]
             )
-            return f"{words} {'times' if sums or spaced else 'by'} "
+            powers = re.match(r"\s?10(?:\^|[²³])", match.string[match.end() : match.end() + 4])
+            return f"{words} {'times' if sums or spaced or powers else 'by'} "
+        if re.match(r"\s?[-+=*/^)]", match.string[match.end() : match.end() + 2]):
+            return f"{words} x"
         return f"{words} times"
 
     def unit(self, match: re.Match[str]) -> Reading:
@@ -204,12 +211,14 @@ class _Amounts:
         after = match.string[match.end() : match.end() + 14]
         if not self._is_unit(match, after):
             return None
+        if groups["fraction"] and unit == "s" and not gap:
+            return None
         if groups["first"] and groups["first"] != unit:
             return None
         single = (number == "1" or bool(groups["fraction"] and not groups["whole"])) and not groups["number2"]
         if groups["number2"] and "by" == self._between(groups["to"]):
             single = False
-        adjective = gap == "-" or (after.startswith("-") and after[1:2].isalpha())
+        adjective = _described(match.string, match.start(), match.end()) or gap == "-" or (after.startswith("-") and after[1:2].isalpha())
         one, many = self.units[unit]
         name = one if single or adjective else many
         power = groups["power"]
@@ -279,6 +288,15 @@ def _opened(string: str, place: int) -> bool:
     before = string[max(0, place - 300) : place]
     before = before[before.rfind("\n") + 1 :]
     return len(re.findall(r'(?<![0-9])"', before)) % 2 == 1
+
+
+_ARTICLE = re.compile(r"\b[Aa]n?\s$")
+_NOT_A_NOUN = re.compile(r"\s(?:of|in|for|to|from|and|or|per|on|is|was|each|more|at|by|with|away|an?|the)\b|\s?[^\sa-z]|\s[^a-z]|$")
+
+
+def _described(string: str, start: int, end: int) -> bool:
+    """Whether an amount describes a noun: "a 5 kg bag", "a $100 fine"."""
+    return bool(_ARTICLE.search(string, max(0, start - 4), start)) and not _NOT_A_NOUN.match(string, end, end + 12)
 
 
 def _sentence_ends_here(string: str, place: int) -> bool:

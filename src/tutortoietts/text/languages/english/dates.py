@@ -33,7 +33,8 @@ _SECOND_YEAR = r"(?:\s?[-–—/]\s?(?P<year2>[0-9]{4}|[0-9]{2})(?!\w))?"
 
 _WEEKDAY = re.compile(
     r"\b(?P<day>Mon|Tues?|Weds?|Thu|Thurs?|Fri|Sat|Sun)\b\.?(?=,?\s(?:[0-9]|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
-    r"|\s?[-–&]\s?(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b|:|\.,|,?\sat\b)|(?<=[-–&])(?P<day2>Mon|Tues?|Wed|Thu|Thurs?|Fri|Sat|Sun)\b\.?"
+    r"|\s?[-–&]\s?(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b|:|,?\sat\b|(?<=\.),?\s(?:and|or|Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b)"
+    r"|\b(?P<dotted>Mon|Tues?|Weds?|Thurs?|Fri)\.|(?<=[-–&])(?P<day2>Mon|Tues?|Wed|Thu|Thurs?|Fri|Sat|Sun)\b\.?"
 )
 _DAY_SPAN = re.compile(
     r"(?<=Mon|Tue|Wed|Thu|Fri|Sat|Sun|day)\s?[-–]\s?(?=(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun))"
@@ -206,7 +207,8 @@ class _Dates:
         return self.date(str(day), MONTHS[month - 1], "")
 
     def weekday(self, match: re.Match[str]) -> Reading:
-        return _DAYS[(match["day"] or match["day2"]).lower()]
+        day = _DAYS[(match["day"] or match["dotted"] or match["day2"]).lower()]
+        return day + ("." if match["dotted"] and not match.string[match.end() :][:9].strip() else "")
 
     def month_first(self, match: re.Match[str]) -> Reading:
         if not 1 <= int(match["day"]) <= 31:
@@ -257,7 +259,7 @@ class _Dates:
     def _time(self, hour: str, minute: str, second: str | None = None, *, half: bool = False) -> str:
         cardinal = self.numbers.cardinal
         number = int(hour)
-        if int(minute) == 0 and not second:
+        if int(minute) == 0 and not (second and int(second)):
             if half:
                 return cardinal(hour)
             if number == 0:
@@ -266,7 +268,7 @@ class _Dates:
         minutes = f"oh {cardinal(minute)}" if minute.startswith("0") else cardinal(minute)
         minutes = "oh oh" if minute == "00" else minutes
         words = f"{cardinal(hour)} {minutes}"
-        if second:
+        if second and int(second):
             words += f" and {cardinal(second)} second{'' if int(second) == 1 else 's'}"
         return words
 

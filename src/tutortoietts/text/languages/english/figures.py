@@ -20,6 +20,7 @@ _SLASHES = re.compile(rf"{LEFT}[0-9]{{1,9}}(?:/[0-9]{{1,9}}){{1,20}}(?!\w)")
 _ORDINAL = re.compile(
     rf"{LEFT}(?P<number>[0-9]{{1,3}}(?:,[0-9]{{3}}){{1,4}}|[0-9]{{1,15}})(?:\s?(?P<to>[-–]|and)\s?(?P<number2>[0-9]{{1,5}}))?(?P<th>st|nd|rd|th|ST|ND|RD|TH)(?P<s>s)?(?!\w)"
 )
+_ORDINAL_SPAN = re.compile(r"(?<=[0-9]st|[0-9]nd|[0-9]rd|[0-9]th)\s?[-–]\s?(?=[0-9]{1,4}(?:st|nd|rd|th)\b)")
 _RANGE = re.compile(
     rf"(?P<minus>(?<![\w)\]])[-−]?){LEFT}(?P<a>{NUMBER})\s?(?P<mark>[-–—]|\.\.)\s?(?P<minus2>[-−]?)(?P<b>{NUMBER})(?P<size>\s?[kKM])?(?!\w)(?!-[0-9])"
 )
@@ -51,7 +52,7 @@ _SCORE = re.compile(
     r"\b(?P<verb>won|win|wins|lost|lose|loses|lead|led|beat|beating|tied|drew|score|of|by|a|was)\s(?P<a>[0-9]{1,3})[-–](?P<b>[0-9]{1,3})(?![\w-]|\s?(?:years?|days?|weeks?|months?|hours?|minutes?|percent|%))"
 )
 _PLUS = re.compile(rf"{LEFT}(?P<number>{NUMBER})\+(?!\w|\s?[0-9])")
-_ANY = re.compile(rf"(?P<number>{NUMBER})")
+_ANY = re.compile(rf"(?P<number>{NUMBER}|[0-9]+)")
 
 
 def early_rules(numbers: Numbers) -> list[Rule]:
@@ -62,6 +63,7 @@ def early_rules(numbers: Numbers) -> list[Rule]:
         Rule(_SHORT_THOUSAND, reader.short),
         Rule(_POWER, reader.power),
         Rule(_ORDINAL, reader.ordinal),
+        Rule(_ORDINAL_SPAN, lambda match: " to "),
     ]
 
 

@@ -18,15 +18,17 @@ _ANY_ROMAN = "(?:[IVXLCDM]{1,12}|[ivxlcdm]{1,12})"
 _KEYS = (
     "[Cc]hapters?|CHAPTERS?|[Pp]arts?|PARTS?|[Bb]ooks?|BOOKS?|[Vv]olumes?|VOLUMES?|[Aa]cts?|ACTS?|[Ss]cenes?|SCENES?|[Cc]antos?|"
     "[Ss]ections?|[Aa]rticles?|[Aa]ppendix|[Pp]hases?|[Tt]ypes?|[Cc]lass|[Ll]evels?|[Ss]tages?|[Gg]rades?|[Tt]ables?|[Ff]igures?|"
-    "[Tt]itles?|[Ee]pisodes?|[Ss]eries|[Ss]eason|[Vv]erses?|[Ss]tanzas?|[Pp]ages?|World War|Super Bowl|WrestleMania|[Mm]ark|"
+    "[Tt]itles?|[Ee]pisodes?|[Ss]eries|[Ss]eason|[Vv]erses?|[Ss]tanzas?|[Pp]ages?|World Wars?|Super Bowl|WrestleMania|[Mm]ark|"
     "[Pp]salms?|[Ll]essons?|[Uu]nits?|[Vv]ersion|[Mm]odule|[Cc]lause|[Ss]ymphony|[Ss]onata|[Oo]pus|[Cc]orps|[Dd]ivision|[Tt]ier|"
     "[Ff]actor|[Gg]roup|[Rr]ound|[Pp]ps?\\.|[Vv]ols?\\.|[Cc]h\\.|[Ss]ec\\.|[Ff]ig\\.|[Aa]rt\\.|[Nn]o\\.|[Bb]k\\."
 )
 _KEYED = re.compile(
     rf"\b(?P<key>{_KEYS})\s(?P<first>{_ANY_ROMAN})(?![\w'’])(?P<more>(?:\s?(?:[-–—,&]|and|or|to|through)\s?{_ANY_ROMAN}(?![\w']))*)(?P<dot>\.(?=\s[A-Z]))?"
 )
+_LETTER = r"(?:[^\W\d_]|['’-])"
 _NAMED = re.compile(
-    rf"\b(?P<before>(?:[A-Z][\w'’-]{{1,30}}\.?\s){{0,2}})(?P<name>[A-Z][a-zà-ÿ][\w'’-]{{0,30}})\s(?P<numeral>{_ROMAN})(?P<s>'s)?(?![\w]|\.[A-Z]|-[A-Z])"
+    rf"\b(?P<before>(?:[A-Z]{_LETTER}{{0,30}}\.?\s){{0,2}})(?P<name>[A-Z][a-zà-ÿ]{_LETTER}{{0,30}})\s(?P<numeral>{_ROMAN})(?P<s>'s)?"
+    r"(?![\w]|\.[A-Z]|-[A-Z])"
 )
 _OF_CENTURY = re.compile(
     r"(?<![\w.])(?P<numeral>[IVXivx]{1,7})(?:\s?[-–]\s?(?P<second>[IVXivx]{1,7}))?(?:th)?(?=\s(?:[Cc]entur|[Dd]ynast|[Oo]lympi|[Cc]ongress|[Ll]egion))"
@@ -34,7 +36,7 @@ _OF_CENTURY = re.compile(
 _HEADING = re.compile(
     rf"(?:^|(?<=[.!?] )|(?<=[.!?]\"\s))(?P<numeral>{_ROMAN})(?P<dot>\.)(?=\s|$)|^(?P<alone>{_ROMAN})$"
 )
-_PAREN = re.compile(r"\((?P<numeral>[ivx]{1,6})\)")
+_PAREN = re.compile(r"(?<!\w)\((?P<numeral>[ivx]{1,6})\)")
 
 _DOTTED = re.compile(r"(?<![\w.])(?P<letters>(?:[A-Za-z]\.){2,8}(?:[A-Z](?![\w.]))?)(?P<s>'s|s\b)?(?!\w)")
 _SPACED_INITIALS = re.compile(r"(?<![\w.'])(?P<letters>[A-Z]\.(?:[ -][A-Z]\.){1,12})(?!\w)")
@@ -49,6 +51,7 @@ _MIXED = re.compile(
     r"[A-Za-z0-9]{1,40}(?:-[A-Za-z0-9]{1,40}){0,6}(?P<s>'s)?(?![\w])"
 )
 _HYPHENED = re.compile(r"(?<![\w'])[A-Za-z0-9]{1,40}(?:-[A-Za-z0-9]{1,40}){1,6}(?!\w)")
+_SPAN = re.compile(r"(?<![\w-])(?P<a>[A-Z])[-–](?P<b>[A-Z])(?![\w-])")
 _AMPERSAND = re.compile(r"\s?&\s?(?=\w)|&")
 _GRADE = re.compile(r"\b(?P<letter>[A-F])(?P<sign>[+-−])(?![\w\d+-])(?=[\s.,;:!?)\"']|$)")
 _SHARP = re.compile(r"(?<!\w)(?P<letter>[A-Ga-gFJ])(?P<sign>#|♯|♭)(?!\w)")
@@ -89,6 +92,7 @@ def rules(numbers: Numbers) -> list[Rule]:
         Rule(_MIXED, reader.mixed),
         Rule(_CAPS, reader.capitals),
         Rule(_HYPHENED, reader.hyphened),
+        Rule(_SPAN, lambda match: f"{match['a'].lower()} to {match['b'].lower()}"),
         Rule(_AMPERSAND, lambda match: " and "),
     ]
 
@@ -383,6 +387,8 @@ class _Letters:
                 after,
             )
             return "i t" if told or re.search(r"\b(?:in|an|our)\s$", before) else "it"
+        if word == "AM" and before.endswith("I "):
+            return "am"
         if self._shouted(match):
             return word.lower() if word not in ("AM", "PM") else spelled(word)
         return spelled(word)
@@ -426,7 +432,8 @@ class _Letters:
             return f"{head} ", match.start() + len(head) + 1
         if re.fullmatch(r"[0-9]+", written):
             return None
-        words = " ".join(filter(None, (self._alphanumeric(part) for part in written.split("-"))))
+        series = re.fullmatch(r"([A-Za-z])[0-9]{1,4}-\1[0-9]{1,4}", written)
+        words = (" to " if series else " ").join(filter(None, (self._alphanumeric(part) for part in written.split("-"))))
         return words + ending
 
     def _camel(self, part: str) -> str:

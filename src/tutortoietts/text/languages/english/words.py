@@ -15,6 +15,7 @@ __all__ = ["LEFT", "MAGNITUDES", "NUMBER", "RIGHT", "Numbers", "roman", "spelled
 # A number as people write it: 1,234.56 | 1.234.567 | 1.234,56 | 1 000 000 | 22,1 | 3.14 | .5
 NUMBER = (
     r"(?:[0-9]{1,3}(?:,[0-9]{3}){1,12}(?![0-9])(?:\.[0-9]{1,40}(?![0-9]))?"
+    r"|[0-9]{1,3}(?:'[0-9]{3}){1,12}(?![0-9'])"
     r"|[0-9]{1,3}(?:\.[0-9]{3}){2,12}(?![0-9.])(?:,[0-9]{1,9})?"
     r"|[0-9]{1,3}(?:\.[0-9]{3}){1,12},[0-9]{1,2}(?![0-9])"
     r"|[0-9]{1,3}(?: [0-9]{3}){2,12}(?![0-9])"
@@ -111,7 +112,7 @@ class Numbers:
 
 def split_number(written: str) -> tuple[str, str]:
     """Digits before and after the decimal mark, whichever it is: "1.234,50" -> ("1234", "50")."""
-    written = written.replace(" ", "")
+    written = written.replace(" ", "").replace("'", "")
     comma, dot = written.rfind(","), written.rfind(".")
     if comma >= 0 and dot >= 0:
         mark = max(comma, dot)

@@ -1,4 +1,4 @@
-"""XTTS-v2 end to end on a tiny release: it speaks, streams what it speaks, learns voices and refuses what it cannot do."""
+"""XTTS-v2 end to end on a tiny release: it speaks, streams the same, learns voices, refuses what it cannot do."""
 
 from __future__ import annotations
 
