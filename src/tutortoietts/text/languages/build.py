@@ -485,8 +485,9 @@ def _figures(speech: Speech) -> list[Rule]:
             written = written.partition(" ")[0]
             end = match.start("number") + len(written)
         found = parsed(written, speech.grouping)
-        if found is None:
-            return None
+        if found is None:  # "1.2.3" and the like: up to the first mark
+            written = re.split("[^0-9]", written, maxsplit=1)[0]
+            found, end = (written, ""), match.start("number") + len(written)
         following = match.string[end : end + 40]
         noun = re.match(r" ([^\W\d_]{2,})", following)
         gender = speech.agree(noun[1]) if speech.agree and noun and not found[1] else None

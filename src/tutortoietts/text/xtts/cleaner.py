@@ -13,6 +13,7 @@ from tutortoietts.text.xtts.tables import ABBREVIATIONS, LANGUAGES, SYMBOLS
 __all__ = ["clean", "language_code"]
 
 _SPACES = re.compile(r"\s+")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _TURKISH_CAPITALS = str.maketrans("İÖÜ", "iöü")
 _TURKISH_LETTERS = str.maketrans("İIÖÜ", "iıöü")
 _CHINESE_GAPS = re.compile(r"(?<=,)[\s,]+|\s+(?=,)")
@@ -35,6 +36,7 @@ def clean(text: str, language: str, *, spoken: bool = False) -> str:
     romaniser is not installed.
     """
     code = language_code(language)
+    text = _SURROGATES.sub("", text)
     if code == "ja":
         return romanize.japanese(text)
     text = text.replace('"', "")

@@ -18,6 +18,7 @@ _POINT_GROUPS = re.compile(r"\b\d{1,3}(?:.\d{3})*(?:,\d+)?\b")
 _COMMA_GROUPS = re.compile(r"\b\d{1,3}(?:,\d{3})*(?:\.\d+)?\b")
 _DECIMAL = re.compile(r"(?<![0-9])([0-9]+)[.,]([0-9]+)")
 _NUMBER = re.compile(r"[0-9]+")
+_LONGEST = len(str(LIMIT - 1))
 _AMOUNT = r"(?<![0-9.,])[0-9.,]*[0-9]+{sign}|{sign}[0-9.,]*[0-9]+"
 _SIGNS = {sign: re.compile(_AMOUNT.format(sign=re.escape(sign))) for sign in "£$€"}  # in the original's order
 
@@ -32,8 +33,8 @@ def expand_numbers(text: str, language: str) -> str:
     if language != "tr":
         text = _DECIMAL.sub(lambda match: _decimal(match[1], match[2], language), text)
     if language in ORDINAL_ENDINGS:
-        text = _ordinals(language).sub(lambda match: _ordinal(int(match[1]), language), text)
-    return _NUMBER.sub(lambda match: cardinal(int(match[0]), language), text)
+        text = _ordinals(language).sub(lambda match: _ordinal(match[1], language), text)
+    return _NUMBER.sub(lambda match: cardinal(match[0], language), text)
 
 
 @cache
@@ -41,10 +42,10 @@ def _ordinals(language: str) -> re.Pattern[str]:
     return re.compile(f"(?<![0-9])([0-9]+)(?:{ORDINAL_ENDINGS[language]})")
 
 
-def cardinal(n: int, language: str) -> str:
-    """Spell a number; one too large for words digit by digit."""
-    spell = _speller(language)
-    return spell(n) if n < LIMIT else " ".join(spell(int(digit)) for digit in str(n))
+def cardinal(digits: str, language: str) -> str:
+    """Spell a written number; one too large for words digit by digit."""
+    digits = digits.lstrip("0") or "0"
+    return _speller(language)(int(digits)) if len(digits) <= _LONGEST else _each(digits, language)
 
 
 @cache
@@ -53,9 +54,9 @@ def _speller(language: str) -> Callable[[int], str]:
     return spell
 
 
-def _ordinal(n: int, language: str) -> str:
+def _ordinal(digits: str, language: str) -> str:
     spell = import_module(f"tutortoietts.text.numerals.{language}").ordinal
-    return str(spell(n)) if n < LIMIT else cardinal(n, language)
+    return str(spell(int(digits))) if len(digits) <= _LONGEST else cardinal(digits, language)
 
 
 # --- decimals ---
@@ -69,22 +70,22 @@ _POINT_WORDS = {
 def _decimal(whole: str, digits: str, language: str) -> str:
     """Zeros at the end are not read."""
     digits = digits.rstrip("0") or "0"
-    first = cardinal(int(whole), language)
+    first = cardinal(whole, language)
     if language in ("ru", "hu"):
         fraction = import_module(f"tutortoietts.text.numerals.{language}").decimal
-        read = fraction(int(whole), digits) if int(whole) < LIMIT else None
+        read = fraction(int(whole), digits) if len(whole) <= _LONGEST else None
         if read:
             return str(read)
     point = _POINT_WORDS[language]
     if language in ("pl", "cs"):
         zeros = len(digits) - len(digits.lstrip("0"))
-        words = [cardinal(0, language)] * zeros + ([cardinal(int(digits), language)] if digits.strip("0") else [])
+        words = [cardinal("0", language)] * zeros + ([cardinal(digits, language)] if digits.strip("0") else [])
         return " ".join([first, point, *words])
     return f"{first} {point} {_each(digits, language)}"
 
 
 def _each(digits: str, language: str) -> str:
-    return " ".join(cardinal(int(digit), language) for digit in digits)
+    return " ".join(_speller(language)(int(digit)) for digit in digits)
 
 
 # --- currency ---
@@ -178,7 +179,8 @@ def _expand_currency(text: str, language: str) -> str:
 
 def _amount(written: str) -> Decimal | None:
     digits = re.sub(r"[^0-9.]", "", written.replace(",", "."))
-    return Decimal(digits) if digits.count(".") <= 1 else None
+    readable = digits.count(".") <= 1 and len(digits.partition(".")[0]) <= _LONGEST
+    return Decimal(digits) if readable else None
 
 
 def _currency(written: str, language: str, names: _Currency) -> str:
@@ -200,7 +202,7 @@ def _counted(n: int, language: str, one: str, few: str, many: str) -> str:
 
         rule = {"ru": plural_slavic, "pl": polish, "cs": czech, "ar": _arabic_plural}[language]
         noun = rule(n, one, few, many)
-    number = _ONE[language] if n == 1 and language in _ONE else _speller(language)(n)
+    number = _ONE[language] if n == 1 and language in _ONE else cardinal(str(n), language)
     return f"{number}{noun}" if language == "ko" else f"{number} {noun}"
 
 
