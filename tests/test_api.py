@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -382,3 +383,29 @@ def test_old_names(tts: TextToSpeech, tmp_path: Path) -> None:
     assert small.cfg.model_channels == 64
     with pytest.raises(ModelError, match="did you mean 'model_channels'"):
         DiffusionTts(model_chanels=64)
+
+
+def test_concurrent_calls_share_a_batch_and_sound_as_alone(streaming_model: Path) -> None:
+    """Whole clips and streams from several threads; the batch is smaller than all their candidates."""
+    alone, shared = TextToSpeech(streaming_model, device="cpu"), TextToSpeech(streaming_model, shared_batch_rows=4)
+    texts = ["One two three.", "Four.", "Five six seven eight.", "Nine ten."]
+    found: dict[int, torch.Tensor] = {}
+
+    def clip(tts: TextToSpeech, number: int) -> torch.Tensor:
+        return tts.speak(texts[number], seed=number).samples
+
+    def stream(tts: TextToSpeech, number: int) -> torch.Tensor:
+        return torch.cat(list(tts.stream(texts[number], seed=number)))
+
+    jobs = [clip, stream, clip, stream]
+    threads = [
+        threading.Thread(target=lambda n=number: found.update({n: jobs[n](shared, n)})) for number in range(len(jobs))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, job in enumerate(jobs):
+        torch.testing.assert_close(found[number], job(alone, number), rtol=0, atol=1e-6)
+    with pytest.raises(OptionError, match="shared_batch_rows is 1, must be an integer"):
+        TextToSpeech(streaming_model, shared_batch_rows=1)

@@ -27,6 +27,7 @@ from tutortoietts.core.presets import PRESETS, known_names, refuse_unknown
 from tutortoietts.core.spec_xtts import XttsSpec
 from tutortoietts.core.streaming import Streaming
 from tutortoietts.core.types import Voice
+from tutortoietts.engine.decoding.scheduler import SharedBatch
 from tutortoietts.engine.decoding.workspace import Workspaces
 from tutortoietts.engine.pipeline import Pipeline, Placed
 from tutortoietts.engine.progress import Progress, Report, show_progress
@@ -84,6 +85,8 @@ class TextToSpeech:
     tokenizer_vocab_file: another vocabulary. tokenizer_basic: only lower-case the text instead of cleaning English.
     ar_checkpoint, clvp_checkpoint, diff_checkpoint: other weights of the same sizes.
     vocoder: a public vocoder in place of the model's own.
+    shared_batch_rows: calls from several threads decode together in one batch of this many rows; None: each for itself.
+        On a CPU with compiled kernels a seed gives the same sound either way.
 
     `autoregressive`, `diffusion`, `clvp`, `vocoder`, `stream_decoder` are loaded when first needed and may be replaced.
     Calls from several threads do not disturb each other. Raise OptionError, ModelError, FetchError, all before any
@@ -116,6 +119,7 @@ class TextToSpeech:
         vocoder: str | None = None,
         high_vram: bool | None = None,
         precision: str = "auto",
+        shared_batch_rows: int | None = None,
     ) -> None:
         if high_vram and cpu_offload:
             raise OptionError("high_vram=True keeps models on the GPU and cpu_offload=True does not; give one of them")
@@ -141,6 +145,7 @@ class TextToSpeech:
         )
         self._models = LoadedModels(source, device=self.device, dtype=chosen, offload=self.cpu_offload)
         self._voices, self._workspaces = VoiceResolver(self._models), Workspaces()
+        self._shared_batch = _shared_batch(shared_batch_rows, self.cpu_offload)
         if use_deepspeed:
             _log.warning(deepspeed_note(self.device))
 
@@ -459,7 +464,7 @@ class TextToSpeech:
 
     def _pipeline(self, request: Request, stop: threading.Event | None) -> Pipeline:
         progress = Progress(synchronize=self._models.synchronize, stop=stop or threading.Event())
-        return Pipeline(self._models, request, progress, self._workspaces)
+        return Pipeline(self._models, request, progress, self._workspaces, self._shared_batch)
 
     def _speak(self, request: Request, verbose: bool, stop: threading.Event | None = None) -> list[Speech]:
         pipeline = self._pipeline(request, stop)
@@ -502,6 +507,16 @@ class TextToSpeech:
             lambda: reports[0],
             partial(find_words, pipeline, placed),
         )
+
+
+def _shared_batch(rows: int | None, offload: bool) -> SharedBatch | None:
+    if rows is None:
+        return None
+    if isinstance(rows, bool) or not isinstance(rows, int) or not 2 <= rows <= 256:
+        raise OptionError(f"shared_batch_rows is {rows!r}, must be an integer of 2..256, or None")
+    if offload:
+        raise OptionError("shared_batch_rows needs the models to stay on the device: leave out cpu_offload")
+    return SharedBatch(rows)
 
 
 def _names_of(method: Any) -> tuple[str, ...]:

@@ -19,9 +19,8 @@ from tutortoietts.accelerate.layers import compiled_int8_linear
 from tutortoietts.core.errors import OptionError
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.native import build, gpt_step
-from tutortoietts.nn.gpt import Gpt, GptBlock
+from tutortoietts.nn.gpt import FewRowsLinear, Gpt, GptBlock
 from tutortoietts.nn.kv_cache import KVCache
-from tutortoietts.nn.linear import FewRowsLinear
 from tutortoietts.nn.quant import Int8RowsLinear, quantize
 
 LAYERS, WIDTH, HEADS, LENGTH, PREFIX = 2, 64, 2, 40, 21

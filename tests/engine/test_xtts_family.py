@@ -72,6 +72,23 @@ def test_the_latent_of_the_stop_code_is_sounded(tts: TextToSpeech, monkeypatch: 
     pytest.fail("no seed ends before the limit")
 
 
+def test_codes_are_limited_by_the_length_of_the_text(tts: TextToSpeech, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Babble behind a short text ends; a full passage may be as long as the model allows; a minimum is kept."""
+    assert XTTS_FAMILY.most_codes("hi", "en", 602) == 69 and XTTS_FAMILY.most_codes("x" * 250, "en", 602) == 602
+    assert XTTS_FAMILY.most_codes("你好", "zh-cn", 602) > XTTS_FAMILY.most_codes("hi", "en", 602)
+    monkeypatch.setattr(XTTS_FAMILY, "most_codes", lambda text, language, limit: 6, raising=False)
+    frames = [len(tts.speak("hi", seed=3, **given).samples) // 256 for given in ({}, {"min_mel_tokens": 20})]
+    assert frames[0] <= 6 * 4 * 24000 // 22050 and frames[1] == 20 * 4 * 24000 // 22050
+
+
+def test_calls_that_share_a_batch_sound_as_alone(release: Path, tts: TextToSpeech) -> None:
+    shared = TextToSpeech(model=release, device="cpu", shared_batch_rows=4)
+    for seed in (3, 4):
+        want = tts.speak(TEXT, seed=seed).samples
+        torch.testing.assert_close(shared.speak(TEXT, seed=seed).samples, want, rtol=0, atol=1e-5)
+        torch.testing.assert_close(torch.cat(list(shared.stream(TEXT, seed=seed))), want, rtol=0, atol=1e-5)
+
+
 def test_a_second_pass_gives_the_same_latents(tts: TextToSpeech) -> None:
     gpt = tts.autoregressive
     prefix = gpt.prefix(torch.randn(1, 32 * 48), torch.tensor([[5, 6, 7]]))

@@ -20,6 +20,7 @@ from tutortoietts.bench.workload import Sample, StreamSample, Workload
 from tutortoietts.core.config import ModelSpec
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.presets import SpeechOptions
+from tutortoietts.core.samplers import SAMPLERS
 from tutortoietts.engine.progress import STAGES
 from tutortoietts.nn.quant import QuantLinear
 from tutortoietts.sampling import plan
@@ -215,9 +216,18 @@ def _shape(workload: Workload, parts: int, audio: float, tokens: int) -> Shape:
         text=-(-tokens // parts),
         codes=codes,
         candidates=options.num_autoregressive_samples,
-        forwards=options.diffusion_iterations,
+        forwards=_forwards(options),
         guided=_guided(options),
         parts=parts,
+    )
+
+
+def _forwards(options: SpeechOptions) -> int:
+    """Count the diffusion's forwards: a sampler's last step takes one."""
+    return (
+        SAMPLERS[options.sampler].forwards * (options.diffusion_iterations - 1) + 1
+        if options.diffusion_iterations
+        else 0
     )
 
 

@@ -21,8 +21,9 @@ from tutortoietts.core.errors import AudioError
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Codes, Mel
 from tutortoietts.engine.decoding.latents import latents_of
-from tutortoietts.engine.decoding.loop import decode
+from tutortoietts.engine.decoding.loop import decode, decode_incrementally
 from tutortoietts.engine.decoding.request import CodeModel, DecodeRequest
+from tutortoietts.engine.decoding.scheduler import SharedBatch
 from tutortoietts.engine.decoding.workspace import Workspaces
 from tutortoietts.engine.denoise import Unconditioned, denoise
 from tutortoietts.engine.progress import Progress
@@ -91,15 +92,21 @@ class Placed(NamedTuple):
 
 
 class Pipeline:
-    """Speak one request. Nothing is kept between requests but what `models` and `workspaces` hold."""
+    """Speak one request. Nothing is kept between requests but what `models`, `workspaces` and `shared_batch` hold."""
 
     def __init__(
-        self, models: LoadedModels, request: Request, progress: Progress, workspaces: Workspaces | None = None
+        self,
+        models: LoadedModels,
+        request: Request,
+        progress: Progress,
+        workspaces: Workspaces | None = None,
+        shared_batch: SharedBatch | None = None,
     ) -> None:
         self.models, self.request, self.progress = models, request, progress
         self.workspaces = workspaces or Workspaces()
         self.family = request.family
         mels = len(request.passages) * request.k
+        self.shared_batch = shared_batch if request.kv_cache else None
         self.unconditioned = Unconditioned() if mels > 1 else None
 
     def whole(self) -> list[tuple[Tensor, list[Placed]]]:
@@ -178,7 +185,9 @@ class Pipeline:
         """Return the codes to draw for a passage, by the autoregressive model in use."""
         models, options = self.models, self.request.options
         prefix = self.family.prefix(model, self.request.voice, encoded.text)
-        candidates, positions = options.num_autoregressive_samples, prefix.shape[1] + options.max_mel_tokens
+        most = self.family.most_codes(encoded.passage.text, self.request.language, options.max_mel_tokens)
+        most = max(most, options.min_mel_tokens)
+        candidates, positions = options.num_autoregressive_samples, prefix.shape[1] + most
         dtype = models.dtype_of("autoregressive")
         cache_dtype = torch.bfloat16 if models.precision.weights else dtype
         size = bytes_a_candidate(models.spec.autoregressive, positions, cache_dtype, dtype)
@@ -186,7 +195,7 @@ class Pipeline:
         return DecodeRequest(
             prefix=prefix,
             generators=row_generators(encoded.seed, candidates, _DECODE),
-            max_codes=options.max_mel_tokens,
+            max_codes=most,
             min_codes=options.min_mel_tokens,
             options=token_options(options),
             silence_code=models.spec.calm_token,
@@ -198,6 +207,16 @@ class Pipeline:
             fixed=fixed,
             workspaces=self.workspaces,
         )
+
+    def decode(self, model: nn.Module, work: DecodeRequest) -> Iterator[Codes]:
+        """Draw the candidates, in the batch that requests share if there is one."""
+        draw = decode if self.shared_batch is None else self.shared_batch.decode
+        return draw(cast(CodeModel, model), work)
+
+    def decode_incrementally(self, model: nn.Module, work: DecodeRequest) -> Iterator[Codes]:
+        """Draw one candidate and yield it while it grows, in the shared batch if there is one."""
+        draw = decode_incrementally if self.shared_batch is None else self.shared_batch.decode_incrementally
+        return draw(cast(CodeModel, model), work)
 
     def cut_of(self, model: nn.Module, encoded: EncodedPassage, codes: Codes) -> Spans:
         """Return the spans of hidden pieces in the sound of one candidate; row 0 of `codes`."""
@@ -226,7 +245,7 @@ class Pipeline:
             model = cast(CodeModel, module)
             work = self.decode_request(module, encoded)
             with self.progress.stage("codes"):
-                (codes,) = decode(model, work)
+                (codes,) = self.decode(module, work)
             with self.progress.stage("latents"):
                 latents = latents_of(model, work, codes, 0, self.request.options.calm_rule)
                 cut = self.cut_of(module, encoded, codes)
@@ -245,7 +264,7 @@ class Pipeline:
             ranking = {name: stack.enter_context(self.models.use(name)) for name in components if name in _RANKING}
             with self.progress.stage("ranking"):
                 ranker = self._ranker(work, encoded, ranking)
-            batches = stack.enter_context(closing(decode(model, work)))  # type: ignore[type-var]
+            batches = stack.enter_context(closing(self.decode(model, work)))  # type: ignore[type-var]
             while seen < len(work.generators):
                 with self.progress.stage("codes"):
                     codes = next(batches)

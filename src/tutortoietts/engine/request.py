@@ -34,8 +34,8 @@ _CODES_PER_CHARACTER = 3.0  # generous: slow speech has about two
 class Request:
     """A checked call. `build` makes it; later code trusts it.
 
-    text: as written. passages: spoken one by one, each from its own part of `seed`. k: how many results to return, best first.
-    mels (1, clips, 80, T): reference clips for CVVP. streaming: how to stream; None: the whole at once.
+    text: as written. passages: spoken one by one, each from its own part of `seed`. k: number of results to return,
+    best first. mels (1, clips, 80, T): reference clips for CVVP. streaming: how to stream; None: the whole at once.
     kv_cache False decodes by the slow reference. batch_size None: as many candidates at once as fit.
     """
 
@@ -232,15 +232,17 @@ def _passages(
     """Split the text into passages, or into clauses; those of which nothing would be heard are left out."""
     tokenizer = models.tokenizer_for(language, spoken=normalize)
     longest = int(models.spec.autoregressive.max_mel_tokens / _CODES_PER_CHARACTER)
-    longest = min(longest, find_language(language).longest or longest)
+    spoken_well = find_language(language).longest
+    longest = min(longest, spoken_well or longest)
     desired = max(1, min(_STREAM_CHARACTERS if clauses else _CHARACTERS, longest))
+    most = max(desired, min(_CHARACTERS, longest)) * 3 // 2
     pieces = spoken_passages(
         text,
         language=language,
         normalize=normalize,
         redaction=redaction,
         desired_length=desired,
-        max_length=max(desired, min(_CHARACTERS, longest)) * 3 // 2,
+        max_length=min(most, max(desired, spoken_well or most)),
         count=tokenizer.count,
         limit=tokenizer.limit,
         clauses=clauses,

@@ -13,7 +13,7 @@ __all__ = ["find_words"]
 
 
 def find_words(pipeline: Pipeline, placed: Sequence[Placed]) -> tuple[Word, ...]:
-    """Return the words that are heard, in order, with their times in seconds and their characters in the request's text.
+    """Return the words that are heard, in order, with their times in seconds and their places in the request's text.
 
     One forward pass of the autoregressive model a passage.
     """

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from tutortoietts.core.errors import OptionError
 from tutortoietts.nn.attention import query_positions
-from tutortoietts.nn.gpt import Gpt
+from tutortoietts.nn.gpt import FewRowsLinear, Gpt
 from tutortoietts.nn.kv_cache import KVCache
-from tutortoietts.nn.linear import FewRowsLinear
 
 __all__ = ["CodeGpt", "CodeGptConfig"]
 

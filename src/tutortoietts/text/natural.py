@@ -174,6 +174,8 @@ def _symbol(match: re.Match[str], language: Language) -> str | None:
 def _dash(match: re.Match[str]) -> str | None:
     before = match.string[: match.start()].rstrip()[-1:] if match.start() < 40 else match.string[match.start() - 1]
     after = match.string[match.end() : match.end() + 1]
+    if after == '"' and not match.string[match.end() + 1 : match.end() + 2].strip(" .,!?"):
+        return ""  # interrupted: "I was-"
     if not before or before in '.!?("' or not after or after in ".,;:!?)":
         return " " if before else ""
     return " - "

@@ -145,8 +145,8 @@ _TAG = re.compile(
     rf"|(?P<bare>{_NAMES})\s{{0,5}}/?|[a-z][\w:-]{{0,40}}\s{{0,5}}/)>|<!doctype[^<>]{{0,500}}>"
 )
 _BLOCK = frozenset(
-    "address article aside blockquote body br caption center dd div dl dt figure footer form h1 h2 h3 h4 h5 h6 header hr li "
-    "main nav ol p pre section table td th tr ul title".split()
+    "address article aside blockquote body br caption center dd div dl dt figure footer form h1 h2 h3 h4 h5 h6 header "
+    "hr li main nav ol p pre section table td th tr ul title".split()
 )
 _FENCE = re.compile(r"(?m)^ {0,3}(?:```|~~~)[\w+-]{0,30} *$")
 _RULE = re.compile(

@@ -11,7 +11,7 @@ from operator import itemgetter
 
 from tutortoietts.core.errors import OptionError, TextError
 from tutortoietts.text.brackets import Passage
-from tutortoietts.text.breaks import CLAUSE, SENTENCE, Break, balanced, find_breaks
+from tutortoietts.text.breaks import CLAUSE, SENTENCE, Break, balanced, find_breaks, longest_run
 from tutortoietts.text.languages import find_language
 from tutortoietts.text.normalize import collapse_whitespace, is_sayable
 from tutortoietts.text.traced import Traced
@@ -25,6 +25,8 @@ MAX_LENGTH = 300
 _PUNCTUATION_ONLY = re.compile(r"[\s.,;:!?]*")
 _SPACE = re.compile(r"[^\S ]")
 _CURLY = re.compile("[“”]")
+_DASHES = "-–—"
+_LEADING = re.compile(r"\s*(?:[-–—]+\s+|[–—]+)*")
 _CURLY_QUOTES = str.maketrans("“”", '""')
 
 
@@ -59,8 +61,9 @@ def passages(
     With `clauses` a part of the desired length may also end at a clause, if half as much follows.
     With `count` (`Tokenizer.count`, of a part's pieces) and `limit`, a part whose count is not under the limit (numbers
     grow when spelled out) is split again, until all are; one whose count is 0, of characters without a reading, is left
-    out with a logged warning. A part without a letter or digit is left out. Raises OptionError unless 1 <= desired_length
-    <= max_length, TextError when nothing sayable is left, or when even a single character is over the limit.
+    out with a logged warning. A part without a letter or digit is left out.
+    Raises OptionError unless 1 <= desired_length <= max_length, TextError when nothing sayable is left, or when even a
+    single character is over the limit.
     """
     if not 1 <= desired_length <= max_length:
         raise OptionError(f"lengths desired {desired_length}, max {max_length} must satisfy 1 <= desired <= max")
@@ -108,20 +111,27 @@ class _Splitter:
             groups[-2:] = [(begin, length, inner, len(breaks))]
         ranges: list[tuple[int, int]] = []
         for begin, end, low, high in groups:
-            cuts = (
-                [(begin, end)] if end - begin <= self.longest else balanced(begin, end, breaks[low:high], self.longest)
-            )
+            inner = breaks[low:high]
+            fits = end - begin <= self.longest
+            cuts = [(begin, end)] if fits else balanced(text.text, begin, end, inner, self.longest)
             ranges += cuts
         return [edges for cut in ranges if (edges := _stripped(text.text, *cut))]
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """Without white space and dashes at the ends; None where nothing but punctuation is left."""
-    while start < end and (text[start].isspace() or text[start] in "–—" or text[start : start + 2] == "- "):
-        start += 1
-    while start < end and (text[end - 1].isspace() or text[end - 1] in "–—" or text[end - 2 : end] == " -"):
+    """Without white space and rules of dashes at the ends; None where nothing but punctuation is left."""
+    first = _LEADING.match(text, start, end)
+    start = first.end() if first else start
+    while start < end and (text[end - 1].isspace() or (text[end - 1] in _DASHES and _lone_dashes(text, start, end))):
         end -= 1
     return None if start == end or _PUNCTUATION_ONLY.fullmatch(text, start, end) else (start, end)
+
+
+def _lone_dashes(text: str, start: int, end: int) -> bool:
+    """Whether the dashes that end here stand alone: " --", not "word-"."""
+    while end > start and text[end - 1] in _DASHES:
+        end -= 1
+    return end == start or text[end - 1].isspace()
 
 
 def _fit(part: Passage, count: Callable[..., int], limit: int, splitter: _Splitter) -> list[Passage]:
@@ -139,7 +149,9 @@ def _fit(part: Passage, count: Callable[..., int], limit: int, splitter: _Splitt
     breaks = splitter.breaks(_origin(part))
     pieces = min(length, -(-size // max(1, limit - 1)))
     longest = max(1, min(length - 1, round(1.4 * length / pieces)))
-    cuts = (_stripped(part.text, *edges) for edges in balanced(0, length, breaks, longest, pieces))
+    run = longest_run(0, length, breaks)
+    longest = max(longest, run) if run < length else longest  # a word that fits alone is not cut
+    cuts = (_stripped(part.text, *edges) for edges in balanced(part.text, 0, length, breaks, longest, pieces))
     return [fitting for edges in cuts if edges for fitting in _fit(_cut(part, *edges), count, limit, splitter)]
 
 

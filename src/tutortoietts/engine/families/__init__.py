@@ -53,6 +53,9 @@ class Family(Protocol):
     def prefix(self, model: nn.Module, voice: Voice, text: Tensor) -> Tensor:
         """Embed what precedes the codes: text (1, T) int64 with its stop token -> (1, P, D)."""
 
+    def most_codes(self, text: str, language: str, limit: int) -> int:
+        """Return the largest number of codes, at most `limit`, that speech of this text can sensibly have."""
+
     def text_span(self, tokens: int) -> slice:
         """Return where the `tokens` text tokens lie in the prefix."""
 

@@ -24,6 +24,8 @@ from tutortoietts.models.xtts import Xtts
 from tutortoietts.runtime.models import LoadedModels
 from tutortoietts.runtime.xtts_source import XttsSource
 from tutortoietts.text.languages import LANGUAGES, tags_of
+from tutortoietts.text.xtts.cleaner import language_code
+from tutortoietts.text.xtts.tables import CHARACTER_LIMITS
 
 __all__ = ["XTTS_FAMILY", "XttsFamily"]
 
@@ -83,6 +85,11 @@ class XttsFamily:
     def prefix(self, model: nn.Module, voice: Voice, text: Tensor) -> Tensor:
         gpt = cast(Xtts, model)
         return gpt.prefix(voice.speaker.to(gpt.device, gpt.dtype), text)
+
+    def most_codes(self, text: str, language: str, limit: int) -> int:
+        """Return the codes of very slow speech, at which the longest passage takes 28 seconds, and of 3 seconds more."""
+        seconds = 3.0 + 28.0 * len(text) / CHARACTER_LIMITS[language_code(language)]
+        return min(limit, round(seconds / self.code_seconds))
 
     def text_span(self, tokens: int) -> slice:
         return slice(-tokens - 1, -1)  # before the stop token, with which the prefix ends

@@ -20,7 +20,7 @@ from tutortoietts.core.streaming import Streaming
 from tutortoietts.core.types import Codes
 from tutortoietts.engine.decoding.end_of_speech import latent_count
 from tutortoietts.engine.decoding.latents import latents_of
-from tutortoietts.engine.decoding.loop import decode, decode_incrementally
+from tutortoietts.engine.decoding.loop import decode
 from tutortoietts.engine.decoding.request import CodeModel, DecodeRequest
 from tutortoietts.engine.pipeline import Pipeline, SpokenPassage
 from tutortoietts.engine.progress import Progress
@@ -59,7 +59,8 @@ def stream_from_latents(pipeline: Pipeline, number: int, streaming: Streaming) -
         work = replace(pipeline.decode_request(module, encoded), check_every=look_every)
         sizes = iter([work.max_codes + 1]) if any(encoded.hidden) else streaming.sizes()
         rule = pipeline.request.options.calm_rule
-        latents = stack.enter_context(closing(_latents(model, work, rule, sizes, progress)))
+        drawn = pipeline.decode_incrementally(module, work)
+        latents = stack.enter_context(closing(_latents(model, work, drawn, rule, sizes, progress)))
         windows = Windows(decoder, speaker)
         for so_far, codes in latents:
             with progress.stage("decoder"):
@@ -73,11 +74,16 @@ def stream_from_latents(pipeline: Pipeline, number: int, streaming: Streaming) -
 
 
 def _latents(
-    model: CodeModel, work: DecodeRequest, rule: str, sizes: Iterator[int], progress: Progress
+    model: CodeModel,
+    work: DecodeRequest,
+    codes_so_far: Iterator[Codes],
+    rule: str,
+    sizes: Iterator[int],
+    progress: Progress,
 ) -> Generator[tuple[Tensor, Codes | None], None, None]:
     """Yield the latents so far (1, S, D) each time `sizes` more codes are drawn; the last ones with all codes."""
     due, codes = 0, None
-    with closing(decode_incrementally(model, work)) as drawn:  # type: ignore[type-var]
+    with closing(codes_so_far) as drawn:  # type: ignore[type-var]
         while True:
             due += next(sizes)
             with progress.stage("codes"):

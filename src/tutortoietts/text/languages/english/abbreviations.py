@@ -61,7 +61,9 @@ def rules() -> list[Rule]:
             ),
             reader.degree,
         ),
-        Rule(re.compile(r"\bet al\."), lambda match: "et al" + ("." if ends_sentence(match.string, match.end()) else "")),
+        Rule(
+            re.compile(r"\bet al\."), lambda match: "et al" + ("." if ends_sentence(match.string, match.end()) else "")
+        ),
         Rule(_AND_OR, lambda match: " "),
     ]
 
@@ -81,7 +83,9 @@ class _Abbreviations:
         string, end = match.string, match.end()
         name = _NAME_AHEAD.match(string, end, end + 40)
         stop = "." if ends_sentence(string, end) else ""
-        if word in ("vol", "vols", "ch", "p", "pp", "fig", "sec", "art", "no", "bk") and _ROMAN_AHEAD.match(string, end, end + 10):
+        if word in ("vol", "vols", "ch", "p", "pp", "fig", "sec", "art", "no", "bk") and _ROMAN_AHEAD.match(
+            string, end, end + 10
+        ):
             return None  # the rule for roman numerals reads both
         if word in self.numbered and _numbered(word, string, end):
             return self.numbered[word]

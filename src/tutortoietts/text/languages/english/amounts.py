@@ -82,7 +82,8 @@ class _Amounts:
         }
         names = "|".join(sorted(map(re.escape, self.units), key=len, reverse=True))
         self.unit_pattern = re.compile(
-            rf"(?P<minus>{MINUS}){LEFT}(?:(?P<whole>[0-9]{{1,6}})[ -])??(?:(?P<fraction>[0-9]{{1,2}}/[0-9]{{1,3}})|(?P<number>{NUMBER}))"
+            rf"(?P<minus>{MINUS}){LEFT}(?:(?P<whole>[0-9]{{1,6}})[ -])??"
+            rf"(?:(?P<fraction>[0-9]{{1,2}}/[0-9]{{1,3}})|(?P<number>{NUMBER}))"
             rf"(?:\s?-?(?P<first>{names})?(?P<to>\s?[-–—]\s?|\sto\s|\sand\s|\sor\s|\s?[x×]\s?)(?P<number2>{NUMBER}))?"
             rf"(?P<gap>[ -]?)(?P<unit>{names})(?P<power>[²³]|\^?[23](?!\w))?(?P<dot>\.?)(?![\w°'])"
         )
@@ -186,7 +187,8 @@ class _Amounts:
         words = self.numbers.number(match["number"])
         if match["fraction"]:
             words += f" and {fraction_words(self.numbers, *match['fraction'].split('/'))}"
-        return f"{words} {one if match['number'] == '1' and not match['fraction'] else many}{' by ' if match['by'] else ''}"
+        name = one if match["number"] == "1" and not match["fraction"] else many
+        return f"{words} {name}{' by ' if match['by'] else ''}"
 
     def times(self, match: re.Match[str]) -> Reading:
         words = self.numbers.number(match["number"])
@@ -218,7 +220,11 @@ class _Amounts:
         single = (number == "1" or bool(groups["fraction"] and not groups["whole"])) and not groups["number2"]
         if groups["number2"] and "by" == self._between(groups["to"]):
             single = False
-        adjective = _described(match.string, match.start(), match.end()) or gap == "-" or (after.startswith("-") and after[1:2].isalpha())
+        adjective = (
+            _described(match.string, match.start(), match.end())
+            or gap == "-"
+            or (after.startswith("-") and after[1:2].isalpha())
+        )
         one, many = self.units[unit]
         name = one if single or adjective else many
         power = groups["power"]
@@ -291,7 +297,9 @@ def _opened(string: str, place: int) -> bool:
 
 
 _ARTICLE = re.compile(r"\b[Aa]n?\s$")
-_NOT_A_NOUN = re.compile(r"\s(?:of|in|for|to|from|and|or|per|on|is|was|each|more|at|by|with|away|an?|the)\b|\s?[^\sa-z]|\s[^a-z]|$")
+_NOT_A_NOUN = re.compile(
+    r"\s(?:of|in|for|to|from|and|or|per|on|is|was|each|more|at|by|with|away|an?|the)\b|\s?[^\sa-z]|\s[^a-z]|$"
+)
 
 
 def _described(string: str, start: int, end: int) -> bool:

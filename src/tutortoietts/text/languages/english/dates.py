@@ -42,14 +42,16 @@ _DAY_SPAN = re.compile(
 )
 _ISO = re.compile(
     rf"{LEFT}(?P<year>[12][0-9]{{3}})(?P<mark>[-/.])(?P<month>0?[1-9]|1[0-2])(?P=mark)(?P<day>0?[1-9]|[12][0-9]|3[01])"
-    r"(?:[T ](?P<hour>[01][0-9]|2[0-3]):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9])(?:\.[0-9]{1,9})?)?(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?)?"
+    r"(?:[T ](?P<hour>[01][0-9]|2[0-3]):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9])(?:\.[0-9]{1,9})?)?"
+    r"(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?)?"
     r"(?![\w/])(?!-[0-9])"
 )
 _SLASHED = re.compile(
     rf"{LEFT}(?<![/-])(?P<a>[0-9]{{1,2}})(?P<mark>[/.-])(?P<b>[0-9]{{1,2}})(?P=mark)(?P<year>[0-9]{{4}}|[0-9]{{2}})(?![\w/]|[-.][0-9])"
 )
 _DAY_MONTH_SLASH = re.compile(
-    r"(?<=\b[Oo]n )(?P<a>[0-9]{1,2})/(?P<b>[0-9]{1,2})(?![\w/])|(?<=\b[Bb]y )(?P<a2>[0-9]{1,2})/(?P<b2>[0-9]{1,2})(?![\w/])"
+    r"(?<=\b[Oo]n )(?P<a>[0-9]{1,2})/(?P<b>[0-9]{1,2})(?![\w/])"
+    r"|(?<=\b[Bb]y )(?P<a2>[0-9]{1,2})/(?P<b2>[0-9]{1,2})(?![\w/])"
     r"|(?<=day )(?P<a3>[0-9]{1,2})/(?P<b3>[0-9]{1,2})(?![\w/])"
 )
 _MONTH_FIRST = re.compile(
@@ -251,7 +253,8 @@ class _Dates:
 
     def verse(self, match: re.Match[str]) -> Reading:
         book = match["book"].rstrip(".")
-        words = f"{_BOOKS.get(book.lower(), book)} {self.numbers.cardinal(match['chapter'])} {self.numbers.cardinal(match['verse'])}"
+        chapter, verse = self.numbers.cardinal(match["chapter"]), self.numbers.cardinal(match["verse"])
+        words = f"{_BOOKS.get(book.lower(), book)} {chapter} {verse}"
         if match["verse2"]:
             words += f" {'and' if match['to'] == ',' else 'to'} {self.numbers.cardinal(match['verse2'])}"
         return words
@@ -350,11 +353,7 @@ class _Dates:
     def decade(self, match: re.Match[str]) -> Reading:
         digits = match["digits"]
         if len(digits) == 3:
-            return (
-                f"{self.numbers.cardinal(digits)}s"
-                if not digits.endswith("00")
-                else f"{self.numbers.cardinal(digits)}s"
-            )
+            return f"{self.numbers.cardinal(digits)}s"
         if len(digits) == 4 and digits.endswith("00"):
             return (
                 f"{self.numbers.cardinal(digits[0])} thousands"

@@ -199,7 +199,8 @@ class _Figures:
 
     def scientific(self, match: re.Match[str]) -> Reading:
         sign = "minus " if match["sign"] in ("-", "−") else ""
-        return f"{self.numbers.number(match['base'])} times ten to the power of {sign}{self.numbers.number(str(int(match['power'])))}"
+        power = self.numbers.number(str(int(match["power"])))
+        return f"{self.numbers.number(match['base'])} times ten to the power of {sign}{power}"
 
     def power(self, match: re.Match[str]) -> Reading:
         base = match["base"]

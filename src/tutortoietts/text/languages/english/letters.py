@@ -18,7 +18,8 @@ _ANY_ROMAN = "(?:[IVXLCDM]{1,12}|[ivxlcdm]{1,12})"
 _KEYS = (
     "[Cc]hapters?|CHAPTERS?|[Pp]arts?|PARTS?|[Bb]ooks?|BOOKS?|[Vv]olumes?|VOLUMES?|[Aa]cts?|ACTS?|[Ss]cenes?|SCENES?|[Cc]antos?|"
     "[Ss]ections?|[Aa]rticles?|[Aa]ppendix|[Pp]hases?|[Tt]ypes?|[Cc]lass|[Ll]evels?|[Ss]tages?|[Gg]rades?|[Tt]ables?|[Ff]igures?|"
-    "[Tt]itles?|[Ee]pisodes?|[Ss]eries|[Ss]eason|[Vv]erses?|[Ss]tanzas?|[Pp]ages?|World Wars?|Super Bowl|WrestleMania|[Mm]ark|"
+    "[Tt]itles?|[Ee]pisodes?|[Ss]eries|[Ss]eason|[Vv]erses?|[Ss]tanzas?|[Pp]ages?|World Wars?|Super Bowl|[Mm]ark|"
+    "WrestleMania|"
     "[Pp]salms?|[Ll]essons?|[Uu]nits?|[Vv]ersion|[Mm]odule|[Cc]lause|[Ss]ymphony|[Ss]onata|[Oo]pus|[Cc]orps|[Dd]ivision|[Tt]ier|"
     "[Ff]actor|[Gg]roup|[Rr]ound|[Pp]ps?\\.|[Vv]ols?\\.|[Cc]h\\.|[Ss]ec\\.|[Ff]ig\\.|[Aa]rt\\.|[Nn]o\\.|[Bb]k\\."
 )
@@ -346,8 +347,6 @@ class _Letters:
             words = " and ".join(spelled(part) if len(part) < 4 else part.lower() for part in word.split("&") if part)
             return f"{words}{self._plural(ending)}"
         words = self.read_capitals(word, match)
-        if words is None:
-            return None
         if ending:
             words += self._plural(ending) if " " in words or ending == "'s" else "s"
         if match["second"]:
@@ -355,7 +354,7 @@ class _Letters:
             words += f" {second}"
         return words
 
-    def read_capitals(self, word: str, match: re.Match[str]) -> str | None:
+    def read_capitals(self, word: str, match: re.Match[str]) -> str:
         if word in self.acronym_words:
             return self.acronym_words[word]
         if word in ("IT", "US", "WHO", "AM", "PM"):
@@ -433,7 +432,9 @@ class _Letters:
         if re.fullmatch(r"[0-9]+", written):
             return None
         series = re.fullmatch(r"([A-Za-z])[0-9]{1,4}-\1[0-9]{1,4}", written)
-        words = (" to " if series else " ").join(filter(None, (self._alphanumeric(part) for part in written.split("-"))))
+        words = (" to " if series else " ").join(
+            filter(None, (self._alphanumeric(part) for part in written.split("-")))
+        )
         return words + ending
 
     def _camel(self, part: str) -> str:
