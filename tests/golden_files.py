@@ -48,7 +48,7 @@ def read(path: Path) -> Golden:
 
 
 def relative_error(ours: Tensor, theirs: Tensor) -> float:
-    """||ours - theirs|| / ||theirs||; infinite for another shape. For whole numbers 0 or infinite."""
+    """||ours - theirs|| / ||theirs||; infinite for another shape. For integers 0 or infinite."""
     if ours.shape != theirs.shape:
         return float("inf")
     if not theirs.is_floating_point():

@@ -72,7 +72,7 @@ def diffusion_mel(wav24: Tensor) -> Tensor:
 
 
 def speaker_mel(wav16: Tensor) -> Tensor:
-    """64-bin mel of `wav16` (B, N) or (N,) at 16 000 Hz -> (B, 64, 1 + N // 160), power, not logarithmic.
+    """Compute the 64-bin mel of `wav16` (B, N) or (N,) at 16 000 Hz -> (B, 64, 1 + N // 160), power, not logarithmic.
 
     High frequencies are emphasised first: y[t] = x[t] - 0.97 x[t-1]. Periodic Hamming window of 400, no area norm.
     Raises AudioError for clips of 256 samples or fewer.
@@ -85,7 +85,7 @@ def speaker_mel(wav16: Tensor) -> Tensor:
 
 
 def speaker_features(wav16: Tensor) -> Tensor:
-    """What the speaker encoder sees of `wav16` (B, N) or (N,) -> (B, 64, 1 + N // 160).
+    """Compute the speaker encoder's input from `wav16` (B, N) or (N,) -> (B, 64, 1 + N // 160).
 
     The logarithm of `speaker_mel`, each band with mean 0 and variance 1 over time. Raises as `speaker_mel`.
     """
@@ -127,7 +127,7 @@ def _checked(wav: Tensor, n_fft: int) -> Tensor:
 
 
 # The tables below are constants, computed once a device. They are made outside inference mode, so that a
-# training step may use them whoever asked first.
+# training step may use them whichever caller came first.
 
 
 @lru_cache(maxsize=16)

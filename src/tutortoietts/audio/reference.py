@@ -1,4 +1,4 @@
-"""Which stretches of the reference clips a voice is learnt from."""
+"""Stretches of the reference clips that a voice is learnt from."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tutortoietts.cli import bench, clone, doctor, generate, models, say_as, voices
+from tutortoietts.cli import bench, clone, detect, doctor, generate, models, say_as, voices
 from tutortoietts.cli.common import new_app
 from tutortoietts.version import __version__
 
@@ -18,6 +18,7 @@ app.command("clone", short_help="Make a voice from clips.")(clone.clone)
 app.add_typer(voices.app, name="voices", short_help="List, show and remove voices.")
 app.add_typer(models.app, name="models", short_help="List, fetch, verify and convert public checkpoints.")
 app.command("bench", short_help="Measure the speed on this machine.")(bench.bench)
+app.command("detect", short_help="Tell whether Tortoise made a sound file.")(detect.detect)
 app.command("doctor", short_help="Show device, speedups and problems.")(doctor.doctor)
 
 

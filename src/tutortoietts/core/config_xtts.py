@@ -57,7 +57,10 @@ class XttsConfig(Config):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> XttsConfig:
-        """Raises ModelError for an unknown key, a value out of its range, or the configuration of XTTS v1."""
+        """Make a configuration of a mapping.
+
+        Raises ModelError for an unknown key, a value out of its range, or the configuration of XTTS v1.
+        """
         if isinstance(values, Mapping):
             values = {_RENAMED.get(key, key): value for key, value in values.items()}
             if not values.pop("use_perceiver_resampler", True):
@@ -112,7 +115,7 @@ class SpeakerEncoderConfig(Config):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseDefaults(Config):
-    """How a release speaks unless told otherwise; lengths in seconds."""
+    """Options of a release where the user gives none; lengths in seconds."""
 
     temperature: float = 0.75
     repetition_penalty: float = 5.0
@@ -187,7 +190,7 @@ def _gpt_of(args: Mapping[str, Any], tokens: Mapping[str, int]) -> XttsConfig:
 
 
 def hifigan_of(args: Mapping[str, Any]) -> HifiganConfig:
-    """The decoder's sizes from a release's ``model_args``; what they lack is as in the release."""
+    """Return the decoder's sizes from a release's ``model_args``; what they lack is as in the release."""
     renamed = {
         "decoder_input_dim": "in_channels",
         "d_vector_dim": "cond_channels",

@@ -12,13 +12,12 @@ class Licence:
     """Terms of a model file.
 
     name: short, for lists; address: where the text is; summary: what a user must know, None where nothing is special;
-    option, variable: how agreement is given in advance, None where none is needed.
+    variable: the environment variable that agrees in advance, None where no agreement is needed.
     """
 
     name: str
     address: str
     summary: str | None = None
-    option: str | None = None
     variable: str | None = None
 
     @property
@@ -37,6 +36,5 @@ CPML = Licence(
         "made with them. Whoever passes any of these on must pass on these terms or their address. "
         "No commercial model may be trained with them."
     ),
-    option="--accept-cpml",
     variable="TUTORTOIETTS_ACCEPT_CPML",
 )

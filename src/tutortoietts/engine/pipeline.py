@@ -1,4 +1,4 @@
-"""From one request to sound: the only place that chains the stages.
+"""The pipeline from one request to sound: the only place that chains the stages.
 
 passage --encode--> tokens --decode--> candidates --rerank--> the best --latents--> --denoise--> mel --vocode--> sound
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, cast
@@ -22,7 +22,8 @@ from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Codes, Mel
 from tutortoietts.engine.decoding.latents import latents_of
 from tutortoietts.engine.decoding.loop import decode, decode_incrementally
-from tutortoietts.engine.decoding.request import CodeModel, DecodeRequest
+from tutortoietts.engine.decoding.model import CodeModel
+from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.decoding.scheduler import SharedBatch
 from tutortoietts.engine.decoding.workspace import Workspaces
 from tutortoietts.engine.denoise import Unconditioned, denoise
@@ -218,6 +219,10 @@ class Pipeline:
         draw = decode_incrementally if self.shared_batch is None else self.shared_batch.decode_incrementally
         return draw(cast(CodeModel, model), work)
 
+    def turn(self, deadline: float) -> AbstractContextManager[None]:
+        """Wait until no other stream makes sound whose listener runs dry before `deadline` (of `time.monotonic`)."""
+        return nullcontext() if self.shared_batch is None else self.shared_batch.turns.turn(deadline)
+
     def cut_of(self, model: nn.Module, encoded: EncodedPassage, codes: Codes) -> Spans:
         """Return the spans of hidden pieces in the sound of one candidate; row 0 of `codes`."""
         if not any(encoded.hidden):
@@ -311,7 +316,7 @@ class Pipeline:
             return denoise(model, latents, conditioning, options, generator, on_step=on_step, unconditioned=shared)
 
     def _waves(self, mels: Sequence[Mel], seeds: Sequence[int], *, more: bool) -> list[Tensor]:
-        """Mels to sounds (1, 1, L) on the CPU. more: another passage follows."""
+        """Turn mels into samples (1, 1, L) on the CPU. more: another passage follows."""
         generators = [torch.Generator().manual_seed(mix_seed(seed, _VOCODE)) for seed in seeds]
         with self.progress.stage("vocoder"), self.models.use("vocoder") as module:
             if more:

@@ -49,14 +49,14 @@ class Autoregressive(CodeGpt):
         return self.conditioning_encoder(mel.flatten(0, 1)).view(batch, clips, -1).mean(dim=1)  # type: ignore[no-any-return]
 
     def prefix(self, speaker: Tensor, text: Tensor) -> Tensor:
-        """Return what comes before the codes, (B, 1 + T + 2, D): speaker (B, D), text (B, T), which ends in 0.
+        """Return what comes before the codes, (B, 1 + T + 2, D): speaker (B, D), text (B, T) with its stop token.
 
         Either may have batch 1 and is then used for all rows.
         """
         return self.voiced_text(speaker[:, None], text)
 
     def forward(self, speaker: Tensor, text: Tensor, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Run a whole sequence at once: speaker (B or 1, D), text (B or 1, T), which ends in 0, codes (B, S).
+        """Run a whole sequence at once: speaker (B or 1, D), text (B or 1, T) with its stop token, codes (B, S).
 
         Returns latents (B, S, D), where latent i is the one that code i is drawn from; mel logits (B, S + 2, V), at i
         those of code i, then of stop_mel; text logits (B, T + 2, W), of the token after each of the text part.

@@ -117,15 +117,15 @@ class CodeGpt(nn.Module):
     def hidden_states(
         self, x: Tensor, cache: KVCache | None = None, mask: Tensor | None = None, position: int | Tensor = 0
     ) -> Tensor:
-        """x (B, S, D) -> normalised hidden states (B, S, D). See `Gpt.forward` for cache, mask and position."""
+        """Run the GPT: x (B, S, D) -> normalised hidden states (B, S, D). Other arguments: see `Gpt.forward`."""
         return self.final_norm(self.gpt(x, cache, mask, position))  # type: ignore[no-any-return]
 
     def mel_logits(self, hidden: Tensor) -> Tensor:
-        """hidden (..., D) -> logits of the next code (..., number_mel_codes) float32."""
+        """Compute logits of the next code from hidden (..., D) -> (..., number_mel_codes) float32."""
         return self.mel_head(hidden).float()  # type: ignore[no-any-return]
 
     def text_logits(self, hidden: Tensor) -> Tensor:
-        """hidden (..., D) -> logits of the next text token (..., text_vocabulary) float32."""
+        """Compute logits of the next text token from hidden (..., D) -> (..., text_vocabulary) float32."""
         return self.text_head(hidden).float()  # type: ignore[no-any-return]
 
     def allocate_cache(self, rows: int, max_len: int) -> KVCache:

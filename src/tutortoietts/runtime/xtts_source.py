@@ -1,4 +1,4 @@
-"""Where the files of an XTTS-v2 model lie: the public release, or a folder with config.json, model.pth, vocab.json."""
+"""Files of an XTTS-v2 model: the public release, or a folder with config.json, model.pth, vocab.json."""
 
 from __future__ import annotations
 

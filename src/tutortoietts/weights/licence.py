@@ -26,7 +26,10 @@ def accepted(licence: Licence, environment: Mapping[str, str] | None = None) -> 
 
 
 def accept(licence: Licence) -> None:
-    """Remember on this machine that the user agreed. Where the cache cannot be written it is asked again next time."""
+    """Remember on this machine that the user agreed.
+
+    Where the cache cannot be written the question comes again next time.
+    """
     record = _record(licence)
     try:
         record.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +49,7 @@ def require_consent(licence: Licence, name: str, *, ask: Callable[[str], str] | 
     if ask is None and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise FetchError(
             f"{name} comes under the {licence.name} ({licence.address}). {licence.summary} "
-            f"To agree, use {licence.option} or set {licence.variable}=1",
+            f"To agree, set {licence.variable}=1",
             file=name,
         )
     question = f"{name} comes under the {licence.name}: {licence.address}\n{licence.summary}\nDo you agree? [y/N] "

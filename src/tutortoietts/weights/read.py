@@ -77,7 +77,10 @@ def load_tensor(path: str | os.PathLike[str]) -> Tensor:
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> object:
-    """The plain values of a pickle: tensors, numbers, texts, lists, mappings. Raises ModelError as `load_state`."""
+    """Read the plain values of a pickle: tensors, numbers, texts, lists, mappings.
+
+    Raises ModelError as `load_state`.
+    """
     return _read_pickle(_existing(path))
 
 

@@ -64,7 +64,7 @@ def _models_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def mel_stats(state: Mapping[str, Tensor]) -> Tensor:
-    """The 80 numbers by which a reference clip's mel is divided. ModelError where the checkpoint lacks them."""
+    """Return the 80 numbers by which a reference clip's mel is divided. ModelError where the checkpoint lacks them."""
     for key in (_STATS, _FINE_TUNED + _STATS):
         if key in state:
             return state[key].float()

@@ -87,7 +87,7 @@ class XttsFamily:
         return gpt.prefix(voice.speaker.to(gpt.device, gpt.dtype), text)
 
     def most_codes(self, text: str, language: str, limit: int) -> int:
-        """Return the codes of very slow speech, at which the longest passage takes 28 seconds, and of 3 seconds more."""
+        """Return the number of codes in very slow speech, 28 seconds for the longest passage, and 3 seconds more."""
         seconds = 3.0 + 28.0 * len(text) / CHARACTER_LIMITS[language_code(language)]
         return min(limit, round(seconds / self.code_seconds))
 

@@ -38,13 +38,13 @@ class Noun:
 
 
 def western_plural(n: int, noun: Noun) -> str:
-    """One and many."""
+    """Return the form after one, or after any other number."""
     return noun.one if n == 1 else noun.many or noun.one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speech:
-    """How a language speaks.
+    """Words of a language, and its ways of reading numbers.
 
     cardinal(n, gender), ordinal(n, gender): number words. counting: the gender of a number without a noun. joint: what
     stands between the words of a number. grouping: the character between thousands. point: what is said between a
