@@ -298,13 +298,19 @@ class Pipeline:
             latents = latents_of(model, work, candidate.codes, 0, self.request.options.calm_rule)
             return latents, self.cut_of(model, encoded, candidate.codes)
 
+    @property
+    def _ranks(self) -> bool:
+        """True if a passage may have several candidates."""
+        return "rerank" in self.family.stages
+
     def _warn_if_cut_off(self, work: DecodeRequest, encoded: EncodedPassage, *, finished: bool) -> None:
         if not finished and work.min_codes < work.max_codes:
             _log.warning(
-                "no candidate of %r ended within %d codes, so its end may be cut off: draw more candidates "
-                "(num_autoregressive_samples), raise max_mel_tokens or shorten the text",
+                "no candidate of %r ended within %d codes, so its end may be cut off: %s, raise max_mel_tokens or "
+                "shorten the text",
                 encoded.passage.text[:60],
                 work.max_codes,
+                "draw more candidates (num_autoregressive_samples)" if self._ranks else "give another seed",
             )
 
     def _mel(self, latents: Tensor, seed: int) -> Mel:
