@@ -33,9 +33,10 @@ def find_words(
     """
     models, request = pipeline.models, pipeline.request
     bias, code_seconds = models.spec.alignment.bias_seconds, pipeline.family.code_seconds
+    tokenizer = models.tokenizer_for(request.language, spoken=request.normalize)
     found: list[Word] = []
     for (spoken, start, end, at), alignment in zip(placed, aligned or alignments(pipeline, placed), strict=True):
-        tokens = word_tokens(models.tokenizer, spoken.encoded.passage, request.text)
+        tokens = word_tokens(tokenizer, spoken.encoded.passage, request.text)
         words = word_times(alignment, tokens, bias=bias, code_seconds=code_seconds)
         if spoken.kept is not None:
             words = retime(words, spoken.kept)
