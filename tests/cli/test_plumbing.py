@@ -61,15 +61,18 @@ def test_bad_stdin(monkeypatch: pytest.MonkeyPatch, data: bytes, message: str) -
 @pytest.mark.parametrize(
     "data",
     [
-        "It’s “so”.".encode("cp1252"),
-        *("It’s “so”.".encode(name) for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig")),
+        "It\u2019s \u201cso\u201d.".encode("cp1252"),
+        *(
+            "It\u2019s \u201cso\u201d.".encode(name)
+            for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig")
+        ),
     ],
 )
 def test_other_encodings(monkeypatch: pytest.MonkeyPatch, data: bytes, tmp_path: Path) -> None:
     feed_stdin(monkeypatch, data)
-    assert read_text("-") == "It’s “so”."
+    assert read_text("-") == "It\u2019s \u201cso\u201d."
     (tmp_path / "text.txt").write_bytes(data)
-    assert read_text_file(tmp_path / "text.txt") == "It’s “so”."
+    assert read_text_file(tmp_path / "text.txt") == "It\u2019s \u201cso\u201d."
 
 
 def test_a_file_named_as_text(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -98,12 +98,13 @@ def save_audio(path: str | os.PathLike[str], samples: Tensor, sample_rate: int =
     """Write `samples` ((N,), (1, N) or (1, 1, N); (2, N) is stereo) in the format of the extension.
 
     Formats are 16-bit wav and flac, ogg and opus (Opus), mp3; values beyond -1..1 are clipped. The file is written
-    under a temporary name and renamed, so that it is complete or absent. `comment` is written as the file's comment.
+    under a temporary name and renamed, so that it is complete or absent. `comment` is written as the file's comment,
+    but not into a pipe.
     Raises OutputError if it cannot be written, AudioError for samples of another shape or not finite.
     """
     path = check_writable(path)
     device = _is_device(path)
-    data = encode_audio(samples, sample_rate, ".wav" if device else path.suffix, comment=comment)
+    data = encode_audio(samples, sample_rate, ".wav" if device else path.suffix, comment="" if device else comment)
     try:
         if device:
             path.write_bytes(data)

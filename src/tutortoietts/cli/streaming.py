@@ -43,7 +43,7 @@ def sink(path: Path, rate: int, form: str, *, mark: bool = False) -> Iterator[Ca
             with path.open("wb") as pipe:
                 yield _pipe(pipe, rate, "wav")
         except OSError as error:
-            raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+            raise OSError(error.errno, error.strerror, str(path)) from error
         return
     import soundfile
 

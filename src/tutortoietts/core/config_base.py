@@ -81,7 +81,8 @@ def check(config: Any, *, zero: tuple[str, ...] = ()) -> None:
             least = 0 if name in zero else 1
             integer = isinstance(value, int) and not isinstance(value, bool)
             most = MOST_LAYERS if _LAYERS.search(name) else GREATEST
-            require(integer and least <= value <= most, cls, name, value, f"must be an integer of {least}..{most}")
+            require(integer and value >= least, cls, name, value, f"must be an integer of at least {least}")
+            require(value <= most, cls, name, value, f"must be at most {most}")
         elif isinstance(default, float):
             number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= GREATEST
             require(number, cls, name, value, f"must be a number of at most {GREATEST}")

@@ -229,14 +229,14 @@ class SpeechOptions:
     )
     calm_rule: str = option(
         "after_stop",
-        "Where a long run of the silence code ends the speech.",
+        "Rule for ending the speech at a long run of the silence code.",
         details="`anywhere` is the original's, and also cuts speech after a long pause.",
         choices=("after_stop", "anywhere"),
         streamed=True,
     )
     latent_averaging_mode: int = option(
         0,
-        "How clips become a voice: 0 one crop per clip, 1 all crops of all clips, 2 the mean per clip.",
+        "Latents of a voice from its clips: 0 one crop per clip, 1 all crops of all clips, 2 the mean per clip.",
         details="Values other than 0 are refused where there are no clips.",
         range=(0, 2),
         streamed=True,

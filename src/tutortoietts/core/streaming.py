@@ -19,7 +19,7 @@ _ALONE = {"num_autoregressive_samples": 1, "cvvp_amount": 0}  # the only values 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streaming:
-    """How a stream is made.
+    """Options of one stream.
 
     `decoder`: "stream" makes sound straight from the latents of one candidate while its codes are drawn; "diffusion"
     runs the whole pipeline, clause by clause; "auto" is "stream" where the model has such a decoder.
@@ -31,7 +31,7 @@ class Streaming:
 
     decoder: str = option(
         "auto",
-        "How a stream is decoded: straight from latents while codes are drawn (stream), by the whole pipeline clause "
+        "Decoder of the stream: straight from latents while codes are drawn (stream), by the whole pipeline clause "
         "by clause (diffusion), or by the first if the model can (auto).",
         choices=DECODERS,
     )

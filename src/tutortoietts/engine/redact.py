@@ -1,4 +1,4 @@
-"""Bracketed text is spoken and then cut from the sound. `engine.align` finds where it lies in the codes.
+"""Cut bracketed text from the sound after it was spoken. `engine.align` finds where it lies in the codes.
 
 A cut is moved to the quietest moment nearby, but not past the last letter of the word before it or the first letter of
 the word behind it, and a visible piece keeps the time that its letters need. Cuts are good to about a tenth of a second
@@ -100,7 +100,7 @@ def _edge(
 
 
 def redact(wave: Tensor, spans: Sequence[Cut | tuple[float, float | None]], rate: int) -> Tensor:
-    """wave (..., N) without the spans (seconds), each inner edge moved to the quietest moment within 0.25 s."""
+    """Remove the spans (seconds) from wave (..., N), each inner edge moved to the quietest moment within 0.25 s."""
     edges = _edges(wave, spans, rate)
     if sum(last - first for first, last in edges) >= wave.shape[-1]:
         return wave[..., :0]
@@ -115,7 +115,7 @@ def kept_spans(wave: Tensor, spans: Sequence[Cut | tuple[float, float | None]], 
 
 
 def _edges(wave: Tensor, spans: Sequence[Cut | tuple[float, float | None]], rate: int) -> list[tuple[int, int]]:
-    """The spans to cut in samples, in order and apart."""
+    """Return the spans to cut in samples, in order and without overlap."""
     samples = wave.shape[-1]
     edges: list[tuple[int, int]] = []
     floor = 0
@@ -130,7 +130,7 @@ def _edges(wave: Tensor, spans: Sequence[Cut | tuple[float, float | None]], rate
 
 
 def _quietest(wave: Tensor, seconds: float, within: tuple[float, float], rate: int) -> int:
-    """The middle of the frame of least energy near a moment and within limits (seconds), the nearer of equals."""
+    """Return the middle of the frame of least energy near a moment, within limits (seconds); of equals the nearest."""
     frame = round(_FRAME_SECONDS * rate)
     low = max(0, round(max(seconds - _SEARCH_SECONDS, within[0]) * rate))
     high = min(wave.shape[-1], round(min(seconds + _SEARCH_SECONDS, within[1]) * rate))

@@ -23,6 +23,8 @@ class English:
 
     sentence_ends = ".!?"
     longest: int | None = None
+    marks = ""
+    spaced = True
 
     def __init__(self, tag: str) -> None:
         self.tag = tag
@@ -53,7 +55,7 @@ class English:
 
     @cached_property
     def abbreviations(self) -> frozenset[str]:
-        """After these a dot ends no sentence."""
+        """Abbreviations after which a dot ends no sentence."""
         return abbreviations.known_abbreviations()
 
     def _greek(self, match: re.Match[str]) -> Reading:

@@ -187,7 +187,7 @@ def rules(numbers: Numbers) -> list[Rule]:
 
 
 def word_parts(word: str) -> list[str]:
-    """ "StyleTTS2" -> ["Style", "TTS", "2"]."""
+    """Split a name into its words, letters and numbers: "StyleTTS2" into "Style", "TTS", "2"."""
     return _CAMEL.findall(word)
 
 
@@ -199,7 +199,7 @@ class _Addresses:
         self.letters = frozenset(words["acronyms"].split()) - frozenset(words["common"].split()) - {"ACT", "SAT", "PIN"}
 
     def label(self, word: str) -> str:
-        """One piece of an address: a word, or letters one by one."""
+        """Read one piece of an address: a word, or letters one by one."""
         lower = word.lower()
         if lower in _SPOKEN:
             return _SPOKEN[lower]
@@ -215,7 +215,7 @@ class _Addresses:
         return lower if vowels or len(word) == 1 else spelled(word)
 
     def name(self, written: str) -> str:
-        """A name in an address or program, in words: "file_name2" -> "file underscore name two"."""
+        """Read a name in an address or program: "file_name2" -> "file underscore name two"."""
         words: list[str] = []
         for piece in _PIECE.findall(unicodedata.normalize("NFKC", written)):
             if piece in _MARKS:
@@ -321,7 +321,7 @@ class _Addresses:
         return f"{name} {' point '.join(map(self.numbers.number, match['number'].split('.')))}"
 
     def grouped(self, written: str) -> str:
-        """Groups of digits, each read one by one, with a pause between them."""
+        """Read groups of digits one by one, with a pause between the groups."""
         return ", ".join(self.numbers.digits(group) for group in re.findall(r"[0-9]+", written))
 
     def groups(self, match: re.Match[str]) -> Reading:

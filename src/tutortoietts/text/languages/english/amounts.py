@@ -89,7 +89,7 @@ class _Amounts:
         )
 
     def amount(self, match: re.Match[str]) -> str:
-        """The number or range of a match, with its minus."""
+        """Read the number or range of a match, with its minus."""
         groups = match.groupdict()
         words = self.numbers.number(groups["number"])
         if groups.get("number2"):
@@ -138,7 +138,7 @@ class _Amounts:
         return f"{words} {joint} {small}" if joint else f"{words} {self.numbers.cardinal(fraction)}"
 
     def _per(self, string: str, words: str, end: int) -> tuple[str, int]:
-        """Takes "/hr" behind an amount along."""
+        """Read "/hr" behind an amount, too."""
         per = _PER.match(string, end)
         if not per:
             return words, end
@@ -251,7 +251,7 @@ class _Amounts:
         return "by" if to and to.strip() in ("x", "×") else "to"
 
     def _is_unit(self, match: re.Match[str], after: str) -> bool:
-        """Refuses what only looks like a unit: "5 in the room", "the 1990 s", "Section 5 A", "100K"."""
+        """Return False for what only looks like a unit: "5 in the room", "the 1990 s", "Section 5 A", "100K"."""
         unit, gap, number = match["unit"], match["gap"], match["number"] or ""
         if unit == "in":
             follows = after.lstrip()
@@ -279,14 +279,14 @@ _FRACTIONS = {"2": ("half", "halves"), "4": ("quarter", "quarters"), "3": ("thir
 
 
 def fraction_words(numbers: Numbers, above: str, below: str) -> str:
-    """("3", "8") -> "three eighths"."""
+    """Read a fraction: ("3", "8") -> "three eighths"."""
     ordinal = numbers.ordinal(below).removeprefix("one ")
     one, many = _FRACTIONS.get(below) or (ordinal, ordinal + "s")
     return f"{numbers.cardinal(above)} {one if above == '1' else many}"
 
 
 def _opened(string: str, place: int) -> bool:
-    """Whether a quotation mark before `place` is open: an odd number of them, those behind digits apart."""
+    """Return whether a quotation mark before `place` is open; marks behind digits do not count."""
     before = string[max(0, place - 300) : place]
     before = before[before.rfind("\n") + 1 :]
     return len(re.findall(r'(?<![0-9])"', before)) % 2 == 1
@@ -299,11 +299,11 @@ _NOT_A_NOUN = re.compile(
 
 
 def _described(string: str, start: int, end: int) -> bool:
-    """Whether an amount describes a noun: "a 5 kg bag", "a $100 fine"."""
+    """Return whether an amount describes a noun: "a 5 kg bag", "a $100 fine"."""
     return bool(_ARTICLE.search(string, max(0, start - 4), start)) and not _NOT_A_NOUN.match(string, end, end + 12)
 
 
 def _sentence_ends_here(string: str, place: int) -> bool:
-    """Whether the dot before `place` also ends a sentence."""
+    """Return whether the dot before `place` also ends a sentence."""
     rest = string[place : place + 40]
     return not rest.strip(" \"')\ue000") or bool(re.match(r"[\"')]*\s+[\"'(]*[A-Z]", rest))

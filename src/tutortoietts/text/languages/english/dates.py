@@ -164,7 +164,7 @@ def rules(numbers: Numbers, day_first: bool) -> list[Rule]:
 
 
 def month_name(written: str) -> str:
-    """ "Sept." -> "September"."""
+    """Return the name of a month: "September" for "Sept."."""
     return _SHORT.get(written.rstrip(".").lower(), written)
 
 
@@ -182,7 +182,7 @@ class _Dates:
         return self.numbers.year(digits)
 
     def date(self, day: str, month: str, year: str, *, after_the: bool = False, day_first: bool | None = None) -> str:
-        """Words of a date; `year` in words or empty."""
+        """Read a date; `year` in words or empty."""
         first = self.day_first if day_first is None else day_first
         ordinal = self.numbers.ordinal(day)
         words = f"{'' if after_the else 'the '}{ordinal} of {month}" if first else f"{month} {ordinal}"
@@ -297,7 +297,7 @@ class _Dates:
         return self._span(match, words, groups["half"])
 
     def duration(self, match: re.Match[str]) -> Reading:
-        """ "1h30m" -> "one hour thirty minutes"."""
+        """Read a duration: "1h30m" as "one hour thirty minutes"."""
         hours, minutes = match["hours"], match["minutes"]
         words = f"{self.numbers.cardinal(hours)} hour{'' if int(hours) == 1 else 's'}"
         return f"{words} {self.numbers.cardinal(minutes)} minute{'' if int(minutes) == 1 else 's'}"
@@ -311,7 +311,7 @@ class _Dates:
         return self._span(match, f"{words} {_half(match['half'])}", match["half"])
 
     def _span(self, match: re.Match[str], words: str, half: str | None) -> tuple[str, int]:
-        """Keeps the dot of a half day that ends a sentence, and reads a dash before another time as "to"."""
+        """Keep the dot of a half day that ends a sentence, and read a dash before another time as "to"."""
         end = match.end()
         if half and half.endswith("."):
             rest = match.string[end : end + 30]

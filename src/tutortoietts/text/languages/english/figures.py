@@ -147,7 +147,7 @@ class _Figures:
         self.numbers = numbers
 
     def item(self, match: re.Match[str]) -> Reading:
-        """The number of a list item: "2. Milk" -> "two, Milk"."""
+        """Read the number of a list item: "2. Milk" -> "two, Milk"."""
         if match["open"] and match["mark"] != ")":
             return None
         before = match.string[max(0, match.start() - 60) : match.start()]
@@ -166,7 +166,7 @@ class _Figures:
         return f"{self.numbers.number(match['number'])}, "
 
     def hash(self, match: re.Match[str]) -> Reading:
-        """ "#5" a number, "#12345-67" digits."""
+        """Read a number sign: "#5" as a number, "#12345-67" as digits."""
         if not match["more"]:
             return f"number {self.numbers.number(match['number'])}"
         return "number " + ", ".join(map(self.numbers.digits, f"{match['number']}{match['more']}".split("-")))
@@ -273,7 +273,7 @@ class _Figures:
 
 
 def _operand(string: str, start: int, end: int) -> bool:
-    """Whether both neighbours of an operator are numbers, single letters or brackets."""
+    """Return whether both neighbours of an operator are numbers, single letters or brackets."""
     before = re.search(r"(?:\b[A-Za-z]|[0-9.]|\))$", string[max(0, start - 2) : start])
     after = re.match(r"(?:[A-Za-z]\b|[0-9.(√$])", string[end : end + 2])
     return bool(before and after)

@@ -91,7 +91,7 @@ class _Letters:
         return f"{' '.join(letters).lower()}{stop}"
 
     def initial(self, match: re.Match[str]) -> Reading:
-        """One initial: only between or before names, "James T. Kirk", not "Vitamin C. The ..."."""
+        """Read one initial: only between or before names, "James T. Kirk", not "Vitamin C. The ..."."""
         following = _AHEAD.match(match.string, match.end(), match.end() + 60)
         word = following[1] if following else ""
         if word in STARTERS and word not in self.given:
@@ -145,13 +145,13 @@ class _Letters:
         return f"{match['letter'].lower()} {'plus' if match['sign'] == '+' else 'minus'}"
 
     def contraction(self, match: re.Match[str]) -> Reading:
-        """ "DON'T" and "I'M" are words, "FBI'S" is letters."""
+        """Read "DON'T" and "I'M" as words, "FBI'S" as letters."""
         word, rest = match["word"], match["rest"]
         letters = rest == "S" and (word in self.letters or word in self.acronym_words)
         return f"{self.read_capitals(word, match) if letters else word.lower()}'{rest.lower()}"
 
     def capitals(self, match: re.Match[str]) -> Reading:
-        """A word in capitals: letters, or a word that somebody shouts."""
+        """Read a word in capitals: letters, or a word that somebody shouts."""
         word, ending = match["word"], match["s"]
         if "&" in word:
             words = " and ".join(spelled(part) if len(part) < 4 else part.lower() for part in word.split("&") if part)
@@ -193,7 +193,7 @@ class _Letters:
         return word.lower()
 
     def _doubtful(self, word: str, match: re.Match[str]) -> str:
-        """Words that are also letters: IT, US, WHO."""
+        """Read a word that may also be letters: IT, US, WHO."""
         after = match.string[match.end() : match.end() + 20]
         before = match.string[max(0, match.start() - 12) : match.start()]
         if word == "IT":
@@ -209,7 +209,7 @@ class _Letters:
         return spelled(word)
 
     def _shouted(self, match: re.Match[str]) -> bool:
-        """Whether a neighbour is a word in capitals too (and no acronym)."""
+        """Return whether a neighbour is a word in capitals too (and no acronym)."""
         before = re.search(r"([A-Z'’]+)[,;:!?]?\s$", match.string[max(0, match.start() - 20) : match.start()])
         after = re.match(r"[,;:!?]?\s([A-Z'’]+)\b(?![a-z])", match.string[match.end() : match.end() + 20])
         for found in (before, after):
@@ -225,7 +225,7 @@ class _Letters:
         return False
 
     def mixed(self, match: re.Match[str]) -> Reading:
-        """Letters with digits or capitals inside: "MP3", "iPhone14", "F-16", "ChatGPT", "StyleTTS2-LibriTTS"."""
+        """Read letters with digits or capitals inside: "MP3", "iPhone14", "F-16", "ChatGPT", "StyleTTS2-LibriTTS"."""
         ending = match["s"] or ""
         written = match[0][: len(match[0]) - len(ending)] if ending else match[0]
         if written in self.acronym_words:
@@ -254,7 +254,7 @@ class _Letters:
         return words + ending
 
     def _camel(self, part: str) -> str:
-        """ "LibriTTS" -> "libri t t s"; "McDonald", "YouTube" stay."""
+        """Read "LibriTTS" as "libri t t s"; leave "McDonald", "YouTube"."""
         pieces = word_parts(part)
         if not any(len(piece) > 1 and piece.isupper() for piece in pieces) and not (
             len(pieces) > 1 and pieces[-1].isupper()
@@ -286,7 +286,7 @@ class _Letters:
         return " ".join(words)
 
     def hyphened(self, match: re.Match[str]) -> Reading:
-        """Acronyms in compounds: "US-based", "FBI-led", "ex-CEO"."""
+        """Read acronyms in compounds: "US-based", "FBI-led", "ex-CEO"."""
         parts = match[0].split("-")
         if not any(len(part) > 1 and part.isupper() for part in parts) or (
             all(part.isupper() for part in parts) and len(parts) > 1 and all(part in self.common for part in parts)

@@ -144,7 +144,7 @@ class _Romans:
         return f"{self._ordinal(numeral)} to {self._ordinal(second)}" if second else self._ordinal(numeral)
 
     def named(self, match: re.Match[str]) -> Reading:
-        """After a name: "Louis XIV" the fourteenth, "Rocky II" two."""
+        """Read a numeral after a name: "Louis XIV" the fourteenth, "Rocky II" two."""
         name, numeral = match["name"], match["numeral"]
         value = roman(numeral)
         before = match["before"].split()
@@ -200,7 +200,7 @@ class _Romans:
         return f"{match[0][:start]}{name} {words}{match['s'] or ''}" if not before else self._with_titles(match, words)
 
     def _with_titles(self, match: re.Match[str], words: str) -> Reading:
-        """Words before the name are left as they are, unless they need a reading of their own."""
+        """Leave words before the name unchanged, unless they need a reading of their own."""
         before = match["before"]
         if "." in before or any(word.isupper() for word in before.split()):
             return None if not before else f"{self._plain(before)}{match['name']} {words}{match['s'] or ''}"

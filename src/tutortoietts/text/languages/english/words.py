@@ -60,18 +60,18 @@ class Numbers:
         self._joiner = " and " if british else " "
 
     def cardinal(self, digits: str) -> str:
-        """Digits -> "one thousand two hundred thirty-four"; very long ones one by one."""
+        """Read digits as a number, "one thousand two hundred thirty-four"; very many of them one by one."""
         if len(digits.lstrip("0")) > _LONGEST_CARDINAL:
             return self.digits(digits)
         return numbers.cardinal(digits, joiner=self._joiner).replace(",", "")
 
     def ordinal(self, digits: str) -> str:
-        """Digits -> "twenty-second"."""
+        """Read digits as an ordinal, "twenty-second"."""
         words = numbers.ordinal(digits).replace(",", "")
         return words if self._joiner != " " else words.replace(" and ", " ")
 
     def year(self, digits: str) -> str:
-        """Digits of a year -> "nineteen eighty-four"; other lengths than four as a cardinal."""
+        """Read digits as a year, "nineteen eighty-four"; other lengths than four as a cardinal."""
         number = int(digits)
         if (len(digits) == 4 and 1100 <= number < 3000 and number not in (2000,)) or 1010 <= number < 1100:
             words = numbers.year(number)
@@ -79,11 +79,11 @@ class Numbers:
         return self.cardinal(digits)
 
     def digits(self, digits: str) -> str:
-        """ "007" -> "zero zero seven"; what is no digit is left out."""
+        """Read digits one by one, "007" as "zero zero seven"; other characters are left out."""
         return " ".join(numbers.cardinal(digit) for digit in digits if digit.isdigit())
 
     def pairs(self, digits: str) -> str:
-        """A number that is a name, as people say it: "101" "one oh one", "747" "seven forty-seven", "1600"."""
+        """Read a number that is a name as people say it: "101" "one oh one", "747" "seven forty-seven", "1600"."""
         if digits.startswith("0") or len(digits) > 4 or len(digits) < 3:
             return self.digits(digits) if digits.startswith("0") or len(digits) > 4 else self.cardinal(digits)
         head, tail = digits[:-2], digits[-2:]
@@ -92,11 +92,11 @@ class Numbers:
         return f"{self.cardinal(head)} {'oh ' if tail[0] == '0' else ''}{self.cardinal(tail)}"
 
     def decimal(self, whole: str, fraction: str) -> str:
-        """("3", "14") -> "three point one four"; an empty whole is not said."""
+        """Read ("3", "14") as "three point one four"; an empty integer part is not said."""
         return f"{self.cardinal(whole) + ' ' if whole else ''}point {self.digits(fraction)}"
 
     def number(self, written: str) -> str:
-        """A match of NUMBER in words."""
+        """Read a match of NUMBER."""
         whole, fraction = split_number(written)
         if fraction:
             return self.decimal(whole, fraction)
@@ -106,7 +106,7 @@ class Numbers:
 
 
 def split_number(written: str) -> tuple[str, str]:
-    """Digits before and after the decimal mark, whichever it is: "1.234,50" -> ("1234", "50")."""
+    """Split digits before and after the decimal mark, whichever it is: "1.234,50" -> ("1234", "50")."""
     written = written.replace(" ", "").replace("'", "")
     comma, dot = written.rfind(","), written.rfind(".")
     if comma >= 0 and dot >= 0:
@@ -123,12 +123,12 @@ def split_number(written: str) -> tuple[str, str]:
 
 
 def spelled(letters: str) -> str:
-    """ "FBI" -> "f b i"."""
+    """Spell letters: "FBI" as "f b i"."""
     return " ".join(letters.lower())
 
 
 def roman(letters: str) -> int:
-    """The value of a well-formed roman numeral in capitals, else 0."""
+    """Return the value of a well-formed roman numeral in capitals, else 0."""
     if not letters or len(letters) > 15 or not _ROMAN.fullmatch(letters):
         return 0
     values = [_ROMAN_VALUES[letter] for letter in letters]
