@@ -126,3 +126,22 @@ def test_a_tiny_model_makes_a_book(shell: Shell, tmp_path: Path) -> None:
     settings = json.loads((tmp_path / "a.tts" / "book.json").read_text())
     assert set(settings["identity"]) == {"model", "weights", "options", "precision", "sample_rate"}
     assert settings["options"]["engine"]["load"] == {"model": str(shell.model)}
+
+
+@pytest.mark.parametrize("more", [[], ["--streaming"]])
+def test_times_of_what_is_generated(shell: Shell, tmp_path: Path, more: list[str]) -> None:
+    text = "Hello there, it costs $5 today."
+    for name in ("x.json", "x.srt", "x.vtt", "x.lrc"):
+        result = shell("generate", text, "-o", "x.wav", "--seed", "1", "--times", name, *more)
+        assert result.exit_code == 0, result.output
+    values = json.loads((tmp_path / "x.json").read_text())
+    assert [word["text"] for word in values["words"]] == text.split() and values["text"] == text
+    edges = [edge for word in values["words"] for edge in (word["start"], word["end"])]
+    assert edges == sorted(edges) and edges[-1] <= values["duration"]
+    assert "it costs $5 today." in (tmp_path / "x.srt").read_text()
+
+
+def test_wrong_times(shell: Shell) -> None:
+    one_line(shell("generate", "Hi.", "--times", "x.txt"), 1, "x.txt", ".srt")
+    one_line(shell("generate", "Hi.", "--times", "no/x.srt"), 1, "there is no folder")
+    one_line(shell("generate", "Hi.", "--times", "x.srt", "--candidates", "2"), 2, "--times", "one result")

@@ -104,7 +104,11 @@ class Book:
             entries += [entry for entry in own if entry.written.lower() not in known]
             for line in warnings:
                 self.document.warn(line)
-        return Speech(Lexicon(entries), known_language(self.metadata.language or "en"), self.options.urls)
+        language = self.metadata.language or "en"
+        known_as = known_language(language)
+        if self._document is not None and known_as.partition("-")[0] != language.lower().partition("-")[0]:
+            self._document.warn(f"the book is in {language!r}, which is read by the rules of {known_as!r}")
+        return Speech(Lexicon(entries), known_as, self.options.urls)
 
     def preview(self, speaker: Speaker) -> Plan:
         """Return the plan without writing anything."""

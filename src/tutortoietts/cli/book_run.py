@@ -20,7 +20,7 @@ from tutortoietts.book.executors import Executor, InProcess, Processes
 from tutortoietts.book.export.files import check_target
 from tutortoietts.book.export.material import Choices
 from tutortoietts.book.progress import BookProgress, clock
-from tutortoietts.book.run import Event, Failed, Flagged
+from tutortoietts.book.run import Event, Failed, Flagged, Planned
 from tutortoietts.cache.phrases import PhraseCache
 from tutortoietts.cli.common import EXIT_FAILURE, EXIT_INTERRUPTED, say
 from tutortoietts.core.errors import OptionError
@@ -162,6 +162,9 @@ class _Shown:
         """Show an event, already counted."""
         if self._json:
             print(json.dumps(self._values(event), ensure_ascii=False), flush=True)
+        elif isinstance(event, Planned):
+            if event.done and event.done < event.segments:
+                say(f"{event.segments - event.done} of {event.segments} segments to speak, {event.done} are done")
         elif not self._quiet:
             if isinstance(event, Failed | Flagged):
                 self._bar.end()
