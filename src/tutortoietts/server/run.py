@@ -65,7 +65,7 @@ class _BoundedProtocol(H11Protocol):
 
 
 class SpeechServer(uvicorn.Server):
-    """The whole server. `serve_until_stopped` returns when it was told to stop and everything has ended."""
+    """The whole server. `serve_until_stopped` returns when it was stopped and everything has ended."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class SpeechServer(uvicorn.Server):
         return int(self._socket.getsockname()[1])
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """At the first signal take no new requests and let the others end; at the second end at once."""
+        """Handle a signal: at the first take no new requests and let others end; at the second end at once."""
         self._signals += 1
         if self._signals > 1:
             self.should_exit = self.force_exit = True
