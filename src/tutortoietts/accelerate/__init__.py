@@ -38,8 +38,8 @@ def accelerate(module: nn.Module, device: torch.device | str | None = None, prec
 
     precision: one of auto, fp32, bf16, fp16, int8, int4; default: keep the weights. "int8" and "int4" quantize
     Autoregressive, Xtts, Diffusion and Clvp, once and for the device that they are on. "bf16" lets vocoders multiply
-    16-bit numbers: with AMX in our kernels (so do int8 and int4), and where these do not run, all of HiFi-GAN's convolutions
-    but the last become bfloat16. The others leave the weights in the dtype that they were loaded in.
+    16-bit numbers: with AMX in our kernels (so do int8 and int4), and where these do not run, all of HiFi-GAN's
+    convolutions but the last become bfloat16. The others leave the weights in the dtype that they were loaded in.
 
     A vocoder's weights are copied: call it again after a change to them. Raises OptionError for another precision, or
     for one that the device has no kernels for.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,8 @@ class OriginalMethods:
         @property
         def spec(self) -> ModelSpec | XttsSpec: ...
         def _request(self, *arguments: Any, **named: Any) -> Request: ...
-        def _speak(self, request: Request, verbose: bool) -> list[Speech]: ...
-        def _stream(self, request: Request, verbose: bool) -> SpeechStream: ...
+        def _speak(self, request: Request, verbose: bool, stop: threading.Event | None) -> list[Speech]: ...
+        def _stream(self, request: Request, verbose: bool, stop: threading.Event | None) -> SpeechStream: ...
 
     def tts(
         self,
@@ -50,6 +51,7 @@ class OriginalMethods:
         return_deterministic_state: bool = False,
         normalize: bool | None = None,
         language: str = "en",
+        stop: threading.Event | None = None,
         **options: Unpack[SpeechOptionsDict],
     ) -> Any:
         """Speak as the original's `tts`: return (1, 1, samples) float32 on the CPU; for k > 1 a list, best first.
@@ -58,7 +60,8 @@ class OriginalMethods:
             model's default voice.
         use_deterministic_seed: as `seed` of `speak`.
         return_deterministic_state: return (result, (seed, text, voice_samples, conditioning_latents)).
-        normalize, language: as in `speak`, but None leaves text for the public checkpoints to their own cleaner.
+        stop, normalize, language: as in `speak`, but normalize=None leaves text for the public checkpoints to their
+            own cleaner.
 
         Raise as `speak`.
         """
@@ -76,7 +79,8 @@ class OriginalMethods:
             normalize=self._normalizes(normalize),
             language=language,
         )
-        return self._waves(request, verbose, (text, voice_samples, conditioning_latents), return_deterministic_state)
+        state = (text, voice_samples, conditioning_latents) if return_deterministic_state else None
+        return self._waves(request, verbose, stop, state)
 
     def tts_with_preset(
         self,
@@ -90,6 +94,7 @@ class OriginalMethods:
         return_deterministic_state: bool = False,
         normalize: bool | None = None,
         language: str = "en",
+        stop: threading.Event | None = None,
         **overrides: Unpack[SpeechOptionsDict],
     ) -> Any:
         """Speak as `tts` with the options of a preset; `overrides`: options on top of it."""
@@ -107,7 +112,8 @@ class OriginalMethods:
             normalize=self._normalizes(normalize),
             language=language,
         )
-        return self._waves(request, verbose, (text, voice_samples, conditioning_latents), return_deterministic_state)
+        state = (text, voice_samples, conditioning_latents) if return_deterministic_state else None
+        return self._waves(request, verbose, stop, state)
 
     def tts_stream(
         self,
@@ -122,6 +128,7 @@ class OriginalMethods:
         stream_chunk_max: int | None = None,
         normalize: bool | None = None,
         language: str = "en",
+        stop: threading.Event | None = None,
         **options: Unpack[SpeechOptionsDict],
     ) -> Iterator[Tensor]:
         """Speak in chunks as `stream`, with the argument names of `tts`."""
@@ -139,7 +146,7 @@ class OriginalMethods:
             normalize=self._normalizes(normalize),
             language=language,
         )
-        return self._stream(request, verbose)
+        return self._stream(request, verbose, stop)
 
     def get_conditioning_latents(
         self, voice_samples: VoiceSamples, return_mels: bool = False, latent_averaging_mode: int = 0
@@ -161,10 +168,13 @@ class OriginalMethods:
         """Return the default of the original's methods: the text of the public checkpoints stays the original's."""
         return False if normalize is None and self.spec.name == PUBLIC else normalize
 
-    def _waves(self, request: Request, verbose: bool, state: tuple[Any, ...], return_state: bool) -> Any:
-        waves = [speech.samples.view(1, 1, -1) for speech in self._speak(request, verbose)]
+    def _waves(
+        self, request: Request, verbose: bool, stop: threading.Event | None, state: tuple[Any, ...] | None
+    ) -> Any:
+        """Return the waves of a request, with the seed and `state` where it is given."""
+        waves = [speech.samples.view(1, 1, -1) for speech in self._speak(request, verbose, stop)]
         result = waves[0] if request.k == 1 else waves
-        return (result, (request.seed, *state)) if return_state else result
+        return result if state is None else (result, (request.seed, *state))
 
 
 def names_of(method: Any) -> tuple[str, ...]:

@@ -162,9 +162,7 @@ class LoadedModels:
         with self._lock:
             if key not in self._tokenizers:
                 limit = self.spec.autoregressive.max_text_tokens
-                self._tokenizers[key] = XttsTokenizer(
-                    self.source.file("tokenizer"), key[0], spoken=spoken, limit=limit
-                )
+                self._tokenizers[key] = XttsTokenizer(self.source.file("tokenizer"), key[0], spoken=spoken, limit=limit)
             return self._tokenizers[key]
 
     @property

@@ -25,7 +25,7 @@ ROWS = 96
 
 
 def damage(codes: npt.NDArray[np.int16], other: npt.NDArray[np.int16], rng: random.Random) -> npt.NDArray[np.int16]:
-    """``codes`` with one fault of a decoder's kind, a few codes long."""
+    """Return ``codes`` with one fault of a decoder's kind, a few codes long."""
     size = len(codes)
     span = min(max(3, size // 3), rng.randrange(4, 16))
     at = rng.randrange(max(1, size - span))
@@ -41,7 +41,7 @@ def damage(codes: npt.NDArray[np.int16], other: npt.NDArray[np.int16], rng: rand
 
 
 def padded(rows: list[npt.NDArray[np.int16]]) -> tuple[Tensor, Tensor]:
-    """Rows (B, L) int64 padded with 0, and their lengths (B,)."""
+    """Pad rows with 0 -> (B, L) int64, and their lengths (B,)."""
     lengths = torch.tensor([len(r) for r in rows])
     out = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
     for i, row in enumerate(rows):
@@ -50,7 +50,7 @@ def padded(rows: list[npt.NDArray[np.int16]]) -> tuple[Tensor, Tensor]:
 
 
 def batch(clips: Clips, chosen: list[int], rng: random.Random) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Padded texts (B, T), each with its one 0 at the end, and padded codes (2 B, S): true, then damaged."""
+    """Make padded texts (B, T), each with its stop token, and padded codes (2 B, S): true, then damaged."""
     rows = [clips.items[n] for n in chosen]
     codes = [clip.codes for clip, _ in rows]
     damaged = [damage(c, codes[rng.randrange(len(codes))], rng) for c in codes]

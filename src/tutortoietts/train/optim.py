@@ -37,7 +37,7 @@ class Timed:
         self._mark = self._saved = time.monotonic()
 
     def read(self) -> dict[str, Any] | None:
-        """The checkpoint, if there is one."""
+        """Return the checkpoint, if there is one."""
         return torch.load(self.path, weights_only=True) if self.path.exists() else None
 
     def tick(self) -> bool:
@@ -81,7 +81,7 @@ class Keeper(Timed):
 class Trainer(Timed):
     """AdamW on float32 copies of bfloat16 modules, on a schedule of training minutes.
 
-    The modules run wholly in bfloat16 (matrix units are ten times faster there), while small updates are not lost
+    The modules run wholly in bfloat16 (with AMX ten times as fast), while small updates are not lost
     because they are added to the float32 copies. The learning rate rises for 150 steps, stays, and falls linearly in
     the last 60 %.
     """
@@ -119,7 +119,7 @@ class Trainer(Timed):
                 parameter.copy_(values[name])
 
     def step(self, loss: Tensor, clip: float = 1.0) -> float:
-        """One update; returns the gradient's norm."""
+        """Make one update; returns the gradient's norm."""
         loss.backward()  # type: ignore[no-untyped-call]
         for name, parameter in self.live.items():
             if parameter.grad is not None:

@@ -1,4 +1,4 @@
-"""Where every stage of the recipe finds its inputs and puts its outputs, and the sizes of the bundled model."""
+"""Inputs and outputs of every stage of the recipe, and the sizes of the bundled model."""
 
 from __future__ import annotations
 
@@ -115,22 +115,22 @@ class Recipe:
         return load_file(path)["mel_norms"]
 
     def speech(self, per_voice: int, per_warp: int) -> list[Path]:
-        """At most so many shards of every voice, then of every derived speaker."""
+        """Return at most this many shards of every voice, then of every derived speaker."""
         derived = [name for name in data.speakers() if name not in VOICES]
         folder = self.work / "speech"
         return [*shards(folder, per_voice, list(VOICES)), *shards(folder, per_warp, derived)]
 
     def render(self, hours: float, excluded: list[str], worker: int, workers: int) -> None:
-        """``hours`` of each of slt and rms, 8 of kal16 and half an hour of each derived speaker."""
+        """Render ``hours`` of each of slt and rms, 8 of kal16 and half an hour of each derived speaker."""
         amounts = {n: hours if n in ("slt", "rms") else 8.0 if n == "kal16" else 0.5 for n in data.speakers()}
         data.render_all(self.work / "speech", amounts, excluded, worker, workers)
 
     def dvae(self, minutes: float) -> None:
-        """Three shards of every voice and one of every derived speaker are enough."""
+        """Train on three shards of every voice and one of every derived speaker: they are enough."""
         dvae.train(self.speech(3, 1), self.norms(), self.work / "dvae.safetensors", minutes, self.log("dvae"))
 
     def codes(self) -> None:
-        """Whatever is rendered and not yet coded."""
+        """Code all speech that is rendered and not yet coded."""
         codes.write_tokenizer(self.work / "tokenizer.json")
         state = load_file(self.work / "dvae.safetensors")
         norms = state.pop("norms")
@@ -140,7 +140,7 @@ class Recipe:
             codes.encode(path, self.work / "codes" / path.name, model, norms)
 
     def clips(self, excluded: list[str]) -> tuple[gpt.Clips, gpt.Clips]:
-        """(training clips, held-out clips): the last clips of the first shard of every voice are held out."""
+        """Return (training clips, held-out clips): the last clips of the first shard of every voice are held out."""
         tokenizer = Tokenizer(self.work / "tokenizer.json")
         unwanted = {text.lower() for text in excluded}
         training: list[gpt.Item] = []
@@ -175,7 +175,7 @@ class Recipe:
         return model
 
     def pairs(self, excluded: list[str], per_voice: int, per_warp: int) -> decoder.Pairs:
-        """Latents of the current autoregressive model, with mels: so many shards of every voice and derived one."""
+        """Make latents of the current autoregressive model, with mels, from this many shards of every voice."""
         clips, _ = self.clips(excluded)
         paths = self.speech(per_voice, per_warp)
         model = self._gpt().bfloat16()
@@ -192,7 +192,7 @@ class Recipe:
 
     @torch.inference_mode()
     def export(self, folder: Path, name: str, excluded: list[str]) -> int:
-        """The model directory, float16, called ``name`` and its weights' fingerprint; returns its size in bytes."""
+        """Write the model directory, float16, named ``name`` and its weights' fingerprint; returns its bytes."""
         speaking = averaged(self.work / "gpt.ckpt")
         for key, rows in (("text_pos_embedding", SHIPPED.text_positions), ("mel_pos_embedding", SHIPPED.mel_positions)):
             speaking[f"{key}.weight"] = speaking[f"{key}.weight"][:rows]
