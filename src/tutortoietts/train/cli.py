@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Train the bundled voice model from scratch, one command a stage.")
 
+From = Annotated[
+    str, typer.Option("--from", help="Model directory (or bundled) to begin with where a stage has no checkpoint.")
+]
+NewCodes = Annotated[bool, typer.Option(help="That model has codes of another discrete VAE: leave their tables.")]
 Work = Annotated[Path, typer.Option(help="Folder for speech, codes and checkpoints (tens of gigabytes).")]
 Minutes = Annotated[float, typer.Option(help="Minutes of training in all, over however many runs.", min=0.1)]
 Exclude = Annotated[
@@ -22,13 +26,18 @@ PerWarp = Annotated[int, typer.Option(help="Shards of every speaker derived from
 _WORK = Path(".train")
 
 
-def _recipe(work: Path, threads: int = 1) -> Recipe:
+def _recipe(work: Path, threads: int = 1, start: str = "", new_codes: bool = False) -> Recipe:
     import torch
 
+    from tutortoietts.core.errors import ModelError
+    from tutortoietts.runtime.source import open_source
     from tutortoietts.train.recipe import Recipe
 
     torch.set_num_threads(threads)
-    return Recipe(work)
+    folder = open_source(start).folder if start else None
+    if start and folder is None:
+        raise ModelError(f"--from {start}: training begins with a model directory or bundled")
+    return Recipe(work, folder, new_codes)
 
 
 def _sentences(files: list[Path] | None) -> list[str]:
@@ -38,19 +47,20 @@ def _sentences(files: list[Path] | None) -> list[str]:
 @app.command()
 def render(
     work: Work = _WORK,
-    hours: Annotated[float, typer.Option(help="Hours of each of slt and rms.")] = 10.0,
+    scale: Annotated[float, typer.Option(help="How much of the usual amount of speech, 18 hours in all.")] = 1.0,
+    teachers: Annotated[str, typer.Option(help="Teachers to learn from, with commas between them.")] = "joe,kokoro",
     worker: Annotated[int, typer.Option(help="Which of the processes this is, from 0.")] = 0,
     workers: Annotated[int, typer.Option(help="How many processes share the work.")] = 1,
     exclude: Exclude = None,
 ) -> None:
-    """Stage 1: speak sentences with flite."""
-    _recipe(work).render(hours, _sentences(exclude), worker, workers)
+    """Stage 1: speak sentences with the teachers; can be interrupted and run again."""
+    _recipe(work).render(scale, tuple(teachers.split(",")), _sentences(exclude), worker, workers)
 
 
 @app.command()
-def dvae(work: Work = _WORK, minutes: Minutes = 10.0) -> None:
+def dvae(work: Work = _WORK, minutes: Minutes = 10.0, threads: int = 1) -> None:
     """Stage 2: the discrete VAE."""
-    _recipe(work).dvae(minutes)
+    _recipe(work, threads).dvae(minutes)
 
 
 @app.command()
@@ -60,15 +70,29 @@ def codes(work: Work = _WORK) -> None:
 
 
 @app.command()
-def gpt(work: Work = _WORK, minutes: Minutes = 70.0, threads: int = 1, exclude: Exclude = None) -> None:
+def gpt(
+    work: Work = _WORK,
+    minutes: Minutes = 70.0,
+    threads: int = 1,
+    start: From = "",
+    new_codes: NewCodes = False,
+    exclude: Exclude = None,
+) -> None:
     """Stage 4: the autoregressive model."""
-    _recipe(work, threads).gpt(minutes, _sentences(exclude))
+    _recipe(work, threads, start, new_codes).gpt(minutes, _sentences(exclude))
 
 
 @app.command()
-def clvp(work: Work = _WORK, minutes: Minutes = 10.0, exclude: Exclude = None) -> None:
+def clvp(
+    work: Work = _WORK,
+    minutes: Minutes = 10.0,
+    threads: int = 1,
+    start: From = "",
+    new_codes: NewCodes = False,
+    exclude: Exclude = None,
+) -> None:
     """Stage 5: the ranking of candidates."""
-    _recipe(work).clvp(minutes, _sentences(exclude))
+    _recipe(work, threads, start, new_codes).clvp(minutes, _sentences(exclude))
 
 
 @app.command()
@@ -76,9 +100,11 @@ def vocoder(
     work: Work = _WORK,
     minutes: Minutes = 12.0,
     adversary_after: Annotated[float, typer.Option(help="Share of the time after which the adversary joins.")] = 1.0,
+    threads: int = 1,
+    start: From = "",
 ) -> None:
     """Stage 6: the vocoder (needs only stage 1)."""
-    _recipe(work).vocoder(minutes, adversary_after)
+    _recipe(work, threads, start).vocoder(minutes, adversary_after)
 
 
 @app.command()
@@ -88,10 +114,11 @@ def decoder(
     threads: int = 1,
     per_voice: PerVoice = 8,
     per_warp: PerWarp = 1,
+    start: From = "",
     exclude: Exclude = None,
 ) -> None:
     """Stage 7: latents to mel; run again after the autoregressive model has changed."""
-    _recipe(work, threads).decoder(minutes, _sentences(exclude), per_voice, per_warp)
+    _recipe(work, threads, start).decoder(minutes, _sentences(exclude), per_voice, per_warp)
 
 
 @app.command()
@@ -101,10 +128,11 @@ def stream(
     threads: int = 1,
     per_voice: PerVoice = 4,
     per_warp: PerWarp = 1,
+    start: From = "",
     exclude: Exclude = None,
 ) -> None:
     """Stage 8: latents to mel for streaming; like stage 7, from the final autoregressive model."""
-    _recipe(work, threads).stream(minutes, _sentences(exclude), per_voice, per_warp)
+    _recipe(work, threads, start).stream(minutes, _sentences(exclude), per_voice, per_warp)
 
 
 @app.command()

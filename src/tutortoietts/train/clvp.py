@@ -1,7 +1,8 @@
 """Stage 5: CLVP, which ranks candidates: does this text go with these codes?
 
 Contrastive over a batch (Radford et al., 2021). Beside other clips' codes each text must reject its own codes
-damaged as a decoder damages them: a stretch left out, said twice, taken from another clip, or the end missing.
+damaged as a decoder damages them: a stretch left out, said twice, taken from another clip, or the end missing. And
+codes must reject their own text with a word changed for another text's, or left out.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from tutortoietts.core.config import ClvpConfig
 from tutortoietts.models.clvp import Clvp
 from tutortoietts.train.gpt import Clips
 from tutortoietts.train.log import Log
-from tutortoietts.train.optim import Trainer
+from tutortoietts.train.optim import State, Trainer, warm
 
 ROWS = 96
+SPACE = 2  # the token of a space, as write_tokenizer numbers it
 
 
 def damage(codes: npt.NDArray[np.int16], other: npt.NDArray[np.int16], rng: random.Random) -> npt.NDArray[np.int16]:
@@ -40,6 +42,19 @@ def damage(codes: npt.NDArray[np.int16], other: npt.NDArray[np.int16], rng: rand
     return codes[: max(3, size - span)]
 
 
+def misread(
+    ids: npt.NDArray[np.int64], other: npt.NDArray[np.int64], rng: random.Random, space: int
+) -> npt.NDArray[np.int64]:
+    """``ids`` with one word left out or changed for a word of ``other``; at least one character is changed."""
+    words, others = (np.split(x, np.flatnonzero(x == space)) for x in (ids, other))
+    at = rng.randrange(len(words))
+    new = others[rng.randrange(len(others))] if len(words) == 1 or rng.random() < 0.7 else words[at][:0]
+    wrong = np.concatenate([*words[:at], new, *words[at + 1 :]])
+    if len(wrong) and not np.array_equal(wrong, ids):
+        return wrong
+    return np.append(ids, other[rng.randrange(len(other))])
+
+
 def padded(rows: list[npt.NDArray[np.int16]]) -> tuple[Tensor, Tensor]:
     """Rows (B, L) int64 padded with 0, and their lengths (B,)."""
     lengths = torch.tensor([len(r) for r in rows])
@@ -50,11 +65,12 @@ def padded(rows: list[npt.NDArray[np.int16]]) -> tuple[Tensor, Tensor]:
 
 
 def batch(clips: Clips, chosen: list[int], rng: random.Random) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Padded texts (B, T), each with its one 0 at the end, and padded codes (2 B, S): true, then damaged."""
+    """Padded texts (2 B, T), each with its one 0 at the end, and padded codes (2 B, S): true ones, then damaged."""
     rows = [clips.items[n] for n in chosen]
-    codes = [clip.codes for clip, _ in rows]
+    codes, texts = [clip.codes for clip, _ in rows], [ids for _, ids in rows]
     damaged = [damage(c, codes[rng.randrange(len(codes))], rng) for c in codes]
-    return padded([np.append(ids, 0) for _, ids in rows]), padded(codes + damaged)
+    wrong = [misread(ids, texts[rng.randrange(len(texts))], rng, SPACE) for ids in texts]
+    return padded([np.append(ids, 0) for ids in texts + wrong]), padded(codes + damaged)
 
 
 def losses(model: Clvp, clips: Clips, chosen: list[int], rng: random.Random) -> dict[str, Tensor]:
@@ -62,20 +78,36 @@ def losses(model: Clvp, clips: Clips, chosen: list[int], rng: random.Random) -> 
     texts = model.encode_text(text, text_lengths).float()
     spoken = model.encode_codes(codes, code_lengths).float()
     scores = texts @ spoken.T * model.temperature.float().exp()
-    right = torch.arange(len(texts))
+    size = len(chosen)
+    right = torch.arange(size)
+    of_text, of_codes = scores[:size], scores[:, :size].T
     return {
-        "loss": F.cross_entropy(scores, right) + 0.5 * F.cross_entropy(scores[:, : len(texts)].T, right),
-        "right": (scores.argmax(1) == right).float().mean(),
-        "undamaged": (scores.diagonal() > scores.diagonal(len(texts))).float().mean(),
+        "loss": F.cross_entropy(of_text, right) + F.cross_entropy(of_codes, right),
+        "right": (of_text.argmax(1) == right).float().mean(),
+        "undamaged": (of_text.diagonal() > of_text.diagonal(size)).float().mean(),
+        "well_read": (of_codes.diagonal() > of_codes.diagonal(size)).float().mean(),
     }
 
 
 def train(
-    clips: Clips, held_out: Clips, config: ClvpConfig, path: Path, minutes: float, log: Log, seed: int = 0
+    clips: Clips,
+    held_out: Clips,
+    config: ClvpConfig,
+    path: Path,
+    minutes: float,
+    log: Log,
+    start: State | None = None,
+    new_codes: bool = False,
+    seed: int = 0,
 ) -> None:
-    """Train for ``minutes`` in all, going on from ``path`` if it exists."""
+    """Train for ``minutes`` in all, going on from ``path`` if it exists.
+
+    ``start``: weights to begin with otherwise; those of codes are not taken where they are ``new_codes``.
+    """
     torch.manual_seed(seed)
     model = Clvp(config)
+    if start:
+        warm(model, start, ("speech_emb.weight",) if new_codes else ())
     trainer = Trainer(nn.ModuleDict({"model": model}), path, minutes, rate=1e-3)
     rng = random.Random(trainer.steps)
     while trainer.progress < 1:

@@ -26,7 +26,7 @@ from tutortoietts.train.data import read_shard
 from tutortoietts.train.features import wav24
 from tutortoietts.train.gpt import Clips, References, hidden
 from tutortoietts.train.log import Log
-from tutortoietts.train.optim import Trainer
+from tutortoietts.train.optim import State, Trainer, warm
 
 # 17 codes last 74.01 mel frames: crops start at multiples of 17, so that codes and frames stay aligned.
 UNIT_CODES, UNIT_FRAMES = 17, 74
@@ -171,10 +171,20 @@ def losses(
     }
 
 
-def train(pairs: Pairs, config: DiffusionConfig, path: Path, minutes: float, log: Log, seed: int = 0) -> None:
-    """Train for ``minutes`` in all, going on from ``path`` if it exists."""
+def train(
+    pairs: Pairs,
+    config: DiffusionConfig,
+    path: Path,
+    minutes: float,
+    log: Log,
+    start: State | None = None,
+    seed: int = 0,
+) -> None:
+    """Train for ``minutes`` in all, going on from ``path`` if it exists, else from the weights ``start``."""
     torch.manual_seed(seed)
     model = Diffusion(config)
+    if start:
+        warm(model, start)
     trainer = Trainer(nn.ModuleDict({"model": model}), path, minutes, rate=1.2e-3)
     generator = torch.Generator().manual_seed(trainer.steps)
     rng = random.Random(trainer.steps)

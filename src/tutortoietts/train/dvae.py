@@ -18,9 +18,9 @@ from tutortoietts.core.config import DvaeConfig
 from tutortoietts.models.dvae import Dvae
 from tutortoietts.train.data import read_shard
 from tutortoietts.train.features import code_mel, half_code_phones
-from tutortoietts.train.flite import PHONES
 from tutortoietts.train.log import Log
 from tutortoietts.train.optim import Keeper, Stateful
+from tutortoietts.train.phones import PHONES
 from tutortoietts.weights.load import save_state
 
 CONFIG = DvaeConfig(
@@ -29,18 +29,27 @@ CONFIG = DvaeConfig(
 CROP_CODES, BATCH = 40, 48
 
 
+WARPS = (0.86, 1.16)
+
+
 class Corpus80:
-    """Every speaker's conditioning mels joined in time, with the phones of each half code."""
+    """Every speaker's conditioning mels joined in time, with the phones of each half code.
+
+    Every speaker is there again as another one, half of its clips at one of WARPS each: codes must do for voices that
+    training never heard.
+    """
 
     def __init__(self, paths: list[Path], norms: Tensor) -> None:
         mels: dict[str, list[Tensor]] = {}
         phones: dict[str, list[Tensor]] = {}
         for path in paths:
-            for clip in read_shard(path):
-                mel = code_mel(clip, norms)
-                mels.setdefault(clip.speaker, []).append(mel)
-                half = half_code_phones(clip, mel.shape[1] // 4)
-                phones.setdefault(clip.speaker, []).append(torch.from_numpy(half))
+            for n, clip in enumerate(read_shard(path)):
+                for warp in (1.0, WARPS[n % 2]):
+                    name = f"{clip.speaker} {warp}"
+                    mel = code_mel(clip, norms, warp)
+                    mels.setdefault(name, []).append(mel)
+                    half = half_code_phones(clip, mel.shape[1] // 4, warp)
+                    phones.setdefault(name, []).append(torch.from_numpy(half))
         self.speakers = sorted(mels)
         self.mels = [torch.cat(mels[s], 1) for s in self.speakers]
         self.phones = [torch.cat(phones[s]) for s in self.speakers]

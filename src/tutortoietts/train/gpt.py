@@ -22,11 +22,12 @@ from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.text.tokenizer import Tokenizer
 from tutortoietts.train.data import read_shard
 from tutortoietts.train.features import CodedClip, code_mel, read_coded
-from tutortoietts.train.flite import PHONES
 from tutortoietts.train.kernels import hidden_states
 from tutortoietts.train.log import Log
-from tutortoietts.train.optim import Trainer
+from tutortoietts.train.optim import State, Trainer, warm
+from tutortoietts.train.phones import PHONES
 
+CODE_TABLES = ("mel_embedding.weight", "mel_head.weight", "mel_head.bias")
 REFERENCE_FRAMES = 517  # 132 300 samples: what a reference clip is cropped or padded to
 
 
@@ -178,11 +179,24 @@ def build(config: AutoregressiveConfig) -> tuple[Autoregressive, nn.Linear]:
 
 
 def train(
-    clips: Clips, held_out: Clips, references: References, path: Path, minutes: float, log: Log, seed: int = 0
+    clips: Clips,
+    held_out: Clips,
+    references: References,
+    path: Path,
+    minutes: float,
+    log: Log,
+    start: State | None = None,
+    new_codes: bool = False,
+    seed: int = 0,
 ) -> None:
-    """Train for ``minutes`` in all, going on from ``path`` if it exists."""
+    """Train for ``minutes`` in all, going on from ``path`` if it exists.
+
+    ``start``: weights to begin with otherwise; what is about codes is not taken where they are ``new_codes``.
+    """
     torch.manual_seed(seed)
     model, head = build(clips.config)
+    if start:
+        warm(model, start, CODE_TABLES if new_codes else ())
     trainer = Trainer(nn.ModuleDict({"model": model, "phones": head}), path, minutes, rate=1.5e-3)
     rng = random.Random(trainer.steps)
     while trainer.progress < 1:

@@ -78,6 +78,23 @@ class Keeper(Timed):
         self.write({name: part.state_dict() for name, part in self.parts.items()})
 
 
+State = Mapping[str, Tensor]
+
+
+def warm(module: nn.Module, state: State, skip: tuple[str, ...] = ()) -> None:
+    """Take from ``state`` what has the same name, but for the names in ``skip``.
+
+    Of tables of another length the rows that both have are taken; other shapes stay as they are.
+    """
+    with torch.no_grad():
+        for name, own in module.state_dict().items():
+            value = state.get(name)
+            if value is None or name in skip or value.shape[1:] != own.shape[1:]:
+                continue
+            rows = min(len(own), len(value)) if own.ndim else None
+            own[:rows].copy_(value[:rows]) if rows else own.copy_(value)
+
+
 class Trainer(Timed):
     """AdamW on float32 copies of bfloat16 modules, on a schedule of training minutes.
 

@@ -17,6 +17,7 @@ from tutortoietts.core.config import (
     ModelSpec,
     TokenizerSpec,
 )
+from tutortoietts.core.errors import OptionError
 from tutortoietts.core.presets import PRESETS as USUAL_PRESETS
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.clvp import Clvp
@@ -24,7 +25,7 @@ from tutortoietts.models.diffusion import Diffusion
 from tutortoietts.models.dvae import Dvae
 from tutortoietts.models.stream_vocos import StreamFront
 from tutortoietts.text.tokenizer import Tokenizer
-from tutortoietts.train import clvp, codes, corpus, data, decoder, dvae, gpt, streamer, vocoder
+from tutortoietts.train import clvp, codes, corpus, data, decoder, dvae, gpt, optim, streamer, vocoder
 from tutortoietts.train.codes import CHARACTERS
 from tutortoietts.train.export import averaged, export, fingerprint, make_voice
 from tutortoietts.train.features import measure_norms, shards
@@ -39,8 +40,8 @@ AUTOREGRESSIVE = AutoregressiveConfig(
     layers=6,
     model_dim=256,
     heads=4,
-    max_text_tokens=160,
-    max_mel_tokens=300,
+    max_text_tokens=200,
+    max_mel_tokens=320,
     number_text_tokens=TOKENS,
     start_text_token=TOKENS,
     number_mel_codes=CODES + 2,
@@ -72,9 +73,9 @@ CLVP = ClvpConfig(
     speech_enc_depth=2,
     speech_heads=2,
 )
-# Training texts have up to 120 characters and clips up to 240 codes: positions beyond are untrained and not shipped.
-SHIPPED = dataclasses.replace(AUTOREGRESSIVE, max_text_tokens=corpus.MAX_CHARS + 1, max_mel_tokens=240)
-VOICES = ("slt", "rms", "kal16")
+# Training texts have up to MAX_CHARS characters: positions beyond are untrained and not shipped.
+SHIPPED = dataclasses.replace(AUTOREGRESSIVE, max_text_tokens=corpus.MAX_CHARS + 1, max_mel_tokens=280)
+VOICES = tuple(data.VOICES)
 PRESETS = {
     "bundled": {
         "num_autoregressive_samples": 16,
@@ -104,6 +105,13 @@ class Recipe:
     """The stages, over a working folder. Each can be run again and goes on where it was."""
 
     work: Path
+    start: Path | None = None  # a model directory whose weights a stage without a checkpoint begins with
+    new_codes: bool = False  # whether its codes are another discrete VAE's
+
+    def first(self, part: str) -> optim.State | None:
+        """Weights to begin with, float32, or None for a start from nothing."""
+        path = self.start / f"{part}.safetensors" if self.start else None
+        return {k: v.float() for k, v in load_file(path).items()} if path and path.exists() else None
 
     def log(self, stage: str) -> Log:
         return Log(self.work / f"{stage}.jsonl")
@@ -120,14 +128,18 @@ class Recipe:
         folder = self.work / "speech"
         return [*shards(folder, per_voice, list(VOICES)), *shards(folder, per_warp, derived)]
 
-    def render(self, hours: float, excluded: list[str], worker: int, workers: int) -> None:
-        """``hours`` of each of slt and rms, 8 of kal16 and half an hour of each derived speaker."""
-        amounts = {n: hours if n in ("slt", "rms") else 8.0 if n == "kal16" else 0.5 for n in data.speakers()}
+    def render(
+        self, scale: float, teachers: tuple[str, ...], excluded: list[str], worker: int = 0, workers: int = 1
+    ) -> None:
+        """``scale`` times the usual hours of every speaker of ``teachers``, at least one shard of each."""
+        if unknown := [name for name in teachers if name not in data.TEACHERS]:
+            raise OptionError(f"no teacher {unknown[0]!r}: there are {', '.join(data.TEACHERS)}")
+        amounts = {name: scale * hours for name, hours in data.speakers(teachers).items()}
         data.render_all(self.work / "speech", amounts, excluded, worker, workers)
 
     def dvae(self, minutes: float) -> None:
-        """Three shards of every voice and one of every derived speaker are enough."""
-        dvae.train(self.speech(3, 1), self.norms(), self.work / "dvae.safetensors", minutes, self.log("dvae"))
+        """Half an hour of every voice and a quarter of every other speaker are enough."""
+        dvae.train(self.speech(6, 3), self.norms(), self.work / "dvae.safetensors", minutes, self.log("dvae"))
 
     def codes(self) -> None:
         """Whatever is rendered and not yet coded."""
@@ -158,15 +170,22 @@ class Recipe:
 
     def gpt(self, minutes: float, excluded: list[str]) -> None:
         clips, held = self.clips(excluded)
-        gpt.train(clips, held, self.references(), self.work / "gpt.ckpt", minutes, self.log("gpt"))
+        path, start = self.work / "gpt.ckpt", self.first("autoregressive")
+        gpt.train(clips, held, self.references(), path, minutes, self.log("gpt"), start, self.new_codes)
 
     def clvp(self, minutes: float, excluded: list[str]) -> None:
         clips, held = self.clips(excluded)
-        clvp.train(clips, held, CLVP, self.work / "clvp.ckpt", minutes, self.log("clvp"))
+        path, start = self.work / "clvp.ckpt", self.first("clvp")
+        clvp.train(clips, held, CLVP, path, minutes, self.log("clvp"), start, self.new_codes)
 
     def vocoder(self, minutes: float, adversary_after: float) -> None:
         vocoder.train(
-            self.speech(2, 1), self.work / "vocoder.safetensors", minutes, self.log("vocoder"), adversary_after
+            self.speech(6, 2),
+            self.work / "vocoder.safetensors",
+            minutes,
+            self.log("vocoder"),
+            adversary_after,
+            start=self.first("vocoder"),
         )
 
     def _gpt(self) -> Autoregressive:
@@ -183,12 +202,14 @@ class Recipe:
 
     def decoder(self, minutes: float, excluded: list[str], per_voice: int, per_warp: int) -> None:
         pairs = self.pairs(excluded, per_voice, per_warp)
-        decoder.train(pairs, DIFFUSION, self.work / "decoder.ckpt", minutes, self.log("decoder"))
+        start = self.first("diffusion")
+        decoder.train(pairs, DIFFUSION, self.work / "decoder.ckpt", minutes, self.log("decoder"), start)
 
     def stream(self, minutes: float, excluded: list[str], per_voice: int, per_warp: int) -> None:
         pairs = self.pairs(excluded, per_voice, per_warp).pairs
         speakers = streamer.speaker_latents(self._gpt(), self.references(), {pair.speaker for pair in pairs})
-        streamer.train(pairs, speakers, self.work / "stream.ckpt", minutes, self.log("stream"))
+        start = self.first("stream_decoder")
+        streamer.train(pairs, speakers, self.work / "stream.ckpt", minutes, self.log("stream"), start=start)
 
     @torch.inference_mode()
     def export(self, folder: Path, name: str, excluded: list[str]) -> int:

@@ -20,7 +20,7 @@ from tutortoietts.models.stream_vocos import StreamFront
 from tutortoietts.train.decoder import UNIT_CODES, UNIT_FRAMES, Pair
 from tutortoietts.train.gpt import References
 from tutortoietts.train.log import Log
-from tutortoietts.train.optim import Trainer
+from tutortoietts.train.optim import State, Trainer, warm
 
 CONFIG = StreamVocosConfig()
 CROPS = ((2, 32), (4, 16), (7, 9))  # units of 17 codes, rows a batch
@@ -58,11 +58,14 @@ def train(
     minutes: float,
     log: Log,
     config: StreamVocosConfig = CONFIG,
+    start: State | None = None,
     seed: int = 0,
 ) -> None:
-    """Train for ``minutes`` in all, going on from ``path`` if it exists."""
+    """Train for ``minutes`` in all, going on from ``path`` if it exists, else from the weights ``start``."""
     torch.manual_seed(seed)
     model = StreamFront(config)
+    if start:
+        warm(model, start)
     trainer = Trainer(nn.ModuleDict({"model": model}), path, minutes, rate=3e-3)
     rng = random.Random(trainer.steps)
     long = {units: [pair for pair in pairs if len(pair.latents) >= units * UNIT_CODES] for units, _ in CROPS}

@@ -21,7 +21,7 @@ from tutortoietts.models.vocos import Vocos
 from tutortoietts.train.data import read_shard
 from tutortoietts.train.features import wav24
 from tutortoietts.train.log import Log
-from tutortoietts.train.optim import Keeper, Stateful
+from tutortoietts.train.optim import Keeper, State, Stateful, warm
 from tutortoietts.weights.load import save_state
 
 CONFIG = VocosConfig(n_mels=100, dim=192, intermediate_dim=512, layers=6, n_fft=1024, hop=256)
@@ -98,16 +98,22 @@ class Waves:
 
 
 def train(
-    paths: list[Path], out: Path, minutes: float, log: Log, adversary_after: float = 0.5, limit: int = 150
+    paths: list[Path],
+    out: Path,
+    minutes: float,
+    log: Log,
+    adversary_after: float = 0.5,
+    limit: int = 150,
+    start: State | None = None,
 ) -> None:
     """Train for ``minutes`` in all; the adversary joins after that share of the time.
 
-    Goes on from the .ckpt beside ``out``; without one, starts from the weights of ``out`` if it exists.
+    Goes on from the .ckpt beside ``out``; without one, starts from the weights of ``out`` if it exists, else ``start``.
     """
     torch.manual_seed(0)
     data, model = Waves(paths, limit), Vocos(CONFIG)
-    if out.exists():
-        model.load_state_dict(load_file(out))
+    if start or out.exists():
+        warm(model, load_file(out) if out.exists() else start or {})
     judges = nn.ModuleList(Judge(n, h) for n, h in ((512, 128), (1024, 256), (2048, 512)))
     optimizer = torch.optim.AdamW(model.parameters(), lr=8e-4, betas=(0.8, 0.98), weight_decay=0.0, fused=True)
     critic = torch.optim.AdamW(judges.parameters(), lr=4e-4, betas=(0.8, 0.98), fused=True)
