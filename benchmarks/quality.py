@@ -1,4 +1,4 @@
-"""Speech quality: what a recogniser hears, whose voice it is, whether it ends, how loud and how fast it is.
+"""Speech quality: what recognisers hear, how listeners would like it, whose voice it is, whether it ends.
 
     python benchmarks/quality.py source [--variants]              the source synthesisers themselves
     python benchmarks/quality.py wavs DIR                         files named VOICE_INDEX.wav (index in the set, from 0)
@@ -7,8 +7,8 @@
     python benchmarks/quality.py clone --model DIR                reference clips of a known and of an unknown voice
 
 Common: --sentences test|dev|FILE, --limit N, --json FILE, --picture FILE.png, --quick (forced choice only). A table
-goes to standard output and JSON is its last line. Needs the extra ``quality`` (pocketsphinx) and the programs flite and
-espeak-ng. Sentences of the sets are never in training. What each column means: docs/quality.md.
+goes to standard output and JSON is its last line. Needs the extra ``quality`` and, for the teachers, the packages that
+docs/training.md names. Sentences of the sets are never in training. What each column means: docs/quality.md.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import recognise
 import sources
 from evaluate import SETS, Spoken, evaluate, rounded, table, write_json
 from picture import spectrograms
+from tutortoietts.train.data import UNKNOWN
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -51,8 +52,9 @@ def arguments() -> argparse.ArgumentParser:
     copy.add_argument("--dvae", type=Path, help="the discrete VAE of the model's training (safetensors with its norms)")
     commands.add_parser("model", parents=[common, voices, model], help="text to speech through the public API")
     clone = commands.add_parser("clone", parents=[common, model], help="voices from reference clips")
-    clone.add_argument("--known", default="slt,rms", help="voices of training, by clips that were not in it")
-    clone.add_argument("--unknown", default="awb,espeak", help="voices that training never saw")
+    clone.add_argument("--known", default="alpha,kumo", help="speakers of training, by clips that were not in it")
+    clone.add_argument("--unknown", default=",".join(UNKNOWN), help="speakers that training never heard")
+    clone.add_argument("--people", type=Path, nargs="*", help="recordings of one person each, 10 to 30 seconds")
     clone.add_argument("--references", type=int, default=4, help="reference clips a voice")
     return parser
 
@@ -94,7 +96,7 @@ def _at_loudness(samples: Any, dbfs: float) -> Any:
 
 def source(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
     rows, clips = {}, list[Spoken]()
-    for voice in options.voices or sources.FLITE:
+    for voice in options.voices or sources.TAUGHT.values():
         said = spoken_by_source(voice, sentences, options.limit)
         clips += said
         heard = None if options.quick else sources.figures(voice, sentences)["clips"][: options.limit]
