@@ -136,15 +136,9 @@ def as_trained(clip: Spoken, rate: int) -> Tensor:
 
 def _true_codes(dvae_file: Path) -> Callable[[Spoken], Tensor]:
     """A function from a source clip to its codes (1, S), by the discrete VAE of training."""
-    from safetensors.torch import load_file
+    from tutortoietts.train.dvae import load
 
-    from tutortoietts.models.dvae import Dvae
-    from tutortoietts.train.dvae import CONFIG
-
-    state = load_file(dvae_file)
-    norms = state.pop("norms")
-    dvae = Dvae(CONFIG).eval()
-    dvae.load_state_dict(state)
+    dvae, norms = load(dvae_file)
 
     def codes(clip: Spoken) -> Tensor:
         wave = as_trained(clip, 22050)

@@ -16,6 +16,7 @@ From = Annotated[
     str, typer.Option("--from", help="Model directory (or bundled) to begin with where a stage has no checkpoint.")
 ]
 NewCodes = Annotated[bool, typer.Option(help="That model has codes of another discrete VAE: leave their tables.")]
+Device = Annotated[str, typer.Option(help="Where to train: cpu or cuda.")]
 Work = Annotated[Path, typer.Option(help="Folder for speech, codes and checkpoints (tens of gigabytes).")]
 Minutes = Annotated[float, typer.Option(help="Minutes of training in all, over however many runs.", min=0.1)]
 Exclude = Annotated[
@@ -26,7 +27,7 @@ PerWarp = Annotated[int, typer.Option(help="Shards of every speaker derived from
 _WORK = Path(".train")
 
 
-def _recipe(work: Path, threads: int = 1, start: str = "", new_codes: bool = False) -> Recipe:
+def _recipe(work: Path, threads: int = 1, start: str = "", new_codes: bool = False, device: str = "cpu") -> Recipe:
     import torch
 
     from tutortoietts.core.errors import ModelError
@@ -37,7 +38,7 @@ def _recipe(work: Path, threads: int = 1, start: str = "", new_codes: bool = Fal
     folder = open_source(start).folder if start else None
     if start and folder is None:
         raise ModelError(f"--from {start}: training begins with a model directory or bundled")
-    return Recipe(work, folder, new_codes)
+    return Recipe(work, folder, new_codes, device)
 
 
 def _sentences(files: list[Path] | None) -> list[str]:
@@ -76,10 +77,11 @@ def gpt(
     threads: int = 1,
     start: From = "",
     new_codes: NewCodes = False,
+    device: Device = "cpu",
     exclude: Exclude = None,
 ) -> None:
     """Stage 4: the autoregressive model."""
-    _recipe(work, threads, start, new_codes).gpt(minutes, _sentences(exclude))
+    _recipe(work, threads, start, new_codes, device).gpt(minutes, _sentences(exclude))
 
 
 @app.command()
@@ -89,10 +91,11 @@ def clvp(
     threads: int = 1,
     start: From = "",
     new_codes: NewCodes = False,
+    device: Device = "cpu",
     exclude: Exclude = None,
 ) -> None:
     """Stage 5: the ranking of candidates."""
-    _recipe(work, threads, start, new_codes).clvp(minutes, _sentences(exclude))
+    _recipe(work, threads, start, new_codes, device).clvp(minutes, _sentences(exclude))
 
 
 @app.command()
@@ -115,10 +118,11 @@ def decoder(
     per_voice: PerVoice = 8,
     per_warp: PerWarp = 1,
     start: From = "",
+    device: Device = "cpu",
     exclude: Exclude = None,
 ) -> None:
     """Stage 7: latents to mel; run again after the autoregressive model has changed."""
-    _recipe(work, threads, start).decoder(minutes, _sentences(exclude), per_voice, per_warp)
+    _recipe(work, threads, start, device=device).decoder(minutes, _sentences(exclude), per_voice, per_warp)
 
 
 @app.command()
@@ -129,10 +133,28 @@ def stream(
     per_voice: PerVoice = 4,
     per_warp: PerWarp = 1,
     start: From = "",
+    device: Device = "cpu",
     exclude: Exclude = None,
 ) -> None:
     """Stage 8: latents to mel for streaming; like stage 7, from the final autoregressive model."""
-    _recipe(work, threads, start).stream(minutes, _sentences(exclude), per_voice, per_warp)
+    _recipe(work, threads, start, device=device).stream(minutes, _sentences(exclude), per_voice, per_warp)
+
+
+@app.command()
+def pack(
+    target: Path,
+    work: Work = _WORK,
+    speech_hours: Annotated[float, typer.Option(help="Hours of speech to pack as Opus, 13 MB each.")] = 0.0,
+) -> None:
+    """Put what another machine needs to go on into a folder: the discrete VAE, all codes, some speech."""
+    sizes = _recipe(work).pack(target, speech_hours)
+    typer.echo(f"{target}: codes {sizes[0] / 1e6:.2f} MB, speech {sizes[1] / 1e6:.2f} MB")
+
+
+@app.command()
+def unpack(source: Path, work: Work = _WORK) -> None:
+    """Go on from a folder that `train pack` wrote."""
+    typer.echo(f"{work}: {_recipe(work).unpack(source)} clips")
 
 
 @app.command()

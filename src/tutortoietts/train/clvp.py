@@ -74,12 +74,13 @@ def batch(clips: Clips, chosen: list[int], rng: random.Random) -> tuple[tuple[Te
 
 
 def losses(model: Clvp, clips: Clips, chosen: list[int], rng: random.Random) -> dict[str, Tensor]:
-    (text, text_lengths), (codes, code_lengths) = batch(clips, chosen, rng)
-    texts = model.encode_text(text, text_lengths).float()
-    spoken = model.encode_codes(codes, code_lengths).float()
+    read, heard = batch(clips, chosen, rng)
+    device = model.temperature.device
+    texts = model.encode_text(*(x.to(device) for x in read)).float()
+    spoken = model.encode_codes(*(x.to(device) for x in heard)).float()
     scores = texts @ spoken.T * model.temperature.float().exp()
     size = len(chosen)
-    right = torch.arange(size)
+    right = torch.arange(size, device=device)
     of_text, of_codes = scores[:size], scores[:, :size].T
     return {
         "loss": F.cross_entropy(of_text, right) + F.cross_entropy(of_codes, right),
@@ -98,6 +99,7 @@ def train(
     log: Log,
     start: State | None = None,
     new_codes: bool = False,
+    device: str = "cpu",
     seed: int = 0,
 ) -> None:
     """Train for ``minutes`` in all, going on from ``path`` if it exists.
@@ -108,7 +110,7 @@ def train(
     model = Clvp(config)
     if start:
         warm(model, start, ("speech_emb.weight",) if new_codes else ())
-    trainer = Trainer(nn.ModuleDict({"model": model}), path, minutes, rate=1e-3)
+    trainer = Trainer(nn.ModuleDict({"model": model}).to(device), path, minutes, rate=1e-3)
     rng = random.Random(trainer.steps)
     while trainer.progress < 1:
         # rows of about equal length: no padding to speak of, and negatives that length alone does not give away

@@ -89,11 +89,11 @@ def make_pairs(
     known, rng, pairs = spoken(speech, clips), random.Random(seed), list[Pair]()
     for start in range(0, len(known), 32):
         chosen = known[start : start + 32]
-        batch = clips.batch([n for n, _ in chosen], references, rng)
+        batch = clips.batch([n for n, _ in chosen], references, rng).to(model.device)
         sizes = [len(clips.items[n][0].codes) + 1 for n, _ in chosen]
         rows = torch.split(hidden(model, batch)[batch.code_at], sizes)
         for (n, mel), latents in zip(chosen, rows, strict=True):
-            pairs.append(Pair(clips.items[n][0].speaker, latents[:-1].clone(), mel))
+            pairs.append(Pair(clips.items[n][0].speaker, latents[:-1].cpu().clone(), mel))
     return pairs
 
 
@@ -146,17 +146,18 @@ def alpha_sigma(step: Tensor) -> tuple[Tensor, Tensor]:
 def losses(
     model: Diffusion, batch: tuple[Tensor, Tensor, Tensor, Tensor], generator: torch.Generator
 ) -> dict[str, Tensor]:
-    latents, mel, references, which = batch
-    dtype = model.mel_head.weight.dtype
+    dtype, device = model.mel_head.weight.dtype, model.mel_head.weight.device
+    latents, mel, references, which = (part.to(device) for part in batch)
     speaker = model.conditioning(references.to(dtype))[which]
     aligned = model.align(latents.to(dtype), speaker, mel.shape[-1])
     regressed = model.regress(aligned)
     rows = len(mel)
     shallow = torch.rand(rows, generator=generator) < 0.65
     step = torch.rand(rows, generator=generator) * torch.where(shallow, float(SHALLOW), 3999.0)
+    step = step.to(device)
     alpha, sigma = alpha_sigma(step)
-    noise = torch.randn(mel.shape, generator=generator)
-    free = torch.rand(rows, 1, 1, generator=generator) < 0.1
+    noise = torch.randn(mel.shape, generator=generator).to(device)
+    free = (torch.rand(rows, 1, 1, generator=generator) < 0.1).to(device)
     given = torch.where(free, model.unconditioned(mel.shape[-1], rows), aligned)
     estimate = model(alpha * mel + sigma * noise, step, given)[:, : mel.shape[1]]
     error = (estimate - noise).square().mean((1, 2))
@@ -178,6 +179,7 @@ def train(
     minutes: float,
     log: Log,
     start: State | None = None,
+    device: str = "cpu",
     seed: int = 0,
 ) -> None:
     """Train for ``minutes`` in all, going on from ``path`` if it exists, else from the weights ``start``."""
@@ -185,7 +187,7 @@ def train(
     model = Diffusion(config)
     if start:
         warm(model, start)
-    trainer = Trainer(nn.ModuleDict({"model": model}), path, minutes, rate=1.2e-3)
+    trainer = Trainer(nn.ModuleDict({"model": model}).to(device), path, minutes, rate=1.2e-3)
     generator = torch.Generator().manual_seed(trainer.steps)
     rng = random.Random(trainer.steps)
     while trainer.progress < 1:

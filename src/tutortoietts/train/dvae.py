@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tutortoietts.core.config import DvaeConfig
@@ -110,6 +111,15 @@ class Codebook:
             self.sums[dead], self.counts[dead] = fresh, torch.ones(len(dead))
         self.entries = self.sums / self.counts.clamp(min=1e-4)[:, None]
         return len(dead)
+
+
+def load(path: Path) -> tuple[Dvae, Tensor]:
+    """A trained discrete VAE and the norms (80,) of the mels it reads."""
+    state = {name: value.float() for name, value in load_file(path).items()}
+    norms = state.pop("norms")
+    model = Dvae(CONFIG).eval()
+    model.load_state_dict(state)
+    return model, norms
 
 
 def train(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log, seed: int = 0) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,11 @@ class Batch:
     phones: Tensor
     text_at: Tensor
     text: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch there."""
+        moved = {field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)}
+        return Batch(**moved)
 
 
 class References:
@@ -139,7 +144,10 @@ class Clips:
 
 
 def hidden(model: Autoregressive, batch: Batch) -> Tensor:
-    """Final hidden states (B * L, D): every row as the model's ``forward`` computes it, without gaps."""
+    """Final hidden states (B * L, D): every row as the model's ``forward`` computes it, without gaps.
+
+    ``batch`` is where the model is.
+    """
     table = torch.cat([model.text_embedding.weight, model.mel_embedding.weight])
     positions = torch.cat([model.text_pos_embedding.weight, model.mel_pos_embedding.weight])
     x = F.embedding(batch.tokens, table) + F.embedding(batch.positions, positions)
@@ -149,6 +157,7 @@ def hidden(model: Autoregressive, batch: Batch) -> Tensor:
 
 
 def losses(model: Autoregressive, phone_head: nn.Linear, batch: Batch) -> dict[str, Tensor]:
+    batch = batch.to(model.device)
     states = hidden(model, batch)
     heard = states[batch.code_at]
     return {
@@ -187,6 +196,7 @@ def train(
     log: Log,
     start: State | None = None,
     new_codes: bool = False,
+    device: str = "cpu",
     seed: int = 0,
 ) -> None:
     """Train for ``minutes`` in all, going on from ``path`` if it exists.
@@ -197,11 +207,12 @@ def train(
     model, head = build(clips.config)
     if start:
         warm(model, start, CODE_TABLES if new_codes else ())
-    trainer = Trainer(nn.ModuleDict({"model": model, "phones": head}), path, minutes, rate=1.5e-3)
+    trainer = Trainer(nn.ModuleDict({"model": model, "phones": head}).to(device), path, minutes, rate=1.5e-3)
     rng = random.Random(trainer.steps)
+    positions = 6144 if device == "cpu" else 32768  # a step: what keeps the machine busy
     while trainer.progress < 1:
-        early = trainer.progress < 0.08
-        for chosen in clips.order(rng, tokens=3072 if early else 6144, longest=110 if early else 10_000):
+        early = trainer.progress < 0.08 and not start
+        for chosen in clips.order(rng, tokens=positions // 2 if early else positions, longest=110 if early else 10_000):
             parts = losses(model, head, clips.batch(chosen, references, rng))
             norm = trainer.step(parts["code"] + 0.3 * parts["phone"] + 0.02 * parts["text"])
             if trainer.steps % 50 == 0:

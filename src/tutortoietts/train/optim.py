@@ -38,7 +38,7 @@ class Timed:
 
     def read(self) -> dict[str, Any] | None:
         """The checkpoint, if there is one."""
-        return torch.load(self.path, weights_only=True) if self.path.exists() else None
+        return torch.load(self.path, weights_only=True, map_location="cpu") if self.path.exists() else None
 
     def tick(self) -> bool:
         """Count a step; whether a checkpoint is due."""
@@ -132,8 +132,7 @@ class Trainer(Timed):
 
     def _publish(self, values: dict[str, Tensor]) -> None:
         with torch.no_grad():
-            for name, parameter in self.live.items():
-                parameter.copy_(values[name])
+            torch._foreach_copy_(list(self.live.values()), [values[name] for name in self.live])
 
     def step(self, loss: Tensor, clip: float = 1.0) -> float:
         """One update; returns the gradient's norm."""

@@ -17,15 +17,14 @@ from tutortoietts.core.config import (
     ModelSpec,
     TokenizerSpec,
 )
-from tutortoietts.core.errors import OptionError
+from tutortoietts.core.errors import ModelError, OptionError
 from tutortoietts.core.presets import PRESETS as USUAL_PRESETS
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.clvp import Clvp
 from tutortoietts.models.diffusion import Diffusion
-from tutortoietts.models.dvae import Dvae
 from tutortoietts.models.stream_vocos import StreamFront
 from tutortoietts.text.tokenizer import Tokenizer
-from tutortoietts.train import clvp, codes, corpus, data, decoder, dvae, gpt, optim, streamer, vocoder
+from tutortoietts.train import clvp, codes, corpus, data, decoder, dvae, gpt, optim, pack, streamer, vocoder
 from tutortoietts.train.codes import CHARACTERS
 from tutortoietts.train.export import averaged, export, fingerprint, make_voice
 from tutortoietts.train.features import measure_norms, shards
@@ -107,6 +106,7 @@ class Recipe:
     work: Path
     start: Path | None = None  # a model directory whose weights a stage without a checkpoint begins with
     new_codes: bool = False  # whether its codes are another discrete VAE's
+    device: str = "cpu"
 
     def first(self, part: str) -> optim.State | None:
         """Weights to begin with, float32, or None for a start from nothing."""
@@ -144,12 +144,48 @@ class Recipe:
     def codes(self) -> None:
         """Whatever is rendered and not yet coded."""
         codes.write_tokenizer(self.work / "tokenizer.json")
-        state = load_file(self.work / "dvae.safetensors")
-        norms = state.pop("norms")
-        model = Dvae(dvae.CONFIG).eval()
-        model.load_state_dict(state)
+        model, norms = dvae.load(self.work / "dvae.safetensors")
         for path in shards(self.work / "speech"):
             codes.encode(path, self.work / "codes" / path.name, model, norms)
+
+    def pack(self, target: Path, speech_hours: float) -> tuple[int, int]:
+        """What another machine needs to go on, in the folder ``target``; sizes in bytes of codes and of speech.
+
+        corpus.npz (all codes, phones and texts), speech.npz (so many hours as Opus, of every speaker in turn),
+        dvae.safetensors and mel_norms.safetensors.
+        """
+        target.mkdir(parents=True, exist_ok=True)
+        coded = sorted((self.work / "codes").glob("*.npz"))
+        if not coded:
+            raise ModelError(f"{self.work} has no codes to pack: train codes makes them")
+        model, norms = dvae.load(self.work / "dvae.safetensors")
+        half = {name: value.half() for name, value in model.state_dict().items()}
+        save_state(target / "dvae.safetensors", half | {"norms": norms})
+        save_state(target / "mel_norms.safetensors", {"mel_norms": self.norms()})
+        sizes = [pack.pack_codes(coded, target / "corpus.npz"), 0]
+        chosen, seconds = list[Path](), 0.0
+        ranked = sorted(shards(self.work / "speech"), key=lambda path: path.stem.rsplit("_", 1)[1])
+        for path in ranked:
+            if (self.work / "codes" / path.name).exists() and seconds < 3600 * speech_hours:
+                chosen.append(path)
+                seconds += data.SHARD_SECONDS
+        if chosen:
+            sizes[1] = pack.pack_speech(chosen, target / "speech.npz")
+        return sizes[0], sizes[1]
+
+    def unpack(self, source: Path) -> int:
+        """What `pack` wrote, into the working folder, but for what is there already; returns the number of clips."""
+        if not (source / "corpus.npz").exists():
+            raise ModelError(f"{source} has no corpus.npz: it is not what train pack writes")
+        self.work.mkdir(parents=True, exist_ok=True)
+        for name in ("dvae.safetensors", "mel_norms.safetensors"):
+            if not (self.work / name).exists():
+                state = load_file(source / name)
+                save_state(self.work / name, {key: value.float() for key, value in state.items()})
+        codes.write_tokenizer(self.work / "tokenizer.json")
+        if (source / "speech.npz").exists():
+            pack.unpack_speech(source / "speech.npz", self.work / "speech")
+        return pack.unpack_codes(source / "corpus.npz", self.work / "codes")
 
     def clips(self, excluded: list[str]) -> tuple[gpt.Clips, gpt.Clips]:
         """(training clips, held-out clips): the last clips of the first shard of every voice are held out."""
@@ -171,12 +207,12 @@ class Recipe:
     def gpt(self, minutes: float, excluded: list[str]) -> None:
         clips, held = self.clips(excluded)
         path, start = self.work / "gpt.ckpt", self.first("autoregressive")
-        gpt.train(clips, held, self.references(), path, minutes, self.log("gpt"), start, self.new_codes)
+        gpt.train(clips, held, self.references(), path, minutes, self.log("gpt"), start, self.new_codes, self.device)
 
     def clvp(self, minutes: float, excluded: list[str]) -> None:
         clips, held = self.clips(excluded)
         path, start = self.work / "clvp.ckpt", self.first("clvp")
-        clvp.train(clips, held, CLVP, path, minutes, self.log("clvp"), start, self.new_codes)
+        clvp.train(clips, held, CLVP, path, minutes, self.log("clvp"), start, self.new_codes, self.device)
 
     def vocoder(self, minutes: float, adversary_after: float) -> None:
         vocoder.train(
@@ -197,19 +233,20 @@ class Recipe:
         """Latents of the current autoregressive model, with mels: so many shards of every voice and derived one."""
         clips, _ = self.clips(excluded)
         paths = self.speech(per_voice, per_warp)
-        model = self._gpt().bfloat16()
+        model = self._gpt().bfloat16().to(self.device)
         return decoder.Pairs(decoder.make_pairs(paths, clips, model, self.references()))
 
     def decoder(self, minutes: float, excluded: list[str], per_voice: int, per_warp: int) -> None:
         pairs = self.pairs(excluded, per_voice, per_warp)
         start = self.first("diffusion")
-        decoder.train(pairs, DIFFUSION, self.work / "decoder.ckpt", minutes, self.log("decoder"), start)
+        decoder.train(pairs, DIFFUSION, self.work / "decoder.ckpt", minutes, self.log("decoder"), start, self.device)
 
     def stream(self, minutes: float, excluded: list[str], per_voice: int, per_warp: int) -> None:
         pairs = self.pairs(excluded, per_voice, per_warp).pairs
         speakers = streamer.speaker_latents(self._gpt(), self.references(), {pair.speaker for pair in pairs})
         start = self.first("stream_decoder")
-        streamer.train(pairs, speakers, self.work / "stream.ckpt", minutes, self.log("stream"), start=start)
+        path, log = self.work / "stream.ckpt", self.log("stream")
+        streamer.train(pairs, speakers, path, minutes, log, start=start, device=self.device)
 
     @torch.inference_mode()
     def export(self, folder: Path, name: str, excluded: list[str]) -> int:

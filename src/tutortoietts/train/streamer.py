@@ -59,6 +59,7 @@ def train(
     log: Log,
     config: StreamVocosConfig = CONFIG,
     start: State | None = None,
+    device: str = "cpu",
     seed: int = 0,
 ) -> None:
     """Train for ``minutes`` in all, going on from ``path`` if it exists, else from the weights ``start``."""
@@ -66,13 +67,13 @@ def train(
     model = StreamFront(config)
     if start:
         warm(model, start)
-    trainer = Trainer(nn.ModuleDict({"model": model}), path, minutes, rate=3e-3)
+    trainer = Trainer(nn.ModuleDict({"model": model}).to(device), path, minutes, rate=3e-3)
     rng = random.Random(trainer.steps)
     long = {units: [pair for pair in pairs if len(pair.latents) >= units * UNIT_CODES] for units, _ in CROPS}
     sizes = [size for size in CROPS if long[size[0]]]
     while trainer.progress < 1:
         units, rows = rng.choice(sizes)
-        latents, voices, mel = batch(long[units], speakers, rng, units, rows)
+        latents, voices, mel = (part.to(device) for part in batch(long[units], speakers, rng, units, rows))
         made = model(latents, voices)[..., : mel.shape[-1]].float()
         loss = (made - mel[..., : made.shape[-1]]).abs().mean()
         norm = trainer.step(loss)
