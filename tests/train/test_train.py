@@ -218,8 +218,11 @@ def test_packed_speech_is_as_long_and_sounds_alike(tmp_path: Path) -> None:
     ends = np.array([1.0], np.float32)
     clips = [Clip("x", text, piece, np.zeros(1, np.int8), ends) for text, piece in (("a", tone), ("b", tone[:9000]))]
     write_shard(tmp_path / "x_000.npz", clips)
-    pack.pack_speech([tmp_path / "x_000.npz"], tmp_path / "speech.npz")
+    write_shard(tmp_path / "x_001.npz", clips)
+    sources = [tmp_path / "x_000.npz", tmp_path / "x_001.npz"]
+    pack.pack_speech(sources, tmp_path / "speech.npz", {"x": 1.2})
     assert pack.unpack_speech(tmp_path / "speech.npz", tmp_path / "out") == 2
+    assert not (tmp_path / "out" / "x_001.npz").exists()
     first, second = read_shard(tmp_path / "out" / "x_000.npz")
     assert (len(first.samples), len(second.samples), second.text) == (24000, 9000, "b")
     assert np.corrcoef(first.samples[2000:], tone[2000:])[0, 1] > 0.98

@@ -31,13 +31,14 @@ def _recipe(work: Path, threads: int = 1, start: str = "", new_codes: bool = Fal
     import torch
 
     from tutortoietts.core.errors import ModelError
+    from tutortoietts.core.paths import expanded
     from tutortoietts.runtime.source import open_source
     from tutortoietts.train.recipe import Recipe
 
     torch.set_num_threads(threads)
-    folder = open_source(start).folder if start else None
-    if start and folder is None:
-        raise ModelError(f"--from {start}: training begins with a model directory or bundled")
+    folder = open_source(start).folder if start == "bundled" else expanded(start) if start else None
+    if folder is not None and not any(folder.glob("*.safetensors")):
+        raise ModelError(f"--from {start}: no weights (*.safetensors) in {folder}")
     return Recipe(work, folder, new_codes, device)
 
 
@@ -158,7 +159,15 @@ def unpack(source: Path, work: Work = _WORK) -> None:
 
 
 @app.command()
-def export(folder: Path, work: Work = _WORK, name: str = "bundled-en", exclude: Exclude = None) -> None:
-    """Stage 9: the model directory."""
-    size = _recipe(work).export(folder, name, _sentences(exclude))
+def weights(folder: Path, work: Work = _WORK) -> None:
+    """Write the weights of all stages trained so far, float16, for --from."""
+    typer.echo(f"{folder}: {', '.join(_recipe(work).weights(folder)) or 'nothing is trained yet'}")
+
+
+@app.command()
+def export(
+    folder: Path, work: Work = _WORK, start: From = "", name: str = "bundled-en", exclude: Exclude = None
+) -> None:
+    """Stage 9: the model directory; of stages without a checkpoint, what --from has."""
+    size = _recipe(work, start=start).export(folder, name, _sentences(exclude))
     typer.echo(f"{folder}: {size / 1e6:.2f} MB")

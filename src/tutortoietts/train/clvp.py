@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from tutortoietts.core.config import ClvpConfig
 from tutortoietts.models.clvp import Clvp
+from tutortoietts.train.ahead import batches
 from tutortoietts.train.gpt import Clips
 from tutortoietts.train.log import Log
 from tutortoietts.train.optim import State, Trainer, warm
 
-ROWS = 96
+ROWS, GPU_ROWS = 96, 8  # rows a batch, and how many times as many on a GPU
 SPACE = 2  # the token of a space, as write_tokenizer numbers it
 
 
@@ -64,7 +65,10 @@ def padded(rows: list[npt.NDArray[np.int16]]) -> tuple[Tensor, Tensor]:
     return out, lengths
 
 
-def batch(clips: Clips, chosen: list[int], rng: random.Random) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+Rows = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def batch(clips: Clips, chosen: list[int], rng: random.Random) -> Rows:
     """Padded texts (2 B, T), each with its one 0 at the end, and padded codes (2 B, S): true ones, then damaged."""
     rows = [clips.items[n] for n in chosen]
     codes, texts = [clip.codes for clip, _ in rows], [ids for _, ids in rows]
@@ -73,13 +77,13 @@ def batch(clips: Clips, chosen: list[int], rng: random.Random) -> tuple[tuple[Te
     return padded([np.append(ids, 0) for ids in texts + wrong]), padded(codes + damaged)
 
 
-def losses(model: Clvp, clips: Clips, chosen: list[int], rng: random.Random) -> dict[str, Tensor]:
-    read, heard = batch(clips, chosen, rng)
+def losses(model: Clvp, rows: Rows) -> dict[str, Tensor]:
+    read, heard = rows
     device = model.temperature.device
     texts = model.encode_text(*(x.to(device) for x in read)).float()
     spoken = model.encode_codes(*(x.to(device) for x in heard)).float()
     scores = texts @ spoken.T * model.temperature.float().exp()
-    size = len(chosen)
+    size = len(texts) // 2
     right = torch.arange(size, device=device)
     of_text, of_codes = scores[:size], scores[:, :size].T
     return {
@@ -109,23 +113,22 @@ def train(
     torch.manual_seed(seed)
     model = Clvp(config)
     if start:
-        warm(model, start, ("speech_emb.weight",) if new_codes else ())
+        warm(model, start, ("speech_emb.weight", "temperature") if new_codes else ())
     trainer = Trainer(nn.ModuleDict({"model": model}).to(device), path, minutes, rate=1e-3)
-    rng = random.Random(trainer.steps)
-    while trainer.progress < 1:
-        # rows of about equal length: no padding to speak of, and negatives that length alone does not give away
-        pool = sorted(rng.sample(range(len(clips.items)), min(24 * ROWS, len(clips.items))), key=clips.length)
-        batches = [pool[i : i + ROWS] for i in range(0, len(pool) - ROWS + 1, ROWS)]
-        rng.shuffle(batches)
-        for chosen in batches:
-            parts = losses(model, clips, chosen, rng)
-            trainer.step(parts["loss"])
-            if trainer.steps % 50 == 0:
-                log(step=trainer.steps, progress=trainer.progress, **{k: float(v.detach()) for k, v in parts.items()})
-            if trainer.progress >= 1:
-                break
+    more = 1 if device == "cpu" else GPU_ROWS
+
+    def make(rng: random.Random) -> Rows:
+        return batch(clips, clips.alike(rng, ROWS * more), rng)
+
+    for rows in batches(make, trainer.steps, device):
+        if trainer.progress >= 1:
+            break
+        parts = losses(model, rows)
+        trainer.step(parts["loss"])
+        if trainer.steps % 50 == 0:
+            log(step=trainer.steps, progress=trainer.progress, **{k: float(v.detach()) for k, v in parts.items()})
     trainer.use_averaged()
     with torch.no_grad():
-        parts = losses(model, held_out, list(range(min(ROWS, len(held_out.items)))), rng)
+        parts = losses(model, batch(held_out, list(range(min(ROWS, len(held_out.items)))), random.Random(0)))
     log(step=trainer.steps, **{f"val_{k}": float(v) for k, v in parts.items()})
     trainer.save()

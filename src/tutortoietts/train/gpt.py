@@ -6,6 +6,7 @@ That head is thrown away; what it leaves behind are hidden states from which the
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from tutortoietts.core.config import AutoregressiveConfig
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.text.tokenizer import Tokenizer
+from tutortoietts.train.ahead import batches
 from tutortoietts.train.data import read_shard
 from tutortoietts.train.features import CodedClip, code_mel, read_coded
 from tutortoietts.train.kernels import hidden_states
@@ -28,6 +30,7 @@ from tutortoietts.train.optim import State, Trainer, warm
 from tutortoietts.train.phones import PHONES
 
 CODE_TABLES = ("mel_embedding.weight", "mel_head.weight", "mel_head.bias")
+POSITIONS, GPU_POSITIONS = 6144, 32768  # a step: what keeps the machine busy
 REFERENCE_FRAMES = 517  # 132 300 samples: what a reference clip is cropped or padded to
 
 
@@ -96,6 +99,7 @@ class Clips:
             for clip, ids in items
             if len(ids) + 1 <= config.max_text_tokens and len(clip.codes) + 2 <= config.max_mel_tokens
         ]
+        self._by_length = sorted(range(len(self.items)), key=self.length)
 
     def length(self, n: int) -> int:
         clip, ids = self.items[n]
@@ -116,6 +120,19 @@ class Clips:
             batches.append(batch)
             rng.shuffle(batches)
             yield from (b for b in batches if b)
+
+    def draw(self, rng: random.Random, tokens: int) -> list[int]:
+        """Random clips of about equal length whose padded batch holds at most ``tokens`` positions."""
+        at = rng.randrange(len(self._by_length))
+        rows = max(1, tokens // self.length(self._by_length[at]))
+        pool = self._by_length[max(0, at + 1 - 4 * rows) : at + 1]  # none is longer
+        return rng.sample(pool, min(rows, len(pool)))
+
+    def alike(self, rng: random.Random, rows: int) -> list[int]:
+        """So many clips of about equal length: no padding to speak of, and nothing that length alone gives away."""
+        pool = sorted(rng.sample(range(len(self.items)), min(24 * rows, len(self.items))), key=self.length)
+        at = rng.randrange(max(1, len(pool) - rows + 1))
+        return pool[at : at + rows]
 
     def batch(self, chosen: list[int], references: References, rng: random.Random) -> Batch:
         config, rows = self.config, [self.items[n] for n in chosen]
@@ -208,24 +225,34 @@ def train(
     if start:
         warm(model, start, CODE_TABLES if new_codes else ())
     trainer = Trainer(nn.ModuleDict({"model": model, "phones": head}).to(device), path, minutes, rate=1.5e-3)
+    for batch in feed(clips, references, trainer, device, gently=not start):
+        parts = losses(model, head, batch)
+        norm = trainer.step(parts["code"] + 0.3 * parts["phone"] + 0.02 * parts["text"])
+        if trainer.steps % 50 == 0:
+            values = {name: float(value.detach()) for name, value in parts.items()}
+            log(step=trainer.steps, progress=trainer.progress, norm=norm, **values)
+        if trainer.steps % 500 == 0:
+            trainer.use_averaged()
+            log(step=trainer.steps, **validate(model, head, held_out, references))
+            trainer.use_live()
+    trainer.use_averaged()
+    log(step=trainer.steps, **validate(model, head, held_out, references))
+    trainer.save()
+
+
+def feed(clips: Clips, references: References, trainer: Trainer, device: str, gently: bool) -> Iterator[Batch]:
+    """Batches until the trainer's time is up; ``gently``: short clips for its first twelfth."""
+    if device != "cpu":
+
+        def make(rng: random.Random) -> Batch:
+            return clips.batch(clips.draw(rng, GPU_POSITIONS), references, rng)
+
+        yield from itertools.takewhile(lambda _: trainer.progress < 1, batches(make, trainer.steps, device))
+        return
     rng = random.Random(trainer.steps)
-    positions = 6144 if device == "cpu" else 32768  # a step: what keeps the machine busy
     while trainer.progress < 1:
-        early = trainer.progress < 0.08 and not start
-        for chosen in clips.order(rng, tokens=positions // 2 if early else positions, longest=110 if early else 10_000):
-            parts = losses(model, head, clips.batch(chosen, references, rng))
-            norm = trainer.step(parts["code"] + 0.3 * parts["phone"] + 0.02 * parts["text"])
-            if trainer.steps % 50 == 0:
-                log(
-                    step=trainer.steps,
-                    progress=trainer.progress,
-                    norm=norm,
-                    **{k: float(v.detach()) for k, v in parts.items()},
-                )
-            if trainer.steps % 500 == 0:
-                trainer.use_averaged()
-                log(step=trainer.steps, **validate(model, head, held_out, references))
-                trainer.use_live()
+        early = gently and trainer.progress < 0.08
+        for chosen in clips.order(rng, tokens=POSITIONS // 2 if early else POSITIONS, longest=110 if early else 10_000):
+            yield clips.batch(chosen, references, rng)
             if trainer.progress >= 1 or (early and trainer.progress >= 0.08):
                 break
-    trainer.save()

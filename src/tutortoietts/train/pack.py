@@ -92,11 +92,22 @@ def unpack_codes(source: Path, folder: Path) -> int:
     return total
 
 
-def pack_speech(sources: list[Path], target: Path) -> int:
-    """Rendered shards as Opus in one file, without phone times; returns its size in bytes."""
+def pack_speech(sources: list[Path], target: Path, seconds: dict[str, float]) -> int:
+    """Rendered shards as Opus in one file, about so many seconds of each speaker; returns its size in bytes.
+
+    Phone times are left out.
+    """
     index, blobs = {}, {}
+    left = dict(seconds)
     for path in sources:
-        clips = list(read_shard(path))
+        clips = list[Clip]()
+        for clip in read_shard(path) if left[path.stem.rsplit("_", 1)[0]] > 0 else ():
+            if left[clip.speaker] <= 0:
+                break
+            left[clip.speaker] -= len(clip.samples) / RATE
+            clips.append(clip)
+        if not clips:
+            continue
         stream = io.BytesIO()
         samples = np.concatenate([clip.samples for clip in clips])
         soundfile.write(stream, samples, RATE, format="OGG", subtype="OPUS", compression_level=OPUS_LEVEL)

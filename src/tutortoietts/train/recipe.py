@@ -26,7 +26,7 @@ from tutortoietts.models.stream_vocos import StreamFront
 from tutortoietts.text.tokenizer import Tokenizer
 from tutortoietts.train import clvp, codes, corpus, data, decoder, dvae, gpt, optim, pack, streamer, vocoder
 from tutortoietts.train.codes import CHARACTERS
-from tutortoietts.train.export import averaged, export, fingerprint, make_voice
+from tutortoietts.train.export import averaged, export, fingerprint, make_voice, write_part
 from tutortoietts.train.features import measure_norms, shards
 from tutortoietts.train.log import Log
 from tutortoietts.weights.load import save_state
@@ -96,6 +96,14 @@ PRESETS |= {
     for name, given in USUAL_PRESETS.items()
     if name not in PRESETS
 }
+CHECKPOINTS = {
+    "autoregressive": "gpt",
+    "clvp": "clvp",
+    "diffusion": "decoder",
+    "stream_decoder": "stream",
+    "vocoder": "vocoder",
+}
+OTHERS_SECONDS = 90.0  # packed speech of a speaker that is no voice of the model's
 HELD_OUT = 48  # clips of every voice that training never sees
 
 
@@ -151,8 +159,8 @@ class Recipe:
     def pack(self, target: Path, speech_hours: float) -> tuple[int, int]:
         """What another machine needs to go on, in the folder ``target``; sizes in bytes of codes and of speech.
 
-        corpus.npz (all codes, phones and texts), speech.npz (so many hours as Opus, of every speaker in turn),
-        dvae.safetensors and mel_norms.safetensors.
+        corpus.npz (all codes, phones and texts), speech.npz (Opus: OTHERS_SECONDS of every speaker, and of the voices
+        what is left of so many hours), dvae.safetensors and mel_norms.safetensors.
         """
         target.mkdir(parents=True, exist_ok=True)
         coded = sorted((self.work / "codes").glob("*.npz"))
@@ -163,14 +171,12 @@ class Recipe:
         save_state(target / "dvae.safetensors", half | {"norms": norms})
         save_state(target / "mel_norms.safetensors", {"mel_norms": self.norms()})
         sizes = [pack.pack_codes(coded, target / "corpus.npz"), 0]
-        chosen, seconds = list[Path](), 0.0
-        ranked = sorted(shards(self.work / "speech"), key=lambda path: path.stem.rsplit("_", 1)[1])
-        for path in ranked:
-            if (self.work / "codes" / path.name).exists() and seconds < 3600 * speech_hours:
-                chosen.append(path)
-                seconds += data.SHARD_SECONDS
-        if chosen:
-            sizes[1] = pack.pack_speech(chosen, target / "speech.npz")
+        if speech_hours:
+            names = dict.fromkeys(path.stem.rsplit("_", 1)[0] for path in coded)
+            rest = 3600 * speech_hours - OTHERS_SECONDS * sum(name not in VOICES for name in names)
+            seconds = {n: max(rest / len(VOICES), OTHERS_SECONDS) if n in VOICES else OTHERS_SECONDS for n in names}
+            speech = [path for path in shards(self.work / "speech") if path.stem.rsplit("_", 1)[0] in names]
+            sizes[1] = pack.pack_speech(speech, target / "speech.npz", seconds)
         return sizes[0], sizes[1]
 
     def unpack(self, source: Path) -> int:
@@ -224,9 +230,32 @@ class Recipe:
             start=self.first("vocoder"),
         )
 
+    def trained(self, part: str) -> optim.State | None:
+        """The averaged weights of a component, float32: of its checkpoint, or else of the model to begin with."""
+        checkpoint = self.work / f"{CHECKPOINTS[part]}.ckpt"
+        if part == "vocoder":
+            file = self.work / "vocoder.safetensors"
+            return load_file(file) if file.exists() else self.first(part)
+        return averaged(checkpoint) if checkpoint.exists() else self.first(part)
+
+    def needed(self, part: str) -> dict[str, Tensor]:
+        """`trained`, or a ModelError."""
+        state = self.trained(part)
+        if state is None:
+            raise ModelError(f"{self.work} has no {CHECKPOINTS[part]} yet: train {CHECKPOINTS[part]} makes it")
+        return dict(state)
+
+    def weights(self, folder: Path) -> list[str]:
+        """Write what is trained so far, float16, as another run can begin with; returns the components' names."""
+        folder.mkdir(parents=True, exist_ok=True)
+        found = {part: state for part in CHECKPOINTS if (state := self.trained(part)) is not None}
+        for part, state in found.items():
+            write_part(dict(state), folder / f"{part}.safetensors")
+        return list(found)
+
     def _gpt(self) -> Autoregressive:
         model = Autoregressive(AUTOREGRESSIVE).eval()
-        model.load_state_dict(averaged(self.work / "gpt.ckpt"))
+        optim.warm(model, self.needed("autoregressive"))
         return model
 
     def pairs(self, excluded: list[str], per_voice: int, per_warp: int) -> decoder.Pairs:
@@ -234,7 +263,8 @@ class Recipe:
         clips, _ = self.clips(excluded)
         paths = self.speech(per_voice, per_warp)
         model = self._gpt().bfloat16().to(self.device)
-        return decoder.Pairs(decoder.make_pairs(paths, clips, model, self.references()))
+        made = decoder.make_pairs(paths, clips, model, self.references())
+        return decoder.Pairs(made, 1 if self.device == "cpu" else decoder.GPU_ROWS)
 
     def decoder(self, minutes: float, excluded: list[str], per_voice: int, per_warp: int) -> None:
         pairs = self.pairs(excluded, per_voice, per_warp)
@@ -251,18 +281,15 @@ class Recipe:
     @torch.inference_mode()
     def export(self, folder: Path, name: str, excluded: list[str]) -> int:
         """The model directory, float16, called ``name`` and its weights' fingerprint; returns its size in bytes."""
-        speaking = averaged(self.work / "gpt.ckpt")
+        speaking = self.needed("autoregressive")
         for key, rows in (("text_pos_embedding", SHIPPED.text_positions), ("mel_pos_embedding", SHIPPED.mel_positions)):
             speaking[f"{key}.weight"] = speaking[f"{key}.weight"][:rows]
         parts = {
             "autoregressive": speaking,
-            "diffusion": averaged(self.work / "decoder.ckpt"),
-            "clvp": averaged(self.work / "clvp.ckpt"),
-            "vocoder": load_file(self.work / "vocoder.safetensors"),
+            **{part: self.needed(part) for part in ("diffusion", "clvp", "vocoder")},
         }
-        streams = (self.work / "stream.ckpt").exists()
-        if streams:
-            parts["stream_decoder"] = averaged(self.work / "stream.ckpt")
+        if streams := self.trained("stream_decoder"):
+            parts["stream_decoder"] = dict(streams)
             StreamFront(streamer.CONFIG).load_state_dict(parts["stream_decoder"])
         model, diffusion = self._gpt(), Diffusion(DIFFUSION).eval()
         diffusion.load_state_dict(parts["diffusion"])
