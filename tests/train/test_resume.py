@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,7 +29,7 @@ def speech(tmp_path: Path) -> list[Path]:
 def a_second_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that goes on by a second whenever it is looked at, which is once a step."""
     seconds = itertools.count()
-    monkeypatch.setattr(optim, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    monkeypatch.setattr(optim, "_clock", lambda: float(next(seconds)))
 
 
 def silent(**values: float) -> None:

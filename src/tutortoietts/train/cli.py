@@ -22,7 +22,7 @@ Minutes = Annotated[float, typer.Option(help="Minutes of training in all, over h
 Exclude = Annotated[
     list[Path] | None, typer.Option(help="Text files of sentences, one a line, that training must never see.")
 ]
-PerVoice = Annotated[int, typer.Option(help="Shards (15 minutes each) of every voice.")]
+PerVoice = Annotated[int, typer.Option(help="Shards (five minutes each) of every voice.")]
 PerWarp = Annotated[int, typer.Option(help="Shards of every speaker derived from them.")]
 _WORK = Path(".train")
 
@@ -44,6 +44,18 @@ def _recipe(work: Path, threads: int = 1, start: str = "", new_codes: bool = Fal
 
 def _sentences(files: list[Path] | None) -> list[str]:
     return [line.strip() for file in files or [] for line in file.read_text().splitlines() if line.strip()]
+
+
+@app.callback()
+def clock(
+    processor_time: Annotated[
+        bool, typer.Option(help="Count minutes of the processor, not of the clock: where others keep the machine busy.")
+    ] = False,
+) -> None:
+    if processor_time:
+        from tutortoietts.train import optim
+
+        optim.PROCESSOR_TIME = True
 
 
 @app.command()
@@ -116,8 +128,8 @@ def decoder(
     work: Work = _WORK,
     minutes: Minutes = 40.0,
     threads: int = 1,
-    per_voice: PerVoice = 8,
-    per_warp: PerWarp = 1,
+    per_voice: PerVoice = 24,
+    per_warp: PerWarp = 2,
     start: From = "",
     device: Device = "cpu",
     exclude: Exclude = None,
@@ -131,8 +143,8 @@ def stream(
     work: Work = _WORK,
     minutes: Minutes = 5.0,
     threads: int = 1,
-    per_voice: PerVoice = 4,
-    per_warp: PerWarp = 1,
+    per_voice: PerVoice = 12,
+    per_warp: PerWarp = 2,
     start: From = "",
     device: Device = "cpu",
     exclude: Exclude = None,
