@@ -21,14 +21,10 @@ from typing import Any
 import soundfile
 
 import recognise
-from tutortoietts.train.data import JOE_NOISE, RATE, Teachers, parse_speaker
+from tutortoietts.train.data import JOE_NOISE, NAMES, RATE, Teachers, parse_speaker
 
 FLITE = ("slt", "rms", "awb", "kal16")
-TAUGHT = {
-    "clara": "alpha",
-    "owen": "kumo",
-    "joe": "joe",
-}  # the bundled model's voices by the speakers they learned from
+TAUGHT = {called: speaker for speaker, called in NAMES.items()}  # voices of our model, and whom they learned from
 STYLES = ("joe", "alpha", "gongitsune", "nezumi", "tebukuro", "kumo")
 _VOICE = re.compile(r"(slt|rms|awb|kal16)(x\d{2,3})?|espeak(\+\w+)?")
 

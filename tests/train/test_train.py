@@ -25,6 +25,7 @@ from tutortoietts.train.codes import CHARACTERS, write_tokenizer
 from tutortoietts.train.data import Clip, read_shard, write_shard
 from tutortoietts.train.dvae import Codebook
 from tutortoietts.train.features import CodedClip, half_code_phones, phone_at, read_coded, write_coded
+from tutortoietts.train.notice import notice
 from tutortoietts.train.optim import Trainer, warm
 from tutortoietts.train.phones import PHONES, Utterance, timed
 
@@ -282,3 +283,9 @@ def test_speech_is_trimmed_and_levelled() -> None:
     assert cut.ends.tolist() == pytest.approx([0.06, 1.06, 1.26], abs=1e-3)
     speech = cut.samples[round(0.06 * 24000) : round(1.06 * 24000)]
     assert 10 * np.log10(np.mean(speech**2)) == pytest.approx(-21, abs=0.2)
+
+
+def test_a_notice_names_the_teachers() -> None:
+    both = notice({data.teacher_of(name) for name in data.speakers()})
+    assert "Kokoro" in both and "lessac" in both
+    assert "lessac" not in notice({data.teacher_of("alpha50kumo50")})

@@ -28,6 +28,7 @@ JOE_NOISE = 0.3  # of the voice's own: as natural to judges (P.808), and easier 
 # Speakers by teacher, and how many hours of each. A name says how it is made: styles of Kokoro with their percentages
 # (none: 100), then x, the percent to which all is resampled (pitch and formants together, at the same pace), and p,
 # the percent by which the fundamental frequency alone is multiplied (Kokoro only).
+NAMES = {"alpha": "clara", "kumo": "owen", "joe": "joe"}  # of the voices in the model that ships, the default first
 VOICES = {"joe": 4.0, "alpha": 3.0, "kumo": 3.0}
 STYLES = {"gongitsune": 0.75, "nezumi": 0.75}
 DERIVED_HOURS = 0.25
@@ -73,9 +74,14 @@ def parse_speaker(name: str) -> Speaker:
     return Speaker({} if list(styles) == ["joe"] else styles, warp, pitch)
 
 
+def teacher_of(name: str) -> str:
+    """The teacher of a speaker."""
+    return "kokoro" if parse_speaker(name).styles else "joe"
+
+
 def speakers(teachers: tuple[str, ...] = TEACHERS) -> dict[str, float]:
     """Hours of every training speaker of these teachers: the voices first, then the ones derived from them."""
-    named = {n: h for n, h in (VOICES | STYLES).items() if ("joe" if n == "joe" else "kokoro") in teachers}
+    named = {name: hours for name, hours in (VOICES | STYLES).items() if teacher_of(name) in teachers}
     return named | {n: DERIVED_HOURS for teacher in teachers for n in DERIVED[teacher].split()}
 
 

@@ -29,6 +29,7 @@ from tutortoietts.train.codes import CHARACTERS
 from tutortoietts.train.export import averaged, export, fingerprint, make_voice, write_part
 from tutortoietts.train.features import measure_norms, shards
 from tutortoietts.train.log import Log
+from tutortoietts.train.notice import notice
 from tutortoietts.weights.load import save_state
 
 __all__ = ["AUTOREGRESSIVE", "CLVP", "DIFFUSION", "VOICES", "Recipe"]
@@ -296,7 +297,12 @@ class Recipe:
         Clvp(CLVP).load_state_dict(parts["clvp"])
         name = f"{name}-{fingerprint(parts['autoregressive'], parts['diffusion'])}"
         references, mels = self.references(), decoder.true_mels(self.speech(1, 0), self.clips(excluded)[0])
-        voices = [make_voice(voice, name, model, diffusion, references, mels) for voice in VOICES]
+        heard = {path.stem.rsplit("_", 1)[0] for path in (self.work / "codes").glob("*.npz")}
+        named = {speaker: called for speaker, called in data.NAMES.items() if speaker in heard}
+        voices = [
+            dataclasses.replace(make_voice(speaker, name, model, diffusion, references, mels), name=called)
+            for speaker, called in named.items()
+        ]
         spec = ModelSpec(
             name=name,
             autoregressive=SHIPPED,
@@ -306,9 +312,10 @@ class Recipe:
             stream_decoder=streamer.CONFIG if streams else None,
             tokenizer=TokenizerSpec(),
             default_preset="bundled",
-            default_voice="rms",
+            default_voice=voices[0].name,
             calm_token=None,
             presets=PRESETS,
         )
         norms = self.work / "mel_norms.safetensors"
-        return export(folder, spec, parts, self.work / "tokenizer.json", norms, voices)
+        told = notice({data.teacher_of(speaker) for speaker in heard})
+        return export(folder, spec, parts, self.work / "tokenizer.json", norms, voices, told)
