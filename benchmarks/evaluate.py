@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,6 +31,7 @@ EXTRA_WORDS = 3  # or so many words heard after the last
 SHORT_RATIO = 0.65  # speech shorter than this share of the source's: the ending is missing
 MISSING_WORDS = 2  # or so many of the last words not heard, where the source's were
 CUT_DB = -20.0  # the last 20 ms this near the loud frames: cut off in speech
+JUDGED = 1  # raise it when a judge changes: what is kept from before is then judged again
 OTHERS = ("joe", "alpha")  # whose pace stands for that of a voice without a source
 Embedding = npt.NDArray[np.float64]
 
@@ -68,19 +71,26 @@ def face(voice: str, enrol: str) -> tuple[Embedding, float]:
 
 
 def rated(clip: Spoken, sentence: str) -> dict[str, Any]:
-    """What Whisper hears, how DNSMOS likes it, whose voice it is, and log2 of its pitch."""
-    whisper, mos, encoder = judges()
+    """What Whisper hears, how DNSMOS likes it, whose voice it is, and log2 of its pitch; kept in the cache."""
     samples = clip.at_16k()
+    key = hashlib.sha256(f"{JUDGED}\n{sentence}\n".encode() + samples.tobytes()).hexdigest()[:20]
+    path = sources.cache_folder() / "rated" / f"{key}.json"
+    if path.exists():
+        return dict(json.loads(path.read_text()))
+    whisper, mos, encoder = judges()
     heard = whisper.hear(samples)
-    errors = recognise.word_errors(words(sentence), heard)
-    return {
+    found = {
         "whisper": heard,
-        "whisper_errors": errors["errors"],
-        "whisper_words": errors["words"],
+        **{f"whisper_{name}": value for name, value in recognise.word_errors(words(sentence), heard).items()},
         "mos": mos.rate(samples),
-        "embedding": encoder.embed(samples),
+        "embedding": encoder.embed(samples).tolist(),
         "pitch": log_pitch(samples.astype(np.float64), recognise.RATE),
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.part")
+    partial.write_text(json.dumps(found))
+    partial.replace(path)
+    return found
 
 
 def enrolment_set(sentences: Sequence[str]) -> str:
@@ -100,7 +110,8 @@ def source_seconds(voice: str, sentences: Sequence[str], indices: Sequence[int])
 
 def _endings(clip: dict[str, Any], usual: dict[str, Any] | None) -> dict[str, bool]:
     ratio, longer = clip["ratio"], clip["level"]["speech"] * (1 - 1 / clip["ratio"]) if clip["ratio"] else 0.0
-    extra, missing = (clip.get(key, 0) - (usual[key] if usual else 0) for key in ("extra", "missing"))
+    names = ("whisper_extra", "whisper_missing")
+    extra, missing = (clip.get(name, 0) - (usual[name] if usual else 0) for name in names)
     return {
         "run_on": (ratio > LONG_RATIO and longer > LONG_SECONDS) or extra >= EXTRA_WORDS,
         "missing_end": ratio < SHORT_RATIO or missing >= MISSING_WORDS,
@@ -113,17 +124,14 @@ def evaluate(
     sentences: Sequence[str],
     *,
     quick: bool = False,
-    heard: Sequence[dict[str, Any]] | None = None,
+    sphinx: bool = False,
 ) -> dict[str, Any]:
     """-> ``voices`` (name -> figures), ``all`` (figures over everything) and ``clips``.
 
-    ``quick`` leaves out open dictation, of the clips and of the source, and all judges but pocketsphinx.
-    ``heard``: what ``recognise.score`` found in these very clips, where they are the source itself.
+    ``quick`` leaves out all judges but pocketsphinx's forced choice; ``sphinx`` adds its open dictation.
     """
-    compare = not quick and heard is None
-    if heard is None:
-        pairs = [(clip.at_16k(), clip.index) for clip in clips]
-        heard = recognise.score(pairs, sentences, dictation=not quick)["clips"]
+    pairs = [(clip.at_16k(), clip.index) for clip in clips]
+    heard = recognise.score(pairs, sentences, dictation=sphinx)["clips"]
     voices = sorted({clip.voice for clip in clips})
     enrol = enrolment_set(sentences)
     results: list[dict[str, Any]] = []
@@ -134,14 +142,15 @@ def evaluate(
         levels = [level(clip.samples, clip.rate) for clip, _ in of]
         ratios = [one.speech / seconds[clip.index] for one, (clip, _) in zip(levels, of, strict=True)]
         pace = 1.0 if source else median(ratios) or 1.0
-        usual = sources.figures(voice, sentences)["clips"] if compare and source else None
         for (clip, result), one, ratio in zip(of, levels, ratios, strict=True):
             row = {"voice": voice, **result, "level": one.as_dict(), "ratio": ratio / pace}
+            usual = None
             if not quick:
                 row |= rated(clip, sentences[clip.index])
             if not quick and source:
-                row["face"] = face(source, enrol)
-            results.append({**row, **_endings(row, usual[clip.index] if usual else None)})
+                said = Spoken.read(sources.speak(source, sentences[clip.index]), source, clip.index)
+                row["face"], usual = face(source, enrol), rated(said, sentences[clip.index])
+            results.append({**row, **_endings(row, usual)})
     return {
         "voices": {v: figures([r for r in results if r["voice"] == v]) for v in voices},
         "all": figures(results),

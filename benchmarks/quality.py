@@ -6,9 +6,10 @@
     python benchmarks/quality.py model --model DIR                the public API with the model's default preset
     python benchmarks/quality.py clone --model DIR                reference clips of a known and of an unknown voice
 
-Common: --sentences test|dev|FILE, --limit N, --json FILE, --picture FILE.png, --quick (forced choice only). A table
-goes to standard output and JSON is its last line. Needs the extra ``quality`` and, for the teachers, the packages that
-docs/training.md names. Sentences of the sets are never in training. What each column means: docs/quality.md.
+Common: --sentences test|dev|FILE, --limit N, --json FILE, --picture FILE.png, --quick (forced choice only), --sphinx
+(also pocketsphinx's open dictation). A table goes to standard output and JSON is its last line. Needs the extra
+``quality`` and, for the teachers, the packages that docs/training.md names. Sentences of the sets are never in
+training. What each column means: docs/quality.md.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ def arguments() -> argparse.ArgumentParser:
     common.add_argument("--sentences", default="test", help="test, dev or a file of one sentence a line")
     common.add_argument("--limit", type=int, help="only the first so many sentences")
     common.add_argument("--quick", action="store_true", help="forced choice only: a tenth of the time")
+    common.add_argument("--sphinx", action="store_true", help="also pocketsphinx's open dictation: twice the time")
     common.add_argument("--json", type=Path, help="write every figure of every clip here")
     common.add_argument("--picture", type=Path, help="write a PNG here: spectrograms of each voice's first clip")
     voices = argparse.ArgumentParser(add_help=False)
@@ -99,11 +101,10 @@ def source(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
     for voice in options.voices or sources.TAUGHT.values():
         said = spoken_by_source(voice, sentences, options.limit)
         clips += said
-        heard = None if options.quick else sources.figures(voice, sentences)["clips"][: options.limit]
-        rows[voice] = evaluate(said, sentences, quick=options.quick, heard=heard)["all"]
+        rows[voice] = evaluate(said, sentences, quick=options.quick, sphinx=options.sphinx)["all"]
         for name, change in VARIANTS.items() if options.variants else ():
             changed = [change(clip) for clip in said]
-            rows[f"{voice} {name}"] = evaluate(changed, sentences, quick=options.quick)["all"]
+            rows[f"{voice} {name}"] = evaluate(changed, sentences, quick=options.quick, sphinx=options.sphinx)["all"]
     return {"rows": rows, "spoken": clips}
 
 
@@ -111,7 +112,7 @@ def wavs(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
     clips = read_folder(options.folder, options.voices, options.limit)
     if bad := [clip.index for clip in clips if clip.index >= len(sentences)]:
         raise SystemExit(f"{options.folder}: index {bad[0]} outside 0..{len(sentences) - 1} of the sentences")
-    report = evaluate(clips, sentences, quick=options.quick)
+    report = evaluate(clips, sentences, quick=options.quick, sphinx=options.sphinx)
     return {"rows": {**report["voices"], "all": report["all"]}, "clips": report["clips"], "spoken": clips}
 
 

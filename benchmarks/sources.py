@@ -8,7 +8,6 @@ docs/training.md); flite's slt, rms, awb, kal16 (program ``flite``); ``kal16xNNN
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import subprocess
@@ -16,7 +15,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import soundfile
 
@@ -105,18 +103,3 @@ def speak(voice: str, text: str) -> Path:
 def spoken(voice: str, sentences: Sequence[str]) -> list[Path]:
     """Every sentence by one voice or its source."""
     return [speak(voice, text) for text in sentences]
-
-
-def figures(voice: str, sentences: Sequence[str]) -> dict[str, Any]:
-    """``recognise.score`` of a source voice over all the sentences, kept."""
-    voice = source_of(voice) or voice
-    key = hashlib.sha256("\n".join([recognise.fingerprint(), voice, *sentences]).encode()).hexdigest()[:20]
-    path = cache_folder() / "figures" / f"{voice}-{key}.json"
-    if path.exists():
-        return dict(json.loads(path.read_text()))
-    report = recognise.score([(clip, i) for i, clip in enumerate(spoken(voice, sentences))], sentences)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    partial.write_text(json.dumps(report))
-    partial.replace(path)
-    return report

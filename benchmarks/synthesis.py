@@ -110,14 +110,13 @@ def model(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
     voicer = Voicer(options)
     names = options.voices or voicer.voices()
     clips, factors = _speak_all(voicer, {n: n for n in names}, sentences[: options.limit], _folder(options))
-    report = evaluate(clips, sentences, quick=options.quick)
+    report = evaluate(clips, sentences, quick=options.quick, sphinx=options.sphinx)
     rows: dict[str, dict[str, Any]] = {}
     for name in names:
         rows[name] = report["voices"][name] | factors.get(name, {})
         if sources.source_of(name) and not options.quick:
-            heard = sources.figures(name, sentences)["clips"][: options.limit]
             said = [Spoken.read(p, name, i) for i, p in enumerate(sources.spoken(name, sentences[: options.limit]))]
-            rows[f"{name} source"] = evaluate(said, sentences, heard=heard)["all"]
+            rows[f"{name} source"] = evaluate(said, sentences, sphinx=options.sphinx)["all"]
     means = {key: float(np.mean([f[key] for f in factors.values()])) for f in factors.values() for key in f}
     rows["all"] = report["all"] | means
     return {"about": voicer.about(), "rows": rows, "clips": report["clips"], "spoken": clips}
@@ -174,7 +173,7 @@ def copy(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
                 ways[name].append(_vocoded(tts, made, generator, clip))
     rows: dict[str, dict[str, Any]] = {}
     for name, clips in ways.items():
-        report = evaluate(clips, sentences, quick=options.quick)
+        report = evaluate(clips, sentences, quick=options.quick, sphinx=options.sphinx)
         rows |= {f"{voice}: {name}": figures for voice, figures in report["voices"].items()}
         if options.out:
             _keep(options.out, name, clips)
@@ -257,7 +256,7 @@ def clone(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
     given |= _humans(options.people or [], folder / "people")
     own, _ = _speak_all(voicer, {v: v for v in voicer.voices()}, asked, folder / "own")
     clips, factors = _speak_all(voicer, dict(given), asked, folder / "cloned")
-    report = evaluate(clips, sentences, quick=options.quick)
+    report = evaluate(clips, sentences, quick=options.quick, sphinx=options.sphinx)
     ours, made = _embeddings(own), _embeddings(clips)
     rows: dict[str, dict[str, Any]] = {}
     for voice, paths in given.items():
