@@ -16,6 +16,7 @@ import numpy.typing as npt
 import soxr
 
 from tutortoietts.train.corpus import Corpus
+from tutortoietts.train.flite import Flite
 from tutortoietts.train.kokoro import Kokoro
 from tutortoietts.train.phones import Espeak, Utterance
 from tutortoietts.train.piper import Piper
@@ -39,7 +40,8 @@ DERIVED = {
     "nezumix092p085 gongitsunex108p110 alphap080 kumop125 alpha50kumo50x092p115 gongitsune60kumo40p080 "
     "alpha60nezumi40x116",
 }
-TEACHERS = tuple(DERIVED)
+FLITE = {"rms": 0.5, "slt": 0.5, "kal16": 0.5}  # the voices of the model that ships; 16 kHz
+TEACHERS = ("joe", "kokoro", "flite")
 UNKNOWN = ("tebukuro", "gongitsune50kumo50", "nezumi50kumo50x108", "alpha40tebukuro60p090")  # never in training
 _NAME = re.compile(r"(?P<styles>(?:[a-wyz]{2,}(?:-?\d+)?)+)(?:x(?P<warp>\d{3}))?(?:p(?P<pitch>\d{3}))?")
 
@@ -76,13 +78,16 @@ def parse_speaker(name: str) -> Speaker:
 
 def teacher_of(name: str) -> str:
     """The teacher of a speaker."""
+    if name in FLITE:
+        return "flite"
     return "kokoro" if parse_speaker(name).styles else "joe"
 
 
-def speakers(teachers: tuple[str, ...] = TEACHERS) -> dict[str, float]:
+def speakers(teachers: tuple[str, ...] = tuple(DERIVED)) -> dict[str, float]:
     """Hours of every training speaker of these teachers: the voices first, then the ones derived from them."""
     named = {name: hours for name, hours in (VOICES | STYLES).items() if teacher_of(name) in teachers}
-    return named | {n: DERIVED_HOURS for teacher in teachers for n in DERIVED[teacher].split()}
+    named |= FLITE if "flite" in teachers else {}
+    return named | {name: DERIVED_HOURS for teacher in teachers for name in DERIVED.get(teacher, "").split()}
 
 
 def trim(said: Utterance) -> Utterance:
@@ -112,11 +117,15 @@ class Teachers:
         self._espeak, self._threads = Espeak(), threads
         self._joe: Piper | None = None
         self._kokoro: Kokoro | None = None
+        self._flite: Flite | None = None
 
     def speak(self, speaker: str, text: str, joe_noise: float = JOE_NOISE) -> Clip:
         """``text`` by ``speaker``. Single capital letters are spelled; the clip's text is in lower case."""
         how = parse_speaker(speaker)
-        if how.styles:
+        if speaker in FLITE:
+            self._flite = self._flite or Flite()
+            said = self._flite.speak(speaker, text)
+        elif how.styles:
             self._kokoro = self._kokoro or Kokoro(self._espeak, self._threads)
             said = self._kokoro.speak(text, how.styles, 1 / how.warp, how.pitch)
         else:

@@ -19,6 +19,12 @@ MIT. Kokoro's voice list credits readings of the Koniwa corpus (https://github.c
 styles: `jf_gongitsune` *Gongitsune*, `jf_nezumi` *Nezumi no yomeiri*, `jf_tebukuro` *Tebukuro o kai ni*, `jm_kumo`
 *Kumo no ito*.
 """,
+    "flite": """
+## CMU Flite, voices slt, rms and kal16
+
+Copyright (c) Carnegie Mellon University, all rights reserved: free of charge to use and distribute, without
+restriction, with the notice, the list of conditions and the disclaimer retained.
+""",
     "joe": """
 ## Piper, voice en_US-joe-medium
 

@@ -133,7 +133,7 @@ class Recipe:
 
     def speech(self, per_voice: int, per_warp: int) -> list[Path]:
         """At most so many shards of every voice, then of every derived speaker."""
-        derived = [name for name in data.speakers() if name not in VOICES]
+        derived = [name for name in data.speakers(data.TEACHERS) if name not in VOICES]
         folder = self.work / "speech"
         return [*shards(folder, per_voice, list(VOICES)), *shards(folder, per_warp, derived)]
 
@@ -223,7 +223,7 @@ class Recipe:
 
     def vocoder(self, minutes: float, adversary_after: float) -> None:
         vocoder.train(
-            self.speech(6, 2),
+            self.speech(6, 3),
             self.work / "vocoder.safetensors",
             minutes,
             self.log("vocoder"),
