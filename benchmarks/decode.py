@@ -26,11 +26,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from tutortoietts.accelerate import accelerate
 from tutortoietts.bench.machine import measure_machine, settle
 from tutortoietts.bench.measure import held_bytes
 from tutortoietts.bench.random_model import random_state
 from tutortoietts.core.config import AutoregressiveConfig
-from tutortoietts.engine.decoding.loop import DecodeRequest, decode
+from tutortoietts.engine.decoding.loop import decode
+from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.native.build import VARIABLE
 from tutortoietts.runtime.precision import PRECISIONS, pick_precision
@@ -84,8 +86,7 @@ def make_model(cfg: AutoregressiveConfig, name: str, device: torch.device, nativ
 
     model = build(factory, dict(random_state(shapes(factory), 0)), device, precision.decoder)
     assert isinstance(model, Autoregressive)
-    if precision.weights is not None:
-        model.quantize(precision.weights)
+    accelerate(model, device, precision.weights)
     return model
 
 
@@ -105,8 +106,10 @@ def run_once(model: Autoregressive, row: Row, options: argparse.Namespace) -> No
         marks.append((done, time.perf_counter(), time.process_time()))
 
     request = DecodeRequest(
-        speaker=torch.zeros(1, model.cfg.model_dim, device=model.device, dtype=model.dtype),
-        text=torch.ones(1, options.prefix - 3, dtype=torch.int64, device=model.device),
+        prefix=model.prefix(
+            torch.zeros(1, model.cfg.model_dim, device=model.device, dtype=model.dtype),
+            torch.ones(1, options.prefix - 3, dtype=torch.int64, device=model.device),
+        ),
         generators=row_generators(0, row.batch),
         max_codes=options.codes,
         min_codes=options.codes,

@@ -21,14 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tutortoietts.accelerate.diffusion import DiffusionChain
+from tutortoietts.accelerate import accelerate, diffusion_chain
 from tutortoietts.bench.limits import encoder_macs, forward_macs
 from tutortoietts.bench.machine import Machine, measure_machine
 from tutortoietts.bench.random_model import random_state
 from tutortoietts.core.config import ClvpConfig, DiffusionConfig
 from tutortoietts.models.clvp import Clvp
 from tutortoietts.models.diffusion import Diffusion
-from tutortoietts.nn.rotary_encoder import RotaryEncoder
 from tutortoietts.weights.load import build, shapes
 
 SEED = 0
@@ -48,13 +47,12 @@ def made(config: Any, kind: type[nn.Module]) -> Any:
 def diffusion(config: DiffusionConfig, frames: int, rows: int) -> tuple[Ways, float]:
     """A forward of so many rows in each way, and its operations."""
     model = made(config, Diffusion)
-    rounded = deepcopy(model)
-    rounded.quantize("int8")
+    fast, rounded = accelerate(deepcopy(model)), accelerate(deepcopy(model), precision="int8")
     generator = torch.Generator().manual_seed(SEED)
     x = torch.randn(1, config.in_channels, frames, generator=generator)
     aligned = torch.randn(rows, config.model_channels, frames, generator=generator)
     modulation, biases = model.modulations(model.embed_step(torch.tensor([700.0]))), model.position_biases(frames)
-    bodies = {"torch": model, "float32": DiffusionChain.fit(model, frames), "int8": DiffusionChain.fit(rounded, frames)}
+    bodies = {"torch": model, "float32": diffusion_chain(fast, frames), "int8": diffusion_chain(rounded, frames)}
 
     def forward(body: Any) -> Tensor:
         estimate: Tensor = body.denoise(x, modulation, body.integrate(aligned, modulation, biases), biases)
@@ -67,11 +65,7 @@ def diffusion(config: DiffusionConfig, frames: int, rows: int) -> tuple[Ways, fl
 def ranking(config: ClvpConfig, codes: int, rows: int) -> tuple[Ways, float]:
     """The latents of so many rows of codes in each way, and their operations."""
     model = made(config, Clvp)
-    fast = deepcopy(model)
-    for encoder in (part for part in fast.modules() if isinstance(part, RotaryEncoder)):
-        encoder.accelerate()
-    rounded = deepcopy(fast)
-    rounded.quantize("int8")
+    fast, rounded = accelerate(deepcopy(model)), accelerate(deepcopy(model), precision="int8")
     generator = torch.Generator().manual_seed(SEED)
     ids = torch.randint(0, config.num_speech_tokens, (rows, codes), generator=generator)
     inner = config.speech_heads * config.head_dim

@@ -27,11 +27,12 @@ from torch import Tensor
 from decode import TINY, able, make_model
 from steps import base_options, drawn_latents
 from tutortoietts import TextToSpeech
-from tutortoietts.accelerate.diffusion import DiffusionChain
+from tutortoietts.accelerate import diffusion_chain
 from tutortoietts.bench.random_model import RANDOM_FULL, random_full
 from tutortoietts.core.config import AutoregressiveConfig
 from tutortoietts.core.presets import preset_options
-from tutortoietts.engine.decoding.loop import DecodeRequest, decode
+from tutortoietts.engine.decoding.loop import decode
+from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.denoise import denoise, mel_frames
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.sampling.rows import row_generators
@@ -44,8 +45,7 @@ TEXT = "The quick brown fox jumps over the lazy dog."
 def drawn(model: Autoregressive, speaker: Tensor, text: Tensor, count: int) -> Tensor:
     """Codes that this model draws -> (1, count)."""
     request = DecodeRequest(
-        speaker=speaker,
-        text=text,
+        prefix=model.prefix(speaker, text),
         generators=row_generators(SEED, 1),
         max_codes=count,
         min_codes=count,
@@ -127,7 +127,7 @@ def mel_and_scores(tts: TextToSpeech, latents: Tensor, rows: Tensor, solve: bool
         return mel, scores
     aligned = model.align(latents.to(weight), speaker.to(weight), frames)
     modulation = model.modulations(model.embed_step(torch.tensor([500.0], device=weight.device)))
-    body = DiffusionChain.fit(model, frames) or model
+    body = diffusion_chain(model, frames) or model
     x = torch.randn(1, model.cfg.in_channels, frames, generator=generator).to(weight.device)
     biases = model.position_biases(frames)
     return body.denoise(x, modulation, body.integrate(aligned, modulation, biases), biases), scores

@@ -29,8 +29,11 @@ import recognise
 from chart import curves
 from evaluate import SETS
 from tutortoietts import TextToSpeech
-from tutortoietts.core.presets import SAMPLERS, SpeechOptions, preset_options
-from tutortoietts.engine.decoding.loop import DecodeRequest, decode, latents_of
+from tutortoietts.core.presets import SpeechOptions, preset_options
+from tutortoietts.core.samplers import SAMPLERS
+from tutortoietts.engine.decoding.latents import latents_of
+from tutortoietts.engine.decoding.loop import decode
+from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.denoise import denoise
 from tutortoietts.engine.pipeline import token_options
 from tutortoietts.sampling.rows import row_generators
@@ -74,12 +77,11 @@ def drawn_latents(tts: TextToSpeech, text: str, speaker: Tensor, options: Speech
     ids = torch.nn.functional.pad(tts.tokenizer.encode(text).ids, (0, 1))
     weight = tts.autoregressive.final_norm.weight
     request = DecodeRequest(
-        speaker=speaker.to(weight),
-        text=ids.to(weight.device),
+        prefix=tts.autoregressive.prefix(speaker.to(weight), ids.to(weight.device)),
         generators=row_generators(seed, 1),
         max_codes=min(options.max_mel_tokens, tts.spec.autoregressive.max_mel_tokens),
         options=token_options(options),
-        calm_token=tts.spec.calm_token,
+        silence_code=tts.spec.calm_token,
     )
     (codes,) = decode(tts.autoregressive, request)
     return latents_of(tts.autoregressive, request, codes, 0, options.calm_rule)

@@ -4,7 +4,7 @@
     python benchmarks/vocoder.py --models bigvgan --frames 48 --runs 5
     python benchmarks/vocoder.py --tiny                 a toy, in seconds: does the script work?
 
-Ways: "torch" is the model's own forward; "float32" and "split" (16 bits of each number, for a matrix unit) are
+Ways: "torch" is the model's own forward; "float32" and "split" (16 bits of each number, for AMX) are
 nn/convolve.py. They take turns, so that a busy machine disturbs all alike; seconds by the clock and of all cores.
 Loss: random weights that are ever livelier (gain of a convolution, spread of the snakes' log alpha and beta) against
 torch in float64: signal to noise ratio, and the mean distance of log mels. Networks that turn rounding into noise are
@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tutortoietts.accelerate import accelerate
 from tutortoietts.audio.mel import diffusion_mel
 from tutortoietts.bench.random_model import random_state
 from tutortoietts.core.config import BigVGANConfig, HifiganConfig
@@ -53,7 +54,7 @@ def forwards(model: nn.Module) -> dict[str, nn.Module]:
     for name in WAYS[1:]:
         if can_convolve(split=name == "split"):
             ways[name] = deepcopy(model)
-            ways[name].accelerate(half=name == "split")
+            accelerate(ways[name], precision="bf16" if name == "split" else None)
     return ways
 
 

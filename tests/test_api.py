@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -213,7 +214,7 @@ def _noting(function, seen: list[torch.Tensor]):
         ({"cvvp_amount": 0.5}, "ranks none"),
         ({"diffusion_iterations": 5}, "diffusion_iterations is 5, but a stream from latents has no diffusion"),
         ({"sampler": "ddim"}, "sampler is 'ddim'"),
-        ({"decoder": "diffusion", "stream_chunk_size": 8}, "leave them out"),
+        ({"decoder": "diffusion", "stream_chunk_size": 8}, "remove them"),
         ({"decoder": "both"}, "decoder is 'both'"),
         ({"stream_chunk_size": 0}, "stream_chunk_size is 0"),
         ({"max_mel_tokens": 61}, "max_mel_tokens is 61"),
@@ -227,7 +228,7 @@ def test_a_stream_refuses_what_it_cannot_do(streaming_model: Path, options: dict
 def test_a_model_without_a_streaming_decoder_says_so(tts: TextToSpeech) -> None:
     with pytest.raises(OptionError, match="has no streaming decoder"):
         tts.tts_stream(TEXT, decoder="stream")
-    with pytest.raises(OptionError, match="leave them out"):
+    with pytest.raises(OptionError, match="remove them"):
         tts.tts_stream(TEXT, stream_chunk_size=4)
 
 
@@ -248,10 +249,10 @@ def test_conditioning_latents(tts: TextToSpeech, tmp_path: Path) -> None:
     assert say(tts, conditioning_latents=one).shape[:2] == (1, 1)
 
 
-def test_long_text_is_spoken_in_parts(tts: TextToSpeech) -> None:
+def test_long_text_is_spoken_in_passages(tts: TextToSpeech) -> None:
     text = "All these words are said, one after the other. " * 6
     wave = say(tts, text, max_mel_tokens=4, num_autoregressive_samples=1)
-    assert tts.last_report is not None and tts.last_report.parts > 5
+    assert tts.last_report is not None and tts.last_report.passages > 5
     short = say(tts, "All these words", max_mel_tokens=4, num_autoregressive_samples=1)
     assert wave.shape[-1] > 4 * short.shape[-1]
 
@@ -295,8 +296,8 @@ def test_text_must_be_text(tts: TextToSpeech) -> None:
         ({"cvvp_amount": 0.5}, OptionError, "the model 'tiny' has no cvvp; use model='tortoise-v2'"),
         ({"voice_samples": "nobody"}, VoiceError, "no voice named 'nobody'"),
         ({"use_deterministic_seed": 1.5}, OptionError, "use_deterministic_seed is 1.5"),
-        ({"k": 1.5}, OptionError, r"k is 1\.5, must be a whole number"),
-        ({"k": "2"}, OptionError, "k is '2', must be a whole number"),
+        ({"k": 1.5}, OptionError, r"k is 1\.5, must be an integer"),
+        ({"k": "2"}, OptionError, "k is '2', must be an integer"),
         ({"num_autoregressive_samples": 10**400}, OptionError, r"is enormous, outside 1\.\.4096"),
         ({"voice_samples": 123}, OptionError, "voice_samples is a int, must be a voice's name"),
         ({"voice_samples": [None]}, OptionError, "voice_samples holds a NoneType, must be"),
@@ -322,10 +323,10 @@ def test_bad_options_are_refused(tts: TextToSpeech, options: dict, error: type[E
         ({"vocoder": "hifi"}, OptionError, "vocoder is 'hifi'"),
         ({"ar_checkpoint": "gone.pth"}, ModelError, r"gone\.pth: there is no such file"),
         ({"tokenizer_vocab_file": "gone.json"}, ModelError, r"gone\.json: there is no such file"),
-        ({"autoregressive_batch_size": "4"}, OptionError, "autoregressive_batch_size is '4', must be a whole"),
+        ({"autoregressive_batch_size": "4"}, OptionError, "autoregressive_batch_size is '4', must be an integer"),
         ({"device": "meta"}, OptionError, "device 'meta' cannot be used here"),
         ({"model": None}, OptionError, "model is None, must be"),
-        ({"models_dir": "gone"}, OptionError, "models_dir 'gone' is no folder"),
+        ({"models_dir": "gone"}, OptionError, "models_dir 'gone' does not exist"),
         ({"model": "~nobody-here"}, OptionError, "home folder '~nobody-here' is not known"),
         ({"models_dir": "~nobody-here/x"}, OptionError, "home folder '~nobody-here' is not known"),
         ({"clvp_checkpoint": "~nobody-here/x.pth"}, OptionError, "home folder '~nobody-here' is not known"),
@@ -358,7 +359,7 @@ def test_progress_goes_to_stderr(tts: TextToSpeech, capsys: pytest.CaptureFixtur
 def test_the_report(tts: TextToSpeech) -> None:
     wave = say(tts)
     report = tts.last_report
-    assert report is not None and report.seed == 1 and report.parts == 1
+    assert report is not None and report.seed == 1 and report.passages == 1
     assert report.audio_seconds == wave.shape[-1] / 24000
     assert report.real_time_factor == pytest.approx(report.seconds / report.audio_seconds)
 
@@ -382,3 +383,29 @@ def test_old_names(tts: TextToSpeech, tmp_path: Path) -> None:
     assert small.cfg.model_channels == 64
     with pytest.raises(ModelError, match="did you mean 'model_channels'"):
         DiffusionTts(model_chanels=64)
+
+
+def test_concurrent_calls_share_a_batch_and_sound_as_alone(streaming_model: Path) -> None:
+    """Whole clips and streams from several threads; the batch is smaller than all their candidates."""
+    alone, shared = TextToSpeech(streaming_model, device="cpu"), TextToSpeech(streaming_model, shared_batch_rows=4)
+    texts = ["One two three.", "Four.", "Five six seven eight.", "Nine ten."]
+    found: dict[int, torch.Tensor] = {}
+
+    def clip(tts: TextToSpeech, number: int) -> torch.Tensor:
+        return tts.speak(texts[number], seed=number).samples
+
+    def stream(tts: TextToSpeech, number: int) -> torch.Tensor:
+        return torch.cat(list(tts.stream(texts[number], seed=number)))
+
+    jobs = [clip, stream, clip, stream]
+    threads = [
+        threading.Thread(target=lambda n=number: found.update({n: jobs[n](shared, n)})) for number in range(len(jobs))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, job in enumerate(jobs):
+        torch.testing.assert_close(found[number], job(alone, number), rtol=0, atol=1e-6)
+    with pytest.raises(OptionError, match="shared_batch_rows is 1, must be an integer"):
+        TextToSpeech(streaming_model, shared_batch_rows=1)

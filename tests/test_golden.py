@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from conformance import SHARED, Golden, greedy, make_model, read, relative_error, replay
+from tutortoietts.accelerate import accelerate
 from tutortoietts.models.autoregressive import Autoregressive
 
 GOLDEN = SHARED / "golden"
@@ -43,7 +44,7 @@ def own_rounding(path: Path) -> float:
 def test_accelerated_vocoders_replay(name: str, inputs: list[str], half: bool) -> None:
     golden = read(GOLDEN / f"{name}.safetensors")
     model = make_model(name.removesuffix("_decoder"), golden)
-    model.accelerate(half)
+    accelerate(model, precision="bf16" if half else None)
     with torch.no_grad():
         wave = model(*(golden.inputs[key] for key in inputs))
     assert relative_error(wave, golden.outputs["waveform"]) < LIMIT

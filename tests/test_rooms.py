@@ -38,8 +38,8 @@ KNOWS_NOTHING_OF = {
     "sampling": {"text", "audio"},
     "native": {"text", "audio", "sampling"},
     "nn": {"text", "audio", "sampling", "native"},
-    "models": {"text", "audio", "sampling", "native"},
-    "accelerate": {"text", "audio", "sampling"},
+    "models": {"text", "sampling", "native"},
+    "accelerate": {"text", "sampling"},
     "weights": {"text", "audio", "sampling"},
     "voices": {"text", "nn", "models", "sampling", "native", "accelerate"},
     "runtime": {"audio", "sampling"},
@@ -102,6 +102,6 @@ def test_core_runs_without_torch(file: Path) -> None:
 
 
 def test_the_check_can_fail(tmp_path: Path) -> None:
-    tree = ast.parse("def f():\n    from ..engine.decode import decode\n    import tutortoietts.cli.main\n")
+    tree = ast.parse("def f():\n    from ..engine.decoding.loop import decode\n    import tutortoietts.cli.main\n")
     names = set(imported(tree, PACKAGE / "text" / "split.py"))
     assert names == {"tutortoietts.engine.decoding.loop", "tutortoietts.cli.main"}

@@ -1,4 +1,4 @@
-"""A diffusion step in one compiled call: the model's own forward pass is the oracle."""
+"""A diffusion step in one compiled call: the model's own forward pass is the reference."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 import tiny_configs
-from tutortoietts.accelerate import diffusion as diffusion_chain
-from tutortoietts.accelerate.diffusion import DiffusionChain
+from tutortoietts.accelerate import DiffusionChain, accelerate, diffusion_chain, why_not
+from tutortoietts.accelerate import diffusion as module
 from tutortoietts.models.diffusion import Diffusion, DiffusionLayer
 from tutortoietts.native import build, layer_chain
 from tutortoietts.nn.blocks import AttentionBlock
@@ -32,13 +32,11 @@ def model(precision: str | None = None, **changes) -> Diffusion:
     made = Diffusion(tiny_configs.diffusion(num_layers=2, integrator_layers=2, **changes)).eval()
     for parameter in made.parameters():
         parameter += 0.05 * torch.randn_like(parameter)
-    if precision is not None:
-        made.quantize(precision)
-    return made
+    return accelerate(made, "cpu", precision)  # type: ignore[return-value]
 
 
 def fitted(diffusion: Diffusion) -> DiffusionChain:
-    made = DiffusionChain.fit(diffusion, FRAMES)
+    made = diffusion_chain(diffusion, FRAMES)
     assert made is not None
     return made
 
@@ -145,7 +143,7 @@ def unweighted(diffusion: Diffusion) -> None:
     norm.affine, norm.weight, norm.bias = False, None, None
 
 
-def bf16_to_f32(diffusion: Diffusion) -> None:
+def of_another_width(diffusion: Diffusion) -> None:
     diffusion.layers[0] = DiffusionLayer(64, 2)
 
 
@@ -155,7 +153,7 @@ CHANGES = {
     subclassed: "a layer is a Other",
     in_half: "of another kind, or not on the CPU",
     unweighted: "a norm has no weights",
-    bf16_to_f32: "a layer is 64 to 64",
+    of_another_width: "a layer is 64 to 64",
 }
 
 
@@ -165,14 +163,43 @@ def test_changed_models_are_left_to_torch(
 ) -> None:
     diffusion = model()
     change(diffusion)
-    diffusion_chain._say.cache_clear()
+    module._say.cache_clear()
     with caplog.at_level("INFO"):
         for _ in range(2):
-            assert DiffusionChain.fit(diffusion, FRAMES) is None
+            assert diffusion_chain(diffusion, FRAMES) is None
     assert caplog.text.count(CHANGES[change]) == 1
+    assert CHANGES[change] in str(why_not(diffusion))
 
 
 def test_other_heads_and_no_compiler_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert DiffusionChain.fit(model(num_heads=8), FRAMES) is None
+    assert diffusion_chain(model(num_heads=8), FRAMES) is None
     monkeypatch.setenv(build.VARIABLE, "0")
-    assert DiffusionChain.fit(model(), FRAMES) is None
+    assert diffusion_chain(model(), FRAMES) is None
+
+
+class Own(Diffusion):
+    """A subclass with the methods of the model."""
+
+
+class OtherSteps(Diffusion):
+    """A subclass with another step."""
+
+    def denoise(self, *given: Tensor) -> Tensor:  # type: ignore[override]
+        return super().denoise(*given)
+
+
+def test_subclasses_with_the_same_methods_are_taken() -> None:
+    torch.manual_seed(0)
+    own, other = (kind(tiny_configs.diffusion()).eval() for kind in (Own, OtherSteps))
+    assert diffusion_chain(own, FRAMES) is None
+    assert diffusion_chain(accelerate(own), FRAMES) is not None and isinstance(own, Own)
+    assert diffusion_chain(accelerate(other), FRAMES) is None and why_not(other) == "it is a OtherSteps"
+
+
+def test_a_chain_sees_changed_weights_and_biases() -> None:
+    with torch.inference_mode(False), torch.no_grad():
+        diffusion, given = model(), inputs()
+        for change in (lambda: None, lambda: diffusion.layers[0].attn.bias.table.weight.mul_(3)):
+            change()
+            ours, want = (forward(body, diffusion, *given)[1] for body in (fitted(diffusion), diffusion))
+            assert error(ours, want) < 1e-5

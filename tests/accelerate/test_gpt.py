@@ -1,4 +1,4 @@
-"""A step in one compiled call: the same modules in float64 are its oracle, and torch does what it cannot."""
+"""A step in one compiled call: the same modules in float64 are its reference, and torch does what it cannot."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tutortoietts.accelerate import gpt as gpt_step
-from tutortoietts.accelerate.gpt import GptStep
+import tiny_configs
+from tutortoietts.accelerate import GptStep, accelerate, compiled_step, why_not
+from tutortoietts.accelerate import gpt as module
+from tutortoietts.accelerate.layers import compiled_int8_linear
 from tutortoietts.core.errors import OptionError
-from tutortoietts.native import build, kernels
+from tutortoietts.models.autoregressive import Autoregressive
+from tutortoietts.native import build, gpt_step
 from tutortoietts.nn.gpt import Gpt, GptBlock
 from tutortoietts.nn.kv_cache import KVCache
 from tutortoietts.nn.linear import FewRowsLinear
@@ -38,7 +41,7 @@ def model(kind: str, width: int = WIDTH) -> tuple[Gpt, nn.LayerNorm]:
     for parameter in (*gpt.parameters(), *norm.parameters()):
         parameter += 0.1 * torch.randn_like(parameter)
     if kind == "int8":
-        quantize(gpt, "int8")
+        quantize(gpt, "int8", compiled_int8_linear)
     return (gpt.bfloat16(), norm.bfloat16()) if kind == "bf16" else (gpt, norm)
 
 
@@ -47,13 +50,15 @@ def head(gpt: Gpt) -> nn.Module:
     torch.manual_seed(1)
     linear = FewRowsLinear(gpt.ln_f.normalized_shape[0], 37)
     own = gpt.blocks[0].proj
-    return quantize(linear, "int8") if isinstance(own, Int8RowsLinear) else linear.to(gpt.ln_f.weight.dtype)
+    return (
+        quantize(linear, "int8", compiled_int8_linear)
+        if isinstance(own, Int8RowsLinear)
+        else linear.to(gpt.ln_f.weight.dtype)
+    )
 
 
 def made(gpt: Gpt, norm: nn.LayerNorm) -> GptStep:
-    step = GptStep.fit(gpt, (gpt.ln_f, norm), head(gpt))
-    assert step is not None
-    return step
+    return module.gpt_step(gpt, (gpt.ln_f, norm), head(gpt))
 
 
 def filled(rows: int, dtype: torch.dtype = torch.float32, width: int = WIDTH) -> KVCache:
@@ -79,11 +84,11 @@ class Slowly(nn.Module):
         self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.layer.slowly(x.flatten(0, -2)).to(x.dtype)
+        y = self.layer.reference(x.flatten(0, -2)).to(x.dtype)
         return y.view(*x.shape[:-1], y.shape[1])
 
 
-def oracle(gpt: Gpt, norm: nn.LayerNorm) -> Callable[..., Tensor]:
+def reference(gpt: Gpt, norm: nn.LayerNorm) -> Callable[..., Tensor]:
     slow, last = copy.deepcopy(gpt), copy.deepcopy(norm).double()
     for block in slow.blocks:
         for name, layer in block.named_children():
@@ -104,7 +109,7 @@ def error(ours: Tensor, want: Tensor) -> float:
 @pytest.mark.parametrize("shared", [0, PREFIX])
 def test_steps_are_those_of_the_modules(kind: str, rows: int, shared: int) -> None:
     gpt, norm = model(kind)
-    step, slow = made(gpt, norm), oracle(gpt, norm)
+    step, slow = made(gpt, norm), reference(gpt, norm)
     exact, cache = filled(rows, torch.float64), filled(rows)
     for position in (PREFIX, PREFIX + 1, PREFIX + 2):
         x = inputs(rows).to(norm.weight.dtype) * (position - PREFIX + 1)
@@ -119,7 +124,7 @@ def test_keys_and_values_in_bfloat16(kind: str) -> None:
     gpt, norm = model(kind)
     exact, cache = filled(3, torch.float64), filled(3, torch.bfloat16)
     x = inputs(3).to(norm.weight.dtype)
-    assert error(made(gpt, norm)(x, cache, PREFIX, PREFIX), oracle(gpt, norm)(x, exact, PREFIX)) < 2e-2
+    assert error(made(gpt, norm)(x, cache, PREFIX, PREFIX), reference(gpt, norm)(x, exact, PREFIX)) < 2e-2
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -138,14 +143,14 @@ def test_widths(kind: str, width: int) -> None:
     gpt, norm = model(kind, width)
     exact, cache = filled(3, torch.float64, width), filled(3, torch.float32, width)
     x = inputs(3, width=width).to(norm.weight.dtype)
-    assert error(made(gpt, norm)(x, cache, PREFIX, PREFIX), oracle(gpt, norm)(x, exact, PREFIX)) < KINDS[kind]
+    assert error(made(gpt, norm)(x, cache, PREFIX, PREFIX), reference(gpt, norm)(x, exact, PREFIX)) < KINDS[kind]
 
 
 def test_rows_at_their_own_positions_and_several_steps_at_once() -> None:
     gpt, norm = model("fp32")
     step, x, at = made(gpt, norm), inputs(3, 4), torch.tensor([2, 5, PREFIX])
     ours = step(x, filled(3), at)
-    assert error(ours, oracle(gpt, norm)(x, filled(3, torch.float64), at)) < KINDS["fp32"]
+    assert error(ours, reference(gpt, norm)(x, filled(3, torch.float64), at)) < KINDS["fp32"]
     cache = filled(3)
     assert torch.equal(ours, torch.cat([step(x[:, i : i + 1], cache, at + i) for i in range(4)], dim=1))
 
@@ -167,7 +172,7 @@ def test_a_row_is_the_same_bits_in_any_batch(kind: str, threads: int) -> None:
 def test_rows_that_are_kept() -> None:
     gpt, norm = model("fp32")
     step, cache, exact = made(gpt, norm), filled(5), filled(5, torch.float64)
-    slow, index = oracle(gpt, norm), torch.tensor([4, 1])
+    slow, index = reference(gpt, norm), torch.tensor([4, 1])
     step(inputs(5), cache, PREFIX, PREFIX), slow(inputs(5), exact, PREFIX)
     x = inputs(5)[index] + 1
     ours = step(x, cache.keep_rows(index), PREFIX + 1, PREFIX)
@@ -199,11 +204,13 @@ def test_two_threads_at_once() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("flag", ["-DPLAIN", *(["-mno-avx512f"] if platform.machine() == "x86_64" else [])])
 def test_on_processors_without_its_units(kind: str, flag: str) -> None:
-    """int8 is the same whole numbers; the rest is as near as the oracle asks."""
+    """int8 is the same whole numbers; the rest is as near as the reference asks."""
     gpt, norm = model(kind)
-    plain, own = kernels.library(flag), kernels.library()
-    x, slow = inputs(6).to(norm.weight.dtype), oracle(gpt, norm)(inputs(6), filled(6, torch.float64), PREFIX)
-    assert error(GptStep(gpt, (gpt.ln_f, norm), head(gpt), plain)(x, filled(6), PREFIX), slow) < KINDS[kind]
+    plain, own = gpt_step.library(flag), gpt_step.library()
+    x, slow = inputs(6).to(norm.weight.dtype), reference(gpt, norm)(inputs(6), filled(6, torch.float64), PREFIX)
+    step = made(gpt, norm)
+    step._library = plain
+    assert error(step(x, filled(6), PREFIX), slow) < KINDS[kind]
     try:
         own.start(False)
         assert error(made(gpt, norm)(x, filled(6), PREFIX), slow) < KINDS[kind]
@@ -263,22 +270,41 @@ CHANGES = {
 }
 
 
+def decoder(width: int = WIDTH, heads: int = HEADS) -> Autoregressive:
+    torch.manual_seed(0)
+    return Autoregressive(tiny_configs.autoregressive(model_dim=width, heads=heads)).eval()
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_changed_modules_are_left_to_torch(change: Callable[[Gpt], None], caplog: pytest.LogCaptureFixture) -> None:
-    gpt, norm = model("fp32")
-    change(gpt)
-    gpt_step._say.cache_clear()
+    model = accelerate(decoder())
+    assert compiled_step(model) is not None and why_not(model) is None
+    change(model.gpt)
+    module._say.cache_clear()
     with caplog.at_level("INFO"):
         for _ in range(2):
-            assert GptStep.fit(gpt, (gpt.ln_f, norm), head(gpt)) is None
+            assert compiled_step(model) is None
     assert caplog.text.count(CHANGES[change]) == 1
+    assert CHANGES[change] in str(why_not(model))
+
+
+def test_changed_methods_are_left_to_torch() -> None:
+    model = accelerate(decoder())
+    model.mel_logits = lambda hidden: hidden
+    assert compiled_step(model) is None and why_not(model) == "the model was changed"
 
 
 def test_small_heads_int4_and_no_compiler_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    norm = nn.LayerNorm(24)
-    assert GptStep.fit(Gpt(24, 3, 1), (norm,), nn.Linear(24, 5)) is None
-    gpt, norm = model("fp32", 128)
-    assert GptStep.fit(quantize(copy.deepcopy(gpt), "int4"), (norm,), head(gpt)) is None
-    assert GptStep.fit(gpt, (norm,), head(gpt)) is not None
+    assert why_not(accelerate(decoder(24, 3))) == "heads of 8 are no multiple of 16"
+    assert compiled_step(accelerate(decoder(128), "cpu", "int4")) is None
+    model = accelerate(decoder(128))
+    assert compiled_step(model) is not None
     monkeypatch.setenv(build.VARIABLE, "0")
-    assert GptStep.fit(gpt, (norm,), head(gpt)) is None
+    assert compiled_step(model) is None and why_not(model) == "no compiled kernels"
+
+
+def test_a_model_that_was_not_accelerated_is_left_to_torch() -> None:
+    model = decoder()
+    assert compiled_step(model) is None
+    assert why_not(model) == "it is a Autoregressive, which has no fast form or was not accelerated"
+    assert compiled_step(accelerate(model, "cuda")) is None  # it will run elsewhere

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from tutortoietts.bench import limits, machine
+from tutortoietts.bench import limits
 from tutortoietts.bench.limits import Formats, Phase, Shape, Sizes, stage_phases
 from tutortoietts.bench.limits_vocoder import vocoder_macs
 from tutortoietts.core.config import (
@@ -191,11 +191,3 @@ def test_stages_grow_with_what_is_asked() -> None:
 def test_an_unknown_vocoder() -> None:
     with pytest.raises(OptionError, match="CvvpConfig"):
         vocoder_macs(CvvpConfig(), 5)
-
-
-def test_a_format_that_takes_long_is_measured_on_a_small_product(monkeypatch: pytest.MonkeyPatch) -> None:
-    widths: list[int] = []
-    rates = {True: 1e9, False: 1e12}  # of a probe, and of what is asked for
-    monkeypatch.setattr(machine, "_rate_of", lambda device, dtype, width: widths.append(width) or rates[width == 256])
-    assert machine._rate(torch.device("cpu"), torch.float32, 512) == 1e12 and widths == [256, 512]
-    assert machine._rate(torch.device("cpu"), torch.bfloat16, 2048) == 1e9 and widths == [256, 512, 256]

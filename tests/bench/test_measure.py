@@ -12,8 +12,8 @@ from torch import nn
 
 from tutortoietts.api import TextToSpeech
 from tutortoietts.bench.compare import compare, slow_engine, slow_plan
-from tutortoietts.bench.machine import Machine, measure_machine
-from tutortoietts.bench.measure import _format, _guided, held_bytes, threads_set
+from tutortoietts.bench.machine import Machine, _best, _rate, measure_machine
+from tutortoietts.bench.measure import Result, _format, _guided, flow_order, held_bytes, measure, threads_set
 from tutortoietts.bench.memory import peak_memory, resident_bytes
 from tutortoietts.bench.random_model import RANDOM_FULL, RandomSource, random_full, random_state
 from tutortoietts.bench.workload import Plan, Sample, Workload, _heard, open_model
@@ -60,6 +60,86 @@ def test_a_machine_is_faster_than_nothing() -> None:
 def test_a_format_that_the_machine_lacks_is_computed_in_a_wider_one() -> None:
     machine = Machine(device="cpu", threads=2, bandwidth=1.0, rates={"fp32": 5.0, "bf16": 9.0})
     assert (machine.rate("int8"), machine.rate("bf16"), machine.rate("fp32")) == (9.0, 9.0, 5.0)
+
+
+@pytest.mark.parametrize("slow_tries", [0, 1, 2])
+def test_one_slow_try_does_not_decide_a_rate(monkeypatch: pytest.MonkeyPatch, slow_tries: int) -> None:
+    tried: list[int] = []
+
+    def rate_of(device: torch.device, dtype: torch.dtype, width: int) -> float:
+        tried.append(width)
+        return 1e9 * (1 if len(tried) <= slow_tries else 500)
+
+    monkeypatch.setattr("tutortoietts.bench.machine._rate_of", rate_of)
+    assert _rate(CPU, torch.float32, 2048) == 5e11 and tried == [256, 512, 1024, 2048]
+
+
+def test_a_slow_format_is_not_measured_for_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    monkeypatch.setattr("tutortoietts.bench.machine._rate_of", lambda *given: tried.append(given[2]) or 1e9)
+    assert _rate(CPU, torch.bfloat16, 2048) == 1e9 and max(2 * width**3 / 1e9 for width in tried) <= 3
+    assert _rate(CPU, torch.bfloat16, 32) == 1e9 and tried[-1] == 32
+
+
+def test_long_tries_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(1000))
+    monkeypatch.setattr("tutortoietts.bench.machine.time.perf_counter", lambda: 2.0 * next(clock))
+    done: list[int] = []
+    assert _best(lambda: done.append(1), CPU) == 2.0 and len(done) == 2
+
+
+def test_the_better_of_two_measurements() -> None:
+    one = Machine(device="cpu", threads=2, bandwidth=1.0, rates={"fp32": 5.0, "bf16": 9.0})
+    other = Machine(device="cpu", threads=2, bandwidth=3.0, rates={"fp32": 4.0, "int8": 2.0})
+    both = one.best_of(other)
+    assert (both.bandwidth, both.rates) == (3.0, {"fp32": 5.0, "bf16": 9.0, "int8": 2.0})
+
+
+# limits
+
+
+def machine(rate: float) -> Machine:
+    return Machine(device="cpu", threads=2, bandwidth=rate, rates={"fp32": rate})
+
+
+FAST, SLOW = machine(1e18), machine(1.0)
+
+
+def measured(
+    tts: TextToSpeech, monkeypatch: pytest.MonkeyPatch, first: Machine, *again: Machine
+) -> tuple[Result, list[str]]:
+    more, told = list(again), []
+    monkeypatch.setattr("tutortoietts.bench.measure.measure_machine", lambda device: more.pop(0))
+    workload = Workload(tts, Plan(text="Hello there.", preset="tiny", codes=6, runs=1, warmup=0))
+    result = measure(workload, first, told.append, stream=False)
+    assert not more
+    return result, [line for line in told if "limit" in line]
+
+
+def test_a_limit_that_holds_is_not_measured_again(tts: TextToSpeech, monkeypatch: pytest.MonkeyPatch) -> None:
+    result, told = measured(tts, monkeypatch, FAST)
+    assert result.machine is FAST and result.total.ratio is not None and result.total.ratio > 1 and not told
+
+
+def test_a_limit_that_is_beaten_is_measured_again(tts: TextToSpeech, monkeypatch: pytest.MonkeyPatch) -> None:
+    result, told = measured(tts, monkeypatch, SLOW, FAST)
+    assert result.machine == FAST and all(stage.ratio is None or stage.ratio > 1 for stage in result.stages)
+    assert len(told) == 1 and "codes" in told[0] and "measured again" in told[0]
+    assert {stage.name for stage in result.stages if stage.ratio} == {
+        *("condition", "codes", "ranking", "diffusion", "vocoder")
+    }
+
+
+def test_a_limit_that_stays_beaten_is_refused(tts: TextToSpeech, monkeypatch: pytest.MonkeyPatch) -> None:
+    result, told = measured(tts, monkeypatch, SLOW, SLOW)
+    assert all(stage.limit_seconds is stage.ratio is None for stage in [*result.stages, result.total])
+    assert len(told) == 2 and "left out" in told[1]
+
+
+def test_stages_are_in_the_order_of_the_flow() -> None:
+    names = ["vocoder", "ranking", "own", "diffusion", "codes", "tokenize", "condition", "latents"]
+    order = ["condition", "tokenize", "codes", "ranking", "latents", "diffusion", "vocoder", "own"]
+    assert flow_order(names) == order
 
 
 def test_threads_are_set_and_put_back() -> None:
@@ -155,7 +235,7 @@ class Fake:
     def run(self) -> Sample:
         self.log.append(self.name)
         seconds = next(self.seconds)
-        return Sample(seconds=seconds, stages={"codes": seconds / 2, "latents": 0.0}, audio_seconds=1.0, parts=1)
+        return Sample(seconds=seconds, stages={"latents": 0.0, "codes": seconds / 2}, audio_seconds=1.0, parts=1)
 
 
 def test_sides_take_turns_and_warm_up_does_not_count() -> None:
@@ -167,6 +247,7 @@ def test_sides_take_turns_and_warm_up_does_not_count() -> None:
     assert (found.slow["total"].median, found.fast["total"].median) == (7.0, 2.0)
     assert (found.fast["codes"].least, found.fast["codes"].most) == (0.5, 2.5)
     assert found.ratios == {"codes": 3.5, "latents": None, "total": 3.5}
+    assert list(found.fast)[:2] == ["codes", "latents"]
     assert found.settings == {"kv_cache": (False, True), "sampler": ("ancestral", "ddim")}
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,9 @@ import typer
 from shell import Shell, one_line, write_clip
 from tutortoietts.api import TextToSpeech
 from tutortoietts.cli.doctor import NEEDED
-from tutortoietts.text.brackets import Passage
+from tutortoietts.cli.speak import _say_report
+from tutortoietts.engine.pipeline import Pipeline, SpokenPassage
+from tutortoietts.engine.speech import SpeechStream
 
 # generate
 
@@ -31,9 +34,17 @@ def test_generate_writes_a_wav_and_reports(shell: Shell) -> None:
     samples, rate = soundfile.read("output.wav")
     assert rate == 24000 and samples.ndim == 1 and len(samples) > 2000
     assert result.stdout == ""
-    for word in ("output.wav:", "codes", "diffusion", "vocoder", "total", "real-time factor", "seed 3"):
+    for word in ("output.wav:", "total", "real-time factor", "seed 3"):
         assert word in result.stderr
     assert shell.files() == ["output.wav"]
+
+
+def test_stages_that_took_no_time_are_not_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    stages = {"start": 0.2, "codes": 1.5, "latents": 0.004, "vocoder": 0.1, "other": 0.3}
+    values = {"files": ["a.wav"], "audio_seconds": 2.0, "preset": "p", "seed": 1, "stages": stages, "seconds": 2.1}
+    _say_report({**values, "first_audio_seconds": None, "real_time_factor": 1.0})
+    shown = [line.split()[0] for line in capsys.readouterr().err.splitlines()]
+    assert shown == ["a.wav:", "start", "codes", "vocoder", "total"]
 
 
 def test_a_seed_and_json(shell: Shell) -> None:
@@ -77,16 +88,16 @@ def test_streaming_to_a_file_and_to_stdout(shell: Shell) -> None:
 def test_every_option_reaches_the_engine(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 
-    def spy(self: TextToSpeech, text: str, **options: Any) -> torch.Tensor:
-        seen.update(options, text=text)
+    def spy(self: TextToSpeech, text: str, k: int, **options: Any) -> torch.Tensor:
+        seen.update(options, text=text, k=k)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(TextToSpeech, "tts_with_preset", spy)
+    monkeypatch.setattr(TextToSpeech, "speak_candidates", spy)
     words = "--top-k 7 --cond-free --cond-free-k 1.5 --sampler ddim --calm-rule anywhere -p ultra_fast -v a+b"
     assert shell("generate", "Hi.", *words.split(), "--max-mel-tokens", 9).exit_code == 130
     assert seen["top_k"] == 7 and seen["cond_free"] is True and seen["cond_free_k"] == 1.5
     assert seen["sampler"] == "ddim" and seen["calm_rule"] == "anywhere" and seen["max_mel_tokens"] == 9
-    assert seen["preset"] == "ultra_fast" and seen["voice_samples"] == "a+b" and seen["text"] == "Hi."
+    assert seen["preset"] == "ultra_fast" and seen["voice"] == "a+b" and seen["text"] == "Hi."
     assert "temperature" not in seen
 
 
@@ -163,17 +174,19 @@ def test_odd_text_is_spoken(shell: Shell, text: str) -> None:
 def test_a_very_long_text_is_split_and_joined(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     spoken: list[str] = []
 
-    def speak(parts: object, request: object, passage: Passage, *_: object, more: bool) -> list[torch.Tensor]:
-        spoken.append(passage.text)
-        return [0.1 * torch.ones(1, 1, 2400)]
+    def speak(pipeline: Pipeline, number: int) -> list[SpokenPassage]:
+        encoded = pipeline.encode(number)
+        spoken.append(encoded.passage.text)
+        samples, codes = 0.1 * torch.ones(1, 1, 2400), torch.ones(1, 2, dtype=torch.int64)
+        return [SpokenPassage(encoded=encoded, samples=samples, codes=codes)]
 
-    monkeypatch.setattr("tutortoietts.engine.pipeline.speak", speak)
+    monkeypatch.setattr(Pipeline, "speak", speak)
     text = "The quick brown fox jumps over the lazy dog. " * 2223
     assert len(text) > 100_000
     result = shell("generate", "-o", "long.wav", "--json", "-q", stdin=text)
     assert result.exit_code == 0, result.output
     assert " ".join(spoken) == text.strip()
-    assert json.loads(result.stdout)["parts"] == len(spoken) > 500
+    assert json.loads(result.stdout)["passages"] == len(spoken) > 500
     assert soundfile.info("long.wav").duration >= 0.1 * len(spoken)
 
 
@@ -203,11 +216,15 @@ def interrupted(*_: object, **__: object) -> Iterator[torch.Tensor]:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("method", ["tts_with_preset", "tts_stream"])
+def stopped_stream(*_: object, **__: object) -> SpeechStream:
+    return SpeechStream(interrupted(), 24000, 0, threading.Event(), lambda: None, tuple)
+
+
+@pytest.mark.parametrize("method", ["speak_candidates", "stream"])
 def test_ctrl_c_leaves_nothing(shell: Shell, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
-    stop = interrupted if method == "tts_stream" else lambda *_, **__: list(interrupted())
+    stop = stopped_stream if method == "stream" else lambda *_, **__: list(interrupted())
     monkeypatch.setattr(TextToSpeech, method, stop)
-    streaming = ["--streaming"] if method == "tts_stream" else []
+    streaming = ["--streaming"] if method == "stream" else []
     one_line(shell("generate", "Hi.", *streaming), 130, "interrupted")
     assert shell.files() == []
 
@@ -224,9 +241,9 @@ def test_a_closed_pipe(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     def closed(*_: object, **__: object) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr(TextToSpeech, "tts_with_preset", closed)
+    monkeypatch.setattr(TextToSpeech, "speak_candidates", closed)
     monkeypatch.setattr("tutortoietts.cli.common.hush_stdout", lambda: None)
-    one_line(shell("generate", "Hi.", "-o", "-"), 1, "went away")
+    one_line(shell("generate", "Hi.", "-o", "-"), 1, "closed it")
 
 
 # clone and voices
@@ -267,7 +284,7 @@ def test_a_voice_is_kept_only_when_it_has_spoken(
     kept = sorted(own_folders.glob("voices/eve/*"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(TextToSpeech, "tts_with_preset", lambda *_, **__: list(interrupted()))
+        patch.setattr(TextToSpeech, "speak_candidates", lambda *_, **__: list(interrupted()))
         command = ("-s", "two.wav", "-t", "Hi.", "--replace")
         one_line(shell("clone", "-n", "eve", *command), 130, "interrupted")
         one_line(shell("clone", "-n", "ben", *command), 130, "interrupted")

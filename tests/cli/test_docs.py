@@ -13,7 +13,7 @@ import pytest
 import typer.main
 
 from tutortoietts.cli.main import app
-from tutortoietts.cli.reference import checkpoint_table, preset_table, render
+from tutortoietts.cli.reference import checkpoint_table, option_table, preset_table, render
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -51,6 +51,7 @@ def test_the_page_of_commands_is_up_to_date() -> None:
 def test_tables_are_up_to_date() -> None:
     assert preset_table() in (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
     assert checkpoint_table() in (ROOT / "docs" / "checkpoints.md").read_text(encoding="utf-8")
+    assert option_table() in (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for row in preset_table().splitlines():
         assert " | ".join(row.split(" | ")[:3]) in readme

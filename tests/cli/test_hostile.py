@@ -45,7 +45,7 @@ HUGE = 10**400
         (["-v", "/dev/zero"], 2, ["/dev/zero is a pipe or device"]),
         (["-v", "./queue.wav"], 2, ["queue.wav", "pipe or device"]),
         (["-v", "~nobody-here/x.wav"], 2, ["~nobody-here"]),
-        (["--models-dir", "nowhere"], 2, ["models_dir 'nowhere' is no folder"]),
+        (["--models-dir", "nowhere"], 2, ["models_dir 'nowhere' does not exist"]),
         (["--tokenizer-vocab-file", "me.wav"], 1, ["me.wav"]),
         (["--ar-checkpoint", "me.wav", "-v", "me.wav"], 1, ["me.wav", "not a checkpoint"]),
     ],

@@ -19,7 +19,7 @@ from tutortoietts.audio.io import wav_header
 from tutortoietts.cli.common import explain, guarded, new_app
 from tutortoietts.cli.inputs import read_text
 from tutortoietts.cli.options import flatten
-from tutortoietts.cli.output import plan_outputs, whole_file
+from tutortoietts.cli.output import atomic_file, plan_outputs
 from tutortoietts.cli.playback import PLAYERS, Player, find_player, play, played
 from tutortoietts.core.errors import (
     AudioError,
@@ -80,11 +80,11 @@ def test_unwritable_outputs(tmp_path: Path) -> None:
 def test_a_file_is_whole_or_absent(tmp_path: Path) -> None:
     target = tmp_path / "x.wav"
     target.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), whole_file(target) as part:
+    with pytest.raises(KeyboardInterrupt), atomic_file(target) as part:
         part.write_bytes(b"ne")
         raise KeyboardInterrupt
     assert target.read_bytes() == b"old"
-    with whole_file(target) as part:
+    with atomic_file(target) as part:
         assert part.suffix == ".wav" and part != target
         part.write_bytes(b"new")
     assert target.read_bytes() == b"new"
@@ -96,7 +96,7 @@ def test_a_device_is_written_not_replaced(tmp_path: Path) -> None:
     link = tmp_path / "full.wav"
     link.symlink_to("/dev/full")
     assert plan_outputs(link, 1) == [link]
-    with pytest.raises(OSError) as caught, whole_file(link) as path, path.open("wb", buffering=0) as file:
+    with pytest.raises(OSError) as caught, atomic_file(link) as path, path.open("wb", buffering=0) as file:
         file.write(b"x")
     assert caught.value.errno == errno.ENOSPC
     assert link.is_symlink() and Path("/dev/full").is_char_device()
@@ -182,7 +182,7 @@ def fake_player(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> N
 @pytest.mark.skipif(os.name != "posix", reason="needs a shell")
 def test_playing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(OptionError, match=r"no player: install one of ffplay, .* or leave --play out"):
+    with pytest.raises(OptionError, match=r"no player: install one of ffplay, .* or remove --play"):
         find_player()
     fake_player(tmp_path, monkeypatch, f'echo "$@" > {tmp_path}/played')
     play(find_player(), Path("x.wav"))
@@ -200,7 +200,7 @@ def test_players_of_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (tmp_path / name).chmod(0o755)
     assert (find_player().program, find_player(streaming=True).program) == ("afplay", "paplay")
     (tmp_path / "paplay").unlink()
-    with pytest.raises(OptionError, match=r"no player of a stream: .*aplay, or leave --play or --streaming out"):
+    with pytest.raises(OptionError, match=r"no player for a stream: .*aplay, or remove --play or --streaming"):
         find_player(streaming=True)
     fake_player(tmp_path, monkeypatch, f"cat > {tmp_path}/heard; echo the card is gone >&2; exit 3")
     with (

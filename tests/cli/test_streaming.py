@@ -8,9 +8,7 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy
 import pytest
@@ -18,9 +16,9 @@ import soundfile
 import torch
 from typer.testing import CliRunner, Result
 
-from tutortoietts.api import TextToSpeech
 from tutortoietts.cli.main import app
 from tutortoietts.cli.playback import PLAYERS
+from tutortoietts.engine.speech import SpeechStream
 
 TEXT = "The first sentence is about this long, is it not. The second one comes after it and is as long."
 
@@ -87,7 +85,7 @@ def test_raw_samples_without_streaming(generate) -> None:
         (["--stream-chunk-size", 4], ["--stream-chunk-size", "--streaming"]),
         (["--streaming", "--decoder", "radio"], ["radio", "'stream'"]),
         (["--streaming", "--stream-chunk-size", 0], ["stream_chunk_size is 0"]),
-        (["--streaming", "--decoder", "diffusion", "--stream-chunk-max", 9], ["stream_chunk_max", "leave them out"]),
+        (["--streaming", "--decoder", "diffusion", "--stream-chunk-max", 9], ["stream_chunk_max", "remove them"]),
         (["--streaming", "--num-autoregressive-samples", 4], ["4", 'decoder="diffusion"']),
         (["--streaming", "--sampler", "ddim"], ["sampler", 'decoder="diffusion"']),
         (["--streaming", "--format", "s16le", "-o", "x.wav"], ["--format", "x.wav"]),
@@ -129,15 +127,16 @@ def test_a_stream_is_played_from_its_first_chunk_on(
     monkeypatch.setenv("PATH", f"{there}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr("tutortoietts.cli.playback.PLAYERS", [p for p in PLAYERS if p.program == "aplay"])
     began = os.open(there / "began", os.O_RDONLY | os.O_NONBLOCK)
-    stream = TextToSpeech.tts_stream
+    chunks = SpeechStream.__next__
+    taken: list[torch.Tensor] = []
 
-    def waiting(*arguments: Any, **options: Any) -> Iterator[torch.Tensor]:
-        chunks = stream(*arguments, **options)
-        yield next(chunks)
-        assert select.select([began], [], [], 60)[0], "the player has heard nothing of the first chunk"
-        yield from chunks
+    def waiting(stream: SpeechStream) -> torch.Tensor:
+        if len(taken) == 1:
+            assert select.select([began], [], [], 60)[0], "the player has heard nothing of the first chunk"
+        taken.append(chunks(stream))
+        return taken[-1]
 
-    monkeypatch.setattr(TextToSpeech, "tts_stream", waiting)
+    monkeypatch.setattr(SpeechStream, "__next__", waiting)
     result = generate(TEXT, "--streaming", "--play", "-o", "out.wav")
     os.close(began)
     assert result.exit_code == 0, result.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -12,8 +13,10 @@ from typer.testing import CliRunner
 
 import tutortoietts
 from tutortoietts.cli.main import app
-from tutortoietts.cli.options import EngineOptions, TuningOptions
+from tutortoietts.cli.options import EngineOptions, StreamOptions, TuningOptions
+from tutortoietts.core.options import SPEECH
 from tutortoietts.core.presets import known_names
+from tutortoietts.core.streaming import STREAM
 
 HEAVY = ("torch", "numpy", "soundfile", "soxr", "tokenizers", "huggingface_hub", "inflect", "rich.progress")
 
@@ -50,6 +53,30 @@ def test_every_option_of_the_api_is_on_the_command_line() -> None:
     assert {field.name for field in fields(EngineOptions)} == arguments
     defaults = {name: p.default for name, p in inspect.signature(tutortoietts.TextToSpeech).parameters.items()}
     assert {field.name: field.default for field in fields(EngineOptions)} == defaults
+
+
+def test_options_follow_their_declarations() -> None:
+    """Name, limits and help of each option of speaking and streaming are those declared in core."""
+    help_text = " ".join(CliRunner().invoke(app, ["generate", "--help"]).output.split())
+    for name, one in {**SPEECH, **STREAM}.items():
+        limits = f" [{one.limits_text}]" if one.limits_text else ""
+        assert f"--{name.replace('_', '-')} " in help_text
+        assert one.help + limits in help_text, name
+    assert {field.name for field in fields(StreamOptions)} == set(STREAM)
+    stream = inspect.signature(tutortoietts.TextToSpeech.tts_stream).parameters
+    assert set(STREAM) <= set(stream)
+
+
+def test_help_is_in_panels() -> None:
+    output = CliRunner().invoke(app, ["generate", "--help"]).output
+    titles = [line.removesuffix(":") for line in output.splitlines() if line.endswith(":") and line[0] != " "]
+    assert titles == ["Arguments", "Speaking", "Streaming", "Sampling", "Model", "Other"]
+    sections = dict(zip(titles, re.split(r"^\w+:$", output, flags=re.MULTILINE)[1:], strict=True))
+    for option, title in {"--voice": "Speaking", "--decoder": "Streaming", "--top-p": "Sampling"}.items():
+        assert [name for name, text in sections.items() if f"{option} " in text] == [title]
+    assert "--device" in sections["Model"] and "--debug" in sections["Other"]
+    plain = CliRunner().invoke(app, ["voices", "show", "--help"]).output
+    assert "Options:" in plain and "Other:" not in plain
 
 
 def test_no_arguments_show_the_help() -> None:

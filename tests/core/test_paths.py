@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 
 import pytest
 
 from tutortoietts.core.errors import OptionError
-from tutortoietts.core.paths import existing_folder, expanded
+from tutortoietts.core.paths import ENVIRONMENT, existing_folder, expanded
+
+PACKAGE = Path(__file__).resolve().parents[2] / "src" / "tutortoietts"
 
 
 def test_home_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -23,6 +27,18 @@ def test_home_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_folders_must_be_there(tmp_path: Path) -> None:
     assert existing_folder(tmp_path, "--here") == tmp_path
     (tmp_path / "file").touch()
-    for name, what in (("none", "is no folder"), ("file", "is a file"), ("a" * 5000, "is no folder")):
-        with pytest.raises(OptionError, match=f"--here '.*{name[:9]}.*' {what}.*leave --here out"):
+    for name, what in (("none", "does not exist"), ("file", "is a file"), ("a" * 5000, "does not exist")):
+        with pytest.raises(OptionError, match=f"--here '.*{name[:9]}.*' {what}.*remove --here"):
             existing_folder(tmp_path / name, "--here")
+
+
+def test_every_environment_variable_is_documented() -> None:
+    """Every name of our kind that the source holds as a string, whether it is read there or passed on."""
+    named = re.compile(r"(TUTORTOIETTS|TORTOISE|XDG|HF)_[A-Z_]+")
+    found = {
+        node.value
+        for file in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and named.fullmatch(node.value)
+    }
+    assert found == set(ENVIRONMENT)

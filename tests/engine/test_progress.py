@@ -14,7 +14,7 @@ def test_a_stage_ends_when_its_device_is_done(monkeypatch: pytest.MonkeyPatch) -
     def settle() -> None:
         now[0] += 2.0
 
-    for watch, expected in ((Progress(), 1.0), (Progress(settle=settle), 3.0)):
+    for watch, expected in ((Progress(), 1.0), (Progress(synchronize=settle), 3.0)):
         with watch.stage("codes"):
             now[0] += 1.0
         with pytest.raises(KeyboardInterrupt), watch.stage("ranking"):

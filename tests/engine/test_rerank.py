@@ -57,7 +57,7 @@ def part(codes: Codes, start: int, stop: int, width: int) -> Codes:
 @pytest.mark.parametrize("pad_to", [None, 30])
 def test_scores_do_not_depend_on_the_batch(clvp: Clvp, pad_to: int | None) -> None:
     codes = rows((4, 9, 7, 16))
-    ranker = Ranker(clvp, TEXT, stop_token=STOP, calm_token=CALM, pad_to=pad_to)
+    ranker = Ranker(clvp, TEXT, stop_token=STOP, silence_code=CALM, pad_to=pad_to)
     whole = ranker.scores(codes)
     assert len(set(whole)) == 4
     alone = (
@@ -72,7 +72,7 @@ def test_scores_do_not_depend_on_the_batch(clvp: Clvp, pad_to: int | None) -> No
 def test_memory_is_bounded(clvp: Clvp, pad_to: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Few rows at once, those of like length together: 64 positions are 4 rows of 16, or 2 of 30."""
     codes = rows((4, 9, 7, 16, 0, 3, 12, 5, 16))
-    ranker = Ranker(clvp, TEXT, stop_token=STOP, calm_token=CALM, pad_to=pad_to)
+    ranker = Ranker(clvp, TEXT, stop_token=STOP, silence_code=CALM, pad_to=pad_to)
     at_once, shapes = ranker.scores(codes), list[tuple[int, ...]]()
     monkeypatch.setattr("tutortoietts.engine.rerank._POSITIONS", 64)
     encode = clvp.encode_codes
@@ -88,7 +88,7 @@ def test_half_precision_ranks_alike(clvp: Clvp) -> None:
     half.load_state_dict(clvp.state_dict())
     codes = rows((4, 9, 7, 16))
     exact, rough = (
-        torch.tensor(Ranker(model, TEXT, stop_token=STOP, calm_token=CALM).scores(codes))
+        torch.tensor(Ranker(model, TEXT, stop_token=STOP, silence_code=CALM).scores(codes))
         for model in (clvp, half.bfloat16())
     )
     assert (exact - rough).abs().max() < 0.02 * clvp.temperature.exp() < 0.2
@@ -96,16 +96,16 @@ def test_half_precision_ranks_alike(clvp: Clvp) -> None:
 
 def test_padding_as_the_original_does(clvp: Clvp) -> None:
     codes = rows((4,))
-    padded = Ranker(clvp, TEXT, stop_token=STOP, calm_token=CALM, pad_to=30).scores(codes)
+    padded = Ranker(clvp, TEXT, stop_token=STOP, silence_code=CALM, pad_to=30).scores(codes)
     by_hand = torch.cat([codes.ids[:, :4], torch.full((1, 26), CALM)], dim=1)
     assert padded == pytest.approx(clvp(TEXT, by_hand).tolist(), rel=1e-5)
-    plain = Ranker(clvp, TEXT, stop_token=STOP, calm_token=CALM).scores(codes)
+    plain = Ranker(clvp, TEXT, stop_token=STOP, silence_code=CALM).scores(codes)
     assert plain == pytest.approx(clvp(TEXT, codes.ids[:, :4]).tolist(), rel=1e-4)
     assert plain != pytest.approx(padded, rel=1e-3)
 
 
 def test_a_row_without_codes_has_a_score(clvp: Clvp) -> None:
-    assert torch.tensor(Ranker(clvp, TEXT, stop_token=STOP, calm_token=None).scores(rows((0, 3)))).isfinite().all()
+    assert torch.tensor(Ranker(clvp, TEXT, stop_token=STOP, silence_code=None).scores(rows((0, 3)))).isfinite().all()
 
 
 def test_cvvp_is_blended(clvp: Clvp, cvvp: Cvvp) -> None:
@@ -113,11 +113,11 @@ def test_cvvp_is_blended(clvp: Clvp, cvvp: Cvvp) -> None:
 
     def scores(amount: float) -> torch.Tensor:
         ranker = Ranker(
-            clvp, TEXT, stop_token=STOP, calm_token=CALM, pad_to=20, cvvp=cvvp, mels=mels, cvvp_amount=amount
+            clvp, TEXT, stop_token=STOP, silence_code=CALM, pad_to=20, cvvp=cvvp, mels=mels, cvvp_amount=amount
         )
         return torch.tensor(ranker.scores(codes))
 
-    voice, words = scores(1.0), Ranker(clvp, TEXT, stop_token=STOP, calm_token=CALM, pad_to=20).scores(codes)
+    voice, words = scores(1.0), Ranker(clvp, TEXT, stop_token=STOP, silence_code=CALM, pad_to=20).scores(codes)
     torch.testing.assert_close(scores(0.25), 0.25 * voice + 0.75 * torch.tensor(words))
     shown = torch.where(codes.ids == STOP, CALM, codes.ids)
     shown = torch.nn.functional.pad(shown, (0, 4), value=CALM)
@@ -126,7 +126,7 @@ def test_cvvp_is_blended(clvp: Clvp, cvvp: Cvvp) -> None:
 
 
 def test_without_a_ranking_model_all_are_equal() -> None:
-    ranker = Ranker(None, TEXT, stop_token=STOP, calm_token=None)
+    ranker = Ranker(None, TEXT, stop_token=STOP, silence_code=None)
     found = best(ranker.candidates(rows((16, 5, 9)), first_row=10), 2)
     assert [one.row for one in found] == [11, 12]
 
@@ -143,6 +143,6 @@ def test_best_prefers_what_stopped_then_the_score_then_the_first() -> None:
 
 def test_candidates_do_not_keep_their_batch() -> None:
     codes = rows((3, 4))
-    one = Ranker(None, TEXT, stop_token=STOP, calm_token=None).candidates(codes, 0)[1].codes
+    one = Ranker(None, TEXT, stop_token=STOP, silence_code=None).candidates(codes, 0)[1].codes
     assert one.ids.untyped_storage().nbytes() < codes.ids.untyped_storage().nbytes()
     assert one.hidden is not None and one.hidden.shape == (1, 16, 2)

@@ -92,7 +92,7 @@ def test_a_saved_voice_keeps_its_latents(
     assert len(clips) == 1
     pieces = casting.voice("carla", None, mode=1)[0]
     assert pieces.speaker.shape == voice.speaker.shape
-    monkeypatch.setattr("tutortoietts.engine.voice_resolver.voice_latents", None)  # not computed again
+    monkeypatch.setattr("tutortoietts.engine.families.tortoise.voice_latents", None)  # not computed again
     assert torch.equal(casting.voice("carla", None)[0].speaker, voice.speaker)
 
 

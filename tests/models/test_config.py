@@ -10,6 +10,7 @@ import pytest
 from conformance import SHARED
 from tutortoietts.core.config import (
     CONFIGS,
+    AlignmentSpec,
     AutoregressiveConfig,
     BigVGANConfig,
     ClvpConfig,
@@ -52,7 +53,7 @@ def test_round_trip(kind: str) -> None:
     ("cls", "values", "message"),
     [
         (AutoregressiveConfig, {"layer": 2}, "unknown key 'layer'; did you mean 'layers'"),
-        (AutoregressiveConfig, {"layers": 0}, "layers is 0: must be a whole number of at least 1"),
+        (AutoregressiveConfig, {"layers": 0}, "layers is 0: must be an integer of at least 1"),
         (AutoregressiveConfig, {"layers": "2"}, "layers is '2'"),
         (AutoregressiveConfig, {"heads": 7}, "model_dim is 1024: must be a multiple of heads"),
         (AutoregressiveConfig, {"stop_mel_token": 9000}, "stop_mel_token is 9000: must be below 8194"),
@@ -96,7 +97,11 @@ def test_model_spec() -> None:
     assert spec.vocoder == VocosConfig(dim=64)
     assert spec.clvp is None and spec.calm_token is None
     assert spec.autoregressive.model_dim == 64
+    assert spec.alignment == AlignmentSpec()
     assert ModelSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    calibrated = ModelSpec.from_dict(SPEC | {"alignment": {"bias_seconds": -0.03, "heads": [[1, 0], [0, 1]]}})
+    assert calibrated.alignment.heads == ((1, 0), (0, 1))
+    assert ModelSpec.from_dict(json.loads(json.dumps(calibrated.to_dict()))) == calibrated
 
 
 @pytest.mark.parametrize(
@@ -109,10 +114,15 @@ def test_model_spec() -> None:
         ({"autoregressive": 5}, "AutoregressiveConfig is 5: must be an object"),
         ({"vocoder": "vocos"}, "vocoder is 'vocos': must be an object"),
         ({"vocoder": {"kind": "clvp"}}, "kind is 'clvp', must be one of bigvgan"),
-        ({"calm_token": "83"}, "calm_token is '83': must be null or a whole number below 8194"),
+        ({"calm_token": "83"}, "calm_token is '83': must be null or an integer below 8194"),
         ({"calm_token": 9000}, "calm_token is 9000"),
         ({"default_preset": 3}, "default_preset is 3: must be text"),
         ({"presets": {"quick": 1}}, "must be an object of objects"),
+        ({"alignment": {"bias": 0.1}}, "unknown key 'bias'"),
+        ({"alignment": {"bias_seconds": 5}}, "bias_seconds is 5: must be a number of seconds from -1 to 1"),
+        ({"alignment": {"heads": [[1, 2, 3]]}}, "must be a list of pairs of whole numbers"),
+        ({"alignment": {"heads": [[99, 0]]}}, "heads is .* has 2 layers of 4 heads"),
+        ({"alignment": None}, "alignment is None: must be an object"),
     ],
 )
 def test_model_spec_mistakes(change: dict[str, Any], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Convolutions in C against torch's, in float32 and, where there is a matrix unit, in bfloat16."""
+"""Convolutions in C against torch's, in float32 and, with AMX, in bfloat16."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tutortoietts.models.bigvgan import _EPSILON, _double, _halve, _SnakeBeta, antialias_filter
+from tutortoietts.accelerate.vocoder import conv_layer
+from tutortoietts.models.bigvgan import SnakeBeta, _double, _halve, antialias_filter
 from tutortoietts.native import vocoder_conv
 from tutortoietts.native.build import library
-from tutortoietts.native.vocoder_conv import Pair, can_convolve, layer_of, leaky, snake
+from tutortoietts.native.vocoder_conv import Pair, can_convolve, leaky, snake
 
 pytestmark = pytest.mark.skipif(not can_convolve(), reason="no compiler or vectors")
-needs_unit = pytest.mark.skipif(not can_convolve(split=True), reason="no matrix unit")
+needs_amx = pytest.mark.skipif(not can_convolve(split=True), reason="no AMX")
 SPLIT = pytest.mark.parametrize(
-    "split", [pytest.param(False, id="whole"), pytest.param(True, id="split", marks=needs_unit)]
+    "split", [pytest.param(False, id="whole"), pytest.param(True, id="split", marks=needs_amx)]
 )
 
 
@@ -58,7 +59,7 @@ def test_convolutions(
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     conv = seeded(nn.Conv1d(inputs, outputs, size, padding=(size - 1) * dilation // 2, dilation=dilation))
     x, shift = draw(inputs, length), draw(outputs, seed=2)
-    ours = vocoder_conv._Work().convolve(planes(x), leaky(0.2), layer_of(conv, split), shift)
+    ours = vocoder_conv._Work().convolve(planes(x), leaky(0.2), conv_layer(conv, split), shift)
     exact = conv(F.leaky_relu(x, 0.2)[None])[0] + shift[:, None]
     close(ours.T if outputs == 1 else lines(ours, outputs), exact, split)
 
@@ -71,7 +72,7 @@ def test_convolutions(
 def test_transposed_convolutions(inputs: int, outputs: int, size: int, rate: int, length: int, split: bool) -> None:
     conv = seeded(nn.ConvTranspose1d(inputs, outputs, size, stride=rate, padding=(size - rate) // 2))
     x = draw(inputs, length)
-    ours = vocoder_conv._Work().convolve(planes(x), leaky(1), layer_of(conv, split))
+    ours = vocoder_conv._Work().convolve(planes(x), leaky(1), conv_layer(conv, split))
     close(lines(ours, outputs), conv(x[None])[0], split)
 
 
@@ -81,14 +82,14 @@ def branch(width: int, size: int, dilation: int, kind: str, split: bool) -> tupl
     second = seeded(nn.Conv1d(width, width, size, padding=size // 2))
     if kind == "leaky":
         slow = nn.Sequential(nn.LeakyReLU(0.1), first, nn.LeakyReLU(0.1), second)
-        return Pair(leaky(0.1), layer_of(first, split), leaky(0.1), layer_of(second, split)), slow
-    snakes = [_SnakeBeta(width).requires_grad_(False) for _ in range(2)]
+        return Pair(leaky(0.1), conv_layer(first, split), leaky(0.1), conv_layer(second, split)), slow
+    snakes = [SnakeBeta(width).requires_grad_(False) for _ in range(2)]
     for seed, one in enumerate(snakes):
         one.alpha.copy_(0.3 * draw(width, seed=seed))
         one.beta.copy_(0.3 * draw(width, seed=seed + 5))
-    ours = [snake(one.alpha.exp(), one.beta.exp() + _EPSILON, one.filter) for one in snakes]
+    ours = [snake(*one.rates(), one.filter) for one in snakes]
     slow = nn.Sequential(snakes[0], first, snakes[1], second)
-    return Pair(ours[0], layer_of(first, split), ours[1], layer_of(second, split)), slow
+    return Pair(ours[0], conv_layer(first, split), ours[1], conv_layer(second, split)), slow
 
 
 @SPLIT
@@ -139,7 +140,7 @@ def test_sines_of_large_numbers() -> None:
     same.weight.copy_(torch.eye(32)[..., None])
     same.bias.zero_()
     taps = antialias_filter()
-    ours = vocoder_conv._Work().convolve(planes(x), snake(alpha, beta, taps), layer_of(same))
+    ours = vocoder_conv._Work().convolve(planes(x), snake(alpha, beta, taps), conv_layer(same))
     doubled = _double(x[None].double(), taps.double())
     exact = _halve(doubled + (doubled * 40).sin().square() / 0.5, taps.double())[0]
     torch.testing.assert_close(lines(ours, 32).double(), exact, rtol=0, atol=4e-3)

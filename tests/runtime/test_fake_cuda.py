@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import tiny_configs
 from fake_cuda import CUDA, FakeGpu, Refused, fake_gpu, there
 from support import CONFIG
+from tutortoietts.accelerate import accelerate
 from tutortoietts.api import TextToSpeech
 from tutortoietts.audio.mel import conditioning_mel, diffusion_mel
 from tutortoietts.audio.resample import resample_sinc
@@ -34,7 +35,9 @@ from tutortoietts.core.types import Mel
 from tutortoietts.engine.conditioning import reference_mels, voice_latents
 from tutortoietts.engine.decoding import backends, workspace
 from tutortoietts.engine.decoding.backends import open_backend
-from tutortoietts.engine.decoding.loop import DecodeRequest, decode, latents_of
+from tutortoietts.engine.decoding.latents import latents_of
+from tutortoietts.engine.decoding.loop import decode
+from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.decoding.workspace import Workspaces
 from tutortoietts.engine.denoise import Unconditioned, denoise
 from tutortoietts.engine.redact import text_path
@@ -125,8 +128,8 @@ def test_candidates_of_a_model_with_a_code_of_silence(
     monkeypatch.setattr(backends, "_CODES", 8)
     monkeypatch.setattr(workspace, "_WINDOW", 16)
     gpu.read = 20
-    calm, config = 83, tiny_configs.autoregressive(300)
-    model, request = made(config, dtype), decoding(3, calm=calm, dtype=dtype)
+    silence, config = 83, tiny_configs.autoregressive(300)
+    model, request = made(config, dtype), decoding(3, silence=silence, dtype=dtype)
     (codes,) = decode(model, request)
     assert codes.ids.device == CUDA and codes.hidden is not None and codes.hidden.dtype == dtype
     assert gpu.captured >= 3 and gpu.replays >= 20  # windows of 16
@@ -134,9 +137,9 @@ def test_candidates_of_a_model_with_a_code_of_silence(
     gpu.read = 2  # of the three rows
     ranker = Ranker(
         made(tiny_configs.clvp(num_speech_tokens=302), dtype),
-        request.text,
+        torch.zeros(1, 6, dtype=torch.int64, device=CUDA),
         stop_token=config.stop_mel_token,
-        calm_token=calm,
+        silence_code=silence,
         pad_to=60 if rule == "anywhere" else None,
         cvvp=made(cvvp(302), dtype),
         mels=torch.zeros(1, 2, 80, 40, dtype=dtype, device=CUDA),
@@ -145,14 +148,13 @@ def test_candidates_of_a_model_with_a_code_of_silence(
     assert len(ranker.scores(codes)) == 3
 
 
-def decoding(rows: int, *, calm: int | None = None, dtype: torch.dtype = F32, **changes: Any) -> DecodeRequest:
+def decoding(rows: int, *, silence: int | None = None, dtype: torch.dtype = F32, **changes: Any) -> DecodeRequest:
     usual: dict[str, Any] = {
-        "speaker": torch.zeros(1, 32, dtype=dtype, device=CUDA),
-        "text": torch.zeros(1, 6, dtype=torch.int64, device=CUDA),
+        "prefix": torch.zeros(1, 9, 32, dtype=dtype, device=CUDA),
         "generators": row_generators(0, rows),
         "max_codes": 50,
         "options": TokenOptions(),
-        "calm_token": calm,
+        "silence_code": silence,
     }
     return DecodeRequest(**{**usual, **changes})
 
@@ -175,12 +177,12 @@ def test_rows_that_are_done_leave_the_batch(gpu: FakeGpu) -> None:
     for fixed in (True, False):
         backend = open_backend(model, DecodeRequest(**{**vars_of(request), "fixed": fixed}), 4)
         with torch.inference_mode():
-            backend.slots.begin(model, torch.zeros(4, 50), None, 0)
+            backend.state.begin(CONFIG, torch.zeros(4, 50), None, 0, backend.start)
             backend.begin(4)
             index = torch.tensor([2, 3, 0, 1], device=CUDA)
-            backend.slots.reorder(index)
+            backend.state.reorder(index)
             backend.keep(index[:2])
-            backend.step(backend.slots.first(2), 0)
+            backend.step(backend.state.rows(0, 2), 0)
         assert backend.cache.batch == 2 and backend.cache.keys.device == CUDA
 
 
@@ -250,7 +252,7 @@ def test_streaming_decoders(gpu: FakeGpu, kind: str) -> None:
     if kind == "stream_vocos":
         decoder = StreamVocos(decoder, made(VOCOS))
     elif kind == "lowered hifigan":
-        decoder.lower(BF16)
+        accelerate(decoder, CUDA, "bf16")
     spoken, speaker = (torch.zeros(*shape, dtype=F16, device=CUDA) for shape in ((1, 40, 32), (1, 32)))
     windows = Windows(decoder, speaker)
     parts = [windows.push(spoken[:, :end], end == 40) for end in (4, 20, 40)]
@@ -261,9 +263,9 @@ def test_streaming_decoders(gpu: FakeGpu, kind: str) -> None:
 @pytest.mark.parametrize("mode", [0, 1, 2])
 def test_voices_from_clips(speech: Callable[..., TextToSpeech], mode: int) -> None:
     tts, clips = speech(precision="fp16"), [torch.zeros(1, 30_000), torch.zeros(1, 200_000)]
-    tts._parts._norms = torch.ones(80)
-    assert [latent.dtype for latent in voice_latents(tts._parts, clips, mode)] == [F32, F32]
-    assert reference_mels(tts._parts, clips).shape[:3] == (1, 2, 80)
+    tts._models._norms = torch.ones(80)
+    assert [latent.dtype for latent in voice_latents(tts._models, clips, mode)] == [F32, F32]
+    assert reference_mels(tts._models, clips).shape[:3] == (1, 2, 80)
 
 
 def test_random_voices(gpu: FakeGpu, streaming_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,5 +369,5 @@ def test_what_a_graph_can_hold_is_not(gpu: FakeGpu, right: Callable[[], object])
 def test_a_model_part_left_behind_is_found(gpu: FakeGpu) -> None:
     model = made(CONFIG, F16)
     model.mel_head = made(CONFIG, F16, torch.device("cpu")).mel_head
-    with pytest.raises(RuntimeError, match="same device"):
+    with pytest.raises(RuntimeError, match=r"same device|different devices"):
         list(decode(model, decoding(2, dtype=F16)))

@@ -6,16 +6,20 @@ import json
 import shutil
 import threading
 from pathlib import Path
-from typing import cast
 
 import pytest
 import torch
 
 from tiny_model import FILES, make_tiny_model
+from tutortoietts.accelerate import why_not
+from tutortoietts.accelerate.rotary import AcceleratedEncoder
+from tutortoietts.accelerate.vocoder import AcceleratedHifigan
 from tutortoietts.core.errors import FetchError, ModelError, OptionError
 from tutortoietts.core.presets import preset_options
-from tutortoietts.engine.pipeline import Request, speak_all
+from tutortoietts.engine.families.tortoise import TORTOISE
+from tutortoietts.engine.pipeline import Pipeline
 from tutortoietts.engine.progress import Progress
+from tutortoietts.engine.request import Request
 from tutortoietts.models.hifigan import Hifigan
 from tutortoietts.native.build import VARIABLE
 from tutortoietts.native.vocoder_conv import can_convolve
@@ -77,14 +81,31 @@ class Diary(Copier):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_decoders_are_as_fast_as_this_machine_can(tmp_path: Path, dtype: torch.dtype, monkeypatch) -> None:
     source = open_source(make_tiny_model(tmp_path / "tiny", streaming="hifigan"))
-    decoder = cast(Hifigan, LoadedModels(source, device=CPU, dtype=dtype).get("stream_decoder"))
-    assert (decoder.native is not None) == can_convolve()
-    if decoder.native is not None:
-        assert decoder.native.start.split == (dtype == torch.bfloat16 and can_convolve(split=True))
-        assert not decoder.native.end.split and decoder.conv_pre.weight.dtype == torch.float32
+    decoder = LoadedModels(source, device=CPU, dtype=dtype).get("stream_decoder")
+    assert isinstance(decoder, AcceleratedHifigan) == can_convolve()
+    if isinstance(decoder, AcceleratedHifigan):
+        assert decoder.network.start.split == (dtype == torch.bfloat16 and can_convolve(split=True))
+        assert not decoder.network.end.split and decoder.conv_pre.weight.dtype == torch.float32
     monkeypatch.setenv(VARIABLE, "0")
-    decoder = cast(Hifigan, LoadedModels(source, device=CPU, dtype=dtype).get("stream_decoder"))
-    assert decoder.native is None and decoder.conv_pre.weight.dtype == dtype
+    decoder = LoadedModels(source, device=CPU, dtype=dtype).get("stream_decoder")
+    assert type(decoder) is Hifigan and decoder.conv_pre.weight.dtype == dtype
+
+
+def test_models_are_accelerated_when_they_are_loaded_or_replaced(tmp_path: Path) -> None:
+    parts = parts_of(make_tiny_model(tmp_path / "tiny"))
+    assert why_not(parts.get("diffusion")) == why_not(parts.get("autoregressive"))  # None, or no compiler
+    assert isinstance(parts.get("clvp").text_encoder, AcceleratedEncoder)
+    for part in ("autoregressive", "diffusion"):
+        plain = type(parts.get(part)).__mro__[1](parts.get(part).cfg)
+        parts.replace(part, plain)
+        assert parts.get(part) is plain and type(plain) is type(parts_of(tmp_path / "tiny").get(part))
+
+
+def test_weights_are_ordinary_tensors(tmp_path: Path) -> None:
+    """So that a change to them in place is seen."""
+    parts = parts_of(make_tiny_model(tmp_path / "tiny"))
+    for part in ("autoregressive", "diffusion", "clvp", "vocoder"):
+        assert not any(tensor.is_inference() for tensor in parts.get(part).parameters())
 
 
 def offloaded(folder: Path, copier: Copier) -> LoadedModels:
@@ -107,13 +128,18 @@ def test_a_request_moves_each_part_once_and_says_the_same(tiny_model: Path) -> N
     diary = Diary()
     parts, never = offloaded(tiny_model, diary), parts_of(tiny_model)
     request = Request(
+        family=TORTOISE,
+        text="one two",
         passages=(Passage(text="one"), Passage(text="two")),
         voice=read_voice(tiny_model / "voices" / "anna.safetensors"),
         options=preset_options("tiny", {"num_autoregressive_samples": 3}, own=never.spec.presets),
         seed=1,
         k=2,
     )
-    ours, wanted = (list(speak_all(each, request, Progress())) for each in (parts, never))
+    ours, wanted = (
+        [[one.samples for one in results] for results in Pipeline(each, request, Progress()).passages()]
+        for each in (parts, never)
+    )
     for readings, plain in zip(ours, wanted, strict=True):
         for one, other in zip(readings, plain, strict=True):
             torch.testing.assert_close(one, other)

@@ -101,7 +101,7 @@ def test_a_later_stage_gets_the_memory_of_idle_buffers(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, part: str, method: str
 ) -> None:
     tts = TextToSpeech(model=tiny_model, device="cpu")
-    lender, module = tts._parts.workspaces, getattr(tts, part)
+    lender, module = tts._workspaces, getattr(tts, part)
     work, full = getattr(module, method), [False]
 
     def little(*args, **more):

@@ -22,9 +22,9 @@ F32, BF16, F16 = torch.float32, torch.bfloat16, torch.float16
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPU of capability 8 and a CPU without a matrix unit, or products of 8-bit numbers."""
+    """A GPU of capability 8 and a CPU without AMX or fast 8-bit products."""
     monkeypatch.setattr(module, "_capability", lambda device: 8)
-    monkeypatch.setattr(module, "_matrix_unit", lambda: False)
+    monkeypatch.setattr(module, "_has_amx", lambda: False)
     monkeypatch.setattr(module, "has_integer_products", lambda: False)
 
 
@@ -50,7 +50,7 @@ def test_meanings(name: str, half: bool, device: torch.device, want: tuple) -> N
 
 def test_old_gpus_and_new_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_capability", lambda device: 6)
-    monkeypatch.setattr(module, "_matrix_unit", lambda: True)
+    monkeypatch.setattr(module, "_has_amx", lambda: True)
     assert pick_precision("auto", False, CUDA).dtype == F32
     assert pick_precision("int8", False, CUDA).dtype == F32
     with pytest.raises(OptionError, match="'int4' has kernels for GPUs of capability 8 and more"):
@@ -59,7 +59,7 @@ def test_old_gpus_and_new_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "has_integer_products", lambda: True)
     best = pick_precision("int8", False, CPU)
     assert (best.dtype, best.others, best.half_products) == (F32, "int8", True)
-    assert pick_precision("int4", False, CPU).weights_of("clvp") == "int8"
+    assert pick_precision("int4", False, CPU).of("clvp") == "int8"
     assert pick_precision("int8", False, CUDA).others is None
 
 

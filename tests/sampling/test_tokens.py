@@ -70,14 +70,14 @@ def test_mixed_seeds_are_valid_and_differ() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": 0.0}, "temperature 0 outside 0.01..10"),
-        ({"temperature": float("nan")}, "temperature nan must be a number"),
-        ({"top_p": 0}, "top_p 0 outside"),
-        ({"top_p": 1.5}, "top_p 1.5 outside"),
-        ({"top_k": -1}, "top_k -1 must be"),
-        ({"top_k": 2.5}, "top_k 2.5 must be"),
-        ({"repetition_penalty": 0}, "repetition_penalty 0 outside"),
-        ({"temperature": "hot"}, "temperature 'hot' must be a number"),
+        ({"temperature": 0.0}, "temperature is 0, outside 0.01..10"),
+        ({"temperature": float("nan")}, "temperature is nan, must be a number"),
+        ({"top_p": 0}, "top_p is 0, outside"),
+        ({"top_p": 1.5}, "top_p is 1.5, outside"),
+        ({"top_k": -1}, "top_k is -1, outside"),
+        ({"top_k": 2.5}, "top_k is 2.5, must be an integer"),
+        ({"repetition_penalty": 0}, "repetition_penalty is 0, outside"),
+        ({"temperature": "hot"}, "temperature is 'hot', must be a number"),
     ],
 )
 def test_bad_options_are_refused(options: dict, message: str) -> None:

@@ -30,13 +30,13 @@ def test_every_recorded_cleaning() -> None:
 @pytest.mark.parametrize(
     ("text", "ascii_text"),
     [
-        ("“Quoted” ‘so’ — or – so…", "\"Quoted\" 'so' -- or - so..."),  # noqa: RUF001
+        ("“Quoted” ‘so’ — or – so…", "\"Quoted\" 'so' -- or - so..."),
         ("¡Año! ÀÉÎÕÜ Æthelred Þór straße çedilla", "!Ano! AEIOU AEthelred Thor strasse cedilla"),
-        ("£5 ¥6 ¢7 §8 ±9 µ × ÷ °", "PS5 Y=6 C/7 SS8 +-9 u x / deg"),  # noqa: RUF001
+        ("£5 ¥6 ¢7 §8 ±9 µ × ÷ °", "PS5 Y=6 C/7 SS8 +-9 u x / deg"),
         ("¼ ½ ¾ ⅓ x²", " 1/4  1/2  3/4  1/3  x2"),
         ("a\u00a0b\u2003c\u200bd\u202fe\u00adf\ufefff", "a b c d eff"),
         ("line\u2028next\u2029para", "line\nnext\n\npara"),
-        ("‰ † ‡ • ‼ ⁈ ′ ″ ‹ › № ™ ©", "%0 + ++ * !! ?! ' '' < > No.  (tm) (c)"),  # noqa: RUF001
+        ("‰ † ‡ • ‼ ⁈ ′ ″ ‹ › № ™ ©", "%0 + ++ * !! ?! ' '' < > No.  (tm) (c)"),
         ("¦ ª º ¹", "| a o 1"),
     ],
 )
@@ -47,7 +47,7 @@ def test_latin_and_punctuation_read_as_unidecode_reads_them(text: str, ascii_tex
 # Where anyascii reads otherwise than Unidecode (third column), on purpose.
 OTHER_SCRIPTS = [
     ("日本語 текст", "Ri Ben Yu  tekst", "Ri Ben Yu  tekst"),
-    ("中文，测试。", "Zhong Wen ,Ce Shi . ", "Zhong Wen ,Ce Shi . "),  # noqa: RUF001
+    ("中文，测试。", "Zhong Wen ,Ce Shi . ", "Zhong Wen ,Ce Shi . "),
     ("Łódź, Dvořák, œuvre", "Lodz, Dvorak, oeuvre", "Lodz, Dvorak, oeuvre"),
     ("한국어", "HanGugEo", "hangugeo"),
     ("ελληνικά", "ellinika", "ellenika"),

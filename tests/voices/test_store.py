@@ -303,7 +303,7 @@ def test_more_folders_from_the_environment(tmp_path: Path, monkeypatch: pytest.M
         store.remove("anna")
     assert VoiceStore(own, builtin_folders=()).folders == (own,)
     monkeypatch.setenv("TUTORTOIETTS_VOICES", os.pathsep.join((str(own), str(tmp_path / "missing"))))
-    with pytest.raises(OptionError, match=r"TUTORTOIETTS_VOICES .*missing' is no folder"):
+    with pytest.raises(OptionError, match=r"TUTORTOIETTS_VOICES .*missing' does not exist"):
         VoiceStore()
 
 

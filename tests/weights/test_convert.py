@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tutortoietts.core.components import COMPONENTS, Component
+from tutortoietts.core.config_base import Config
 from tutortoietts.core.errors import ModelError
 from tutortoietts.weights import tables
 from tutortoietts.weights.convert import Drop, Rule, Table, convert, fold_weight_norm, swap_last_two
@@ -17,7 +19,15 @@ FILE = "somewhere/model.pth"
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> Callable[[Table], None]:
-    return lambda made: monkeypatch.setitem(tables.TABLES, "trial", made)
+    """A function that declares a kind of model "trial" with this key table."""
+
+    def declare(made: Table) -> None:
+        monkeypatch.setattr(tables, "TRIAL", made, raising=False)
+        name = f"{tables.__name__}:TRIAL"
+        trial = Component(kind="trial", role="trial", config=Config, cls="torch.nn:Module", key_table=name)
+        monkeypatch.setitem(COMPONENTS, "trial", trial)
+
+    return declare
 
 
 def test_renames_transposes_joins_and_drops(table: Callable[[Table], None]) -> None:

@@ -129,7 +129,7 @@ def test_folders_come_first_and_in_order(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_named_folder_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(OptionError, match=r"--models-dir '.*gone' is no folder"):
+    with pytest.raises(OptionError, match=r"--models-dir '.*gone' does not exist"):
         find("clvp", tmp_path / "gone")
     (tmp_path / "file").touch()
     monkeypatch.setenv("TORTOISE_MODELS_DIR", str(tmp_path / "file"))

@@ -55,15 +55,15 @@ OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 MIN_CLIP_SECONDS = 0.5
 SILENT_PEAK = 1e-3  # -60 dB of full scale
-LOUDEST_PEAK = 10.0  # float clips may be a little over 1; whole numbers of 16 bits are far over
+LOUDEST_PEAK = 10.0  # float clips may be a little over 1; 16-bit integers are far over
 LOW_RATE = 16000
 BLOCK = 1 << 20
 
 
 def read_audio(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
-    """Reads a sound file -> (samples (channels, N) float32, sample rate in hertz).
+    """Read a sound file -> (samples (channels, N) float32, sample rate in hertz).
 
-    Raises AudioError when the file is missing, not audio that libsndfile knows, broken, empty, or not finite.
+    Raises AudioError for a file that is missing, in a format unknown to libsndfile, broken, empty, or not finite.
     """
     import soundfile
 
@@ -94,7 +94,7 @@ def read_audio(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
 
 
 def load_audio(path: str | os.PathLike[str], sampling_rate: int) -> Tensor:
-    """A sound file as one channel -> (1, N) float32 in -1..1 at `sampling_rate` hertz.
+    """Read a sound file as one channel -> (1, N) float32 in -1..1 at `sampling_rate` hertz.
 
     Channels are averaged. Resampled with the windowed-sinc kernel through which the models heard their clips.
     Raises AudioError as `read_audio`, OptionError for a rate that is not positive.
@@ -106,7 +106,7 @@ def load_audio(path: str | os.PathLike[str], sampling_rate: int) -> Tensor:
 
 
 def load_clip(path: str | os.PathLike[str], sampling_rate: int) -> Tensor:
-    """`load_audio` of a reference clip, checked by `check_clip`; a low original rate is logged. Raises AudioError."""
+    """Read a reference clip as `load_audio` does, and check it; a low original rate is logged. Raises AudioError."""
     samples, rate = read_audio(path)
     if rate < LOW_RATE:
         _log.warning(
@@ -119,7 +119,7 @@ def load_clip(path: str | os.PathLike[str], sampling_rate: int) -> Tensor:
 
 
 def check_clip(clip: Tensor, rate: int, name: str = "the clip") -> None:
-    """Raises AudioError unless `clip` (1, N) at `rate` hertz is long and loud enough to learn a voice from."""
+    """Raise AudioError unless `clip` (1, N) at `rate` hertz is long and loud enough to make a voice from."""
     if clip.ndim != 2 or clip.shape[0] != 1:
         raise AudioError(f"{name} has shape {tuple(clip.shape)}, must be (1, samples): average its channels")
     seconds = clip.shape[-1] / rate
@@ -137,7 +137,7 @@ def check_clip(clip: Tensor, rate: int, name: str = "the clip") -> None:
 
 
 def resample(wav: Tensor, source: int, target: int, *, kernel: str = "soxr") -> Tensor:
-    """Resamples `wav` (..., N) -> (..., M) float32. `kernel`: "soxr" (very high quality, on the CPU) or "sinc".
+    """Resample `wav` (..., N) -> (..., M) float32. `kernel`: "soxr" (very high quality, on the CPU) or "sinc".
 
     "sinc" is `audio.resample.resample_sinc`; for ratios too odd for it soxr is used.
     """
@@ -157,9 +157,9 @@ def resample(wav: Tensor, source: int, target: int, *, kernel: str = "soxr") -> 
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:
-    """Makes sure, before any work, that `save_audio` will be able to write there -> the path.
+    """Check, before any work, that `save_audio` will be able to write to a path, and return it.
 
-    Raises OutputError for a format that is not known, a folder that is missing or closed, a path that is a folder.
+    Raises OutputError for an unknown format, a missing or write-protected folder, a path that is a folder.
     """
     path = Path(path)
     try:
@@ -190,11 +190,11 @@ def _check_target(path: Path) -> None:
 
 
 def save_audio(path: str | os.PathLike[str], samples: Tensor, sample_rate: int = 24000) -> Path:
-    """Writes `samples` ((N,), (1, N) or (1, 1, N); (2, N) is stereo) in the format that the extension names.
+    """Write `samples` ((N,), (1, N) or (1, 1, N); (2, N) is stereo) in the format of the extension.
 
-    wav and flac of 16 bits, ogg and opus (Opus), mp3; values beyond -1..1 are clipped. The file is written under
-    another name and moved into place, so it is complete or absent, whatever happens.
-    Raises OutputError when it cannot be written, AudioError for samples of another shape or not finite.
+    Formats are 16-bit wav and flac, ogg and opus (Opus), mp3; values beyond -1..1 are clipped. The file is written
+    under a temporary name and renamed, so that it is complete or absent.
+    Raises OutputError if it cannot be written, AudioError for samples of another shape or not finite.
     """
     path = check_writable(path)
     device = _is_device(path)
@@ -210,7 +210,7 @@ def save_audio(path: str | os.PathLike[str], samples: Tensor, sample_rate: int =
 
 
 def encode_audio(samples: Tensor, sample_rate: int, suffix: str) -> bytes:
-    """`samples` as the bytes of a sound file; `suffix` names the format: ".wav", ".flac", ".ogg", ".opus" or ".mp3".
+    """Encode `samples` as a sound file in memory; `suffix`: ".wav", ".flac", ".ogg", ".opus" or ".mp3".
 
     Opus and mp3 know only some rates; others are resampled to 48 000. Raises as `save_audio`, and OutputError for a
     rate that the format cannot hold.
@@ -238,13 +238,13 @@ def encode_audio(samples: Tensor, sample_rate: int, suffix: str) -> bytes:
 
 
 def pcm16(samples: Tensor) -> bytes:
-    """(N,), (1, N) or (1, 1, N) float -> little-endian 16-bit samples, clipped: what follows `wav_header`."""
+    """Convert (N,), (1, N) or (1, 1, N) float to little-endian 16-bit samples, clipped, to follow `wav_header`."""
     scaled = _channels_first(samples).clamp(-1, 1).mul(32767).round().to(torch.int16)
     return bytes(scaled.T.contiguous().numpy().astype("<i2").tobytes())
 
 
 def wav_header(sample_rate: int, samples: int | None = None) -> bytes:
-    """The 44 bytes before mono 16-bit samples; `samples` None when the length is not known yet (streams)."""
+    """Return the 44 bytes before mono 16-bit samples; `samples` None if the length is not known yet (streams)."""
     size = 0xFFFFFFFF if samples is None else samples * 2
     riff = 0xFFFFFFFF if samples is None else 36 + size
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, sample_rate, sample_rate * 2, 2, 16)
@@ -267,7 +267,7 @@ def _channels_first(samples: Tensor) -> Tensor:
 
 
 def _frames(wav: Tensor) -> numpy.ndarray[tuple[int, ...], numpy.dtype[numpy.float32]]:
-    """(channels, N) -> (N, channels) numpy, clipped, with a word in the log if that is heard."""
+    """Transpose (channels, N) to (N, channels) numpy, clipped; audible clipping is logged."""
     peak = float(wav.abs().max())
     if peak > 1.001:
         _log.warning("samples reach %.2f and are clipped to 1.0", peak)
@@ -275,7 +275,7 @@ def _frames(wav: Tensor) -> numpy.ndarray[tuple[int, ...], numpy.dtype[numpy.flo
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Writes beside `path` and renames; removes what is left of an attempt that was stopped."""
+    """Write beside `path` and rename; delete the temporary file of a failed attempt."""
     part = _part(path)
     try:
         part.write_bytes(data)
@@ -289,12 +289,12 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 def _part(path: Path) -> Path:
-    """A name beside `path` that nothing else has."""
+    """Return an unused name beside `path`."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
 def _is_device(path: Path) -> bool:
-    """A pipe or device, such as /dev/stdout, is written into; it must never be renamed over."""
+    """Return True for a pipe or device, such as /dev/stdout, which must never be replaced by renaming."""
     return path.exists() and not path.is_dir() and not path.is_file()
 
 

@@ -1,7 +1,7 @@
-"""Every mel definition there is (specification, section 2).
+"""Mel spectrograms: the two definitions that the models use.
 
-    conditioning mel  80 bins, 22 050 Hz, power,     HTK scale     what a reference clip is to the autoregressive model
-    diffusion mel    100 bins, 24 000 Hz, magnitude, slaney scale  what the diffusion model makes and vocoders read
+    conditioning mel  80 bins, 22 050 Hz, power,     HTK scale     input of the autoregressive model
+    diffusion mel    100 bins, 24 000 Hz, magnitude, slaney scale  output of the diffusion model, input of vocoders
 
 Both: periodic Hann window of 1024, hop 256, centred with reflect padding, slaney area norm, log of clamp(1e-5).
 They work on any device, in batches, and under autograd.
@@ -31,9 +31,9 @@ MEL_MIN = -11.512925148010254
 
 
 def conditioning_mel(wav22: Tensor, norms: Tensor | None = None) -> Tensor:
-    """80-bin log-mel of `wav22` (B, N) or (N,) at 22 050 Hz, divided by `norms` (80,) -> (B, 80, 1 + N // 256).
+    """Compute the 80-bin log-mel of `wav22` (B, N) or (N,) at 22 050 Hz -> (B, 80, 1 + N // 256).
 
-    `norms` come with a model's files (the public one: `mel_norms.pth`); None leaves the mel undivided.
+    It is divided by `norms` (80,), a file of each model (the public one: `mel_norms.pth`); None leaves it undivided.
     Raises AudioError for clips of 512 samples or fewer, OptionError for norms of another shape.
     """
     power = _stft(wav22).abs().square()
@@ -46,7 +46,7 @@ def conditioning_mel(wav22: Tensor, norms: Tensor | None = None) -> Tensor:
 
 
 def diffusion_mel(wav24: Tensor) -> Tensor:
-    """100-bin log-mel of `wav24` (B, N) or (N,) at 24 000 Hz -> (B, 100, 1 + N // 256), in nats, not normalised.
+    """Compute the 100-bin log-mel of `wav24` (B, N) or (N,) at 24 000 Hz -> (B, 100, 1 + N // 256), in nats.
 
     Raises AudioError for clips of 512 samples or fewer.
     """
@@ -55,12 +55,12 @@ def diffusion_mel(wav24: Tensor) -> Tensor:
 
 
 def normalize_mel(mel: Tensor) -> Tensor:
-    """Diffusion mel in nats -> about -1..1, as the diffusion model sees it. Same shape."""
+    """Scale a diffusion mel from nats to about -1..1, the range of the diffusion model. Same shape."""
     return 2 * (mel - MEL_MIN) / (MEL_MAX - MEL_MIN) - 1
 
 
 def denormalize_mel(mel: Tensor) -> Tensor:
-    """The inverse of `normalize_mel`. Same shape."""
+    """Invert `normalize_mel`. Same shape."""
     return (mel + 1) / 2 * (MEL_MAX - MEL_MIN) + MEL_MIN
 
 
@@ -69,7 +69,7 @@ def _log(energy: Tensor) -> Tensor:
 
 
 def _stft(wav: Tensor) -> Tensor:
-    """(B, N) or (N,) -> complex (B, 513, 1 + N // 256)."""
+    """Compute the STFT of (B, N) or (N,) -> complex (B, 513, 1 + N // 256)."""
     if wav.ndim == 1:
         wav = wav[None]
     if wav.ndim != 2:
@@ -93,7 +93,7 @@ def _window(device: str) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _filterbank(scale: str, device: str) -> Tensor:
-    """Triangles of slaney area norm, (bins, 513): "htk" for the conditioning mel, "slaney" for the diffusion mel."""
+    """Return triangles of slaney area norm, (bins, 513): "htk" (conditioning mel) or "slaney" (diffusion mel)."""
     with torch.inference_mode(False):
         if scale == "htk":
             rate, edges = CONDITIONING_RATE, _htk_edges(CONDITIONING_BINS, 8000.0)
@@ -107,13 +107,13 @@ def _filterbank(scale: str, device: str) -> Tensor:
 
 
 def _htk_edges(bins: int, top_hertz: float) -> Tensor:
-    """`bins` + 2 frequencies in hertz, evenly spaced on mel = 2595 log10(1 + f / 700)."""
+    """Return `bins` + 2 frequencies in hertz, evenly spaced on mel = 2595 log10(1 + f / 700)."""
     mels = torch.linspace(0, 2595 * math.log10(1 + top_hertz / 700), bins + 2, dtype=torch.float64, device="cpu")
     return 700 * (10 ** (mels / 2595) - 1)
 
 
 def _slaney_edges(bins: int, top_hertz: float) -> Tensor:
-    """`bins` + 2 frequencies in hertz, linear (200/3 Hz a mel) to 1000 Hz, then 27 mels each factor of 6.4."""
+    """Return `bins` + 2 frequencies in hertz, linear (200/3 Hz a mel) to 1000 Hz, then 27 mels each factor of 6.4."""
     knee_hertz, hertz_per_mel, step = 1000.0, 200 / 3, math.log(6.4) / 27
     knee = knee_hertz / hertz_per_mel
     top = knee + math.log(top_hertz / knee_hertz) / step

@@ -1,4 +1,4 @@
-"""Windowed-sinc resampling, the kernel through which the public models heard their reference clips.
+"""Windowed-sinc resampling, with the kernel that the public models' reference clips were resampled with.
 
 A sharper filter (soxr) empties the top bands of the mel, which those models never saw, so everything that
 conditions a model goes through here; everything else is resampled by `audio.io`.
@@ -23,7 +23,7 @@ MAX_PHASES = 4096
 
 
 def resample_sinc(wav: Tensor, source: int, target: int) -> Tensor:
-    """Resamples `wav` (..., N) from `source` to `target` hertz -> (..., ceil(N * target / source)) float32.
+    """Resample `wav` (..., N) from `source` to `target` hertz -> (..., ceil(N * target / source)) float32.
 
     Polyphase interpolation: sinc cut off at 0.99 of the lower Nyquist, Hann (cos^2) window over 6 zero crossings
     a side, samples outside the clip taken as 0. Raises OptionError for rates that are not positive or whose
@@ -49,7 +49,7 @@ def resample_sinc(wav: Tensor, source: int, target: int) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _kernel(down: int, up: int, device: str) -> tuple[Tensor, int]:
-    """One filter a phase (up, 1, 2 * reach + down) and `reach`, the input samples it looks back.
+    """Return one filter per phase (up, 1, 2 * reach + down) and `reach`, the input samples it looks back.
 
     Output sample k*up + p lies at input time (k*up + p) * down / up; block k starts at input sample k*down - reach.
     """

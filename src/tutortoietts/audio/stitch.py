@@ -1,4 +1,4 @@
-"""Clips into one clip: trims, fades, pauses. Every edge passes through zero, so no join clicks."""
+"""Join clips: trims, fades, pauses. Every edge passes through zero, so that no join clicks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from tutortoietts.core.errors import AudioError, OptionError
 
-__all__ = ["fade", "join", "remove_spans", "trim"]
+__all__ = ["fade", "join", "remove_spans", "trim", "trim_edges"]
 
 FRAME_SECONDS = 0.01
 PAUSE_SECONDS = 0.2
@@ -22,9 +22,9 @@ FADE_SECONDS = 0.005
 def fade(
     wav: Tensor, sample_rate: int, *, seconds_in: float = FADE_SECONDS, seconds_out: float = FADE_SECONDS
 ) -> Tensor:
-    """`wav` (..., N) with a raised-cosine rise at its start and fall at its end, from and to exactly 0. A new tensor.
+    """Fade `wav` (..., N) in and out with a raised cosine, from and to exactly 0. Returns a new tensor.
 
-    A clip shorter than both fades together is shared between them.
+    A clip shorter than both fades together is divided between them.
     """
     if seconds_in < 0 or seconds_out < 0:
         raise OptionError(f"fades of {seconds_in} and {seconds_out} s must not be negative")
@@ -40,24 +40,32 @@ def fade(
 
 
 def trim(wav: Tensor, sample_rate: int, *, floor_decibels: float = -45.0, keep_seconds: float = 0.05) -> Tensor:
-    """`wav` (..., N) without the silence at both ends, but for `keep_seconds` of it.
+    """Remove the silence at both ends of `wav` (..., N), except `keep_seconds` of it.
 
-    Silent are frames of 10 ms whose level is `floor_decibels` below the loudest frame's. All-silent audio is returned
-    as it is.
+    Frames of 10 ms are silent whose level is `floor_decibels` below the loudest frame's. All-silent audio is returned
+    unchanged.
     """
+    start, end = trim_edges(wav, sample_rate, floor_decibels=floor_decibels, keep_seconds=keep_seconds)
+    return wav[..., start:end]
+
+
+def trim_edges(
+    wav: Tensor, sample_rate: int, *, floor_decibels: float = -45.0, keep_seconds: float = 0.05
+) -> tuple[int, int]:
+    """Return the (start, end) samples that `trim` keeps."""
     frame = max(1, round(FRAME_SECONDS * sample_rate))
     samples = wav.shape[-1]
     if samples == 0:
-        return wav
+        return 0, 0
     mono = wav.detach().to(torch.float32).reshape(-1, samples).square().mean(0)
     energy = functional.pad(mono, (0, -samples % frame)).reshape(-1, frame).mean(-1)
     loud = torch.nonzero(energy > energy.max() * 10 ** (floor_decibels / 10)).flatten()
     if len(loud) == 0:
-        return wav
+        return 0, samples
     keep = round(keep_seconds * sample_rate)
     start = max(0, int(loud[0]) * frame - keep)
     end = min(samples, (int(loud[-1]) + 1) * frame + keep)
-    return wav[..., start:end]
+    return start, end
 
 
 def join(
@@ -67,11 +75,11 @@ def join(
     pause_seconds: float | Sequence[float] = PAUSE_SECONDS,
     trimmed: bool = True,
 ) -> Tensor:
-    """Clips (..., N_i) one after the other, with silence between -> (..., N).
+    """Join clips (..., N_i) with silence between them -> (..., N).
 
-    `pause_seconds`: one for all joins, or one a join. `trimmed`: silence at the parts' ends is cut first, so that
-    the pauses are what they say. Edges at the joins are faded over 5 ms; a single part is returned as it is.
-    Raises AudioError for no parts or parts of different shapes, OptionError for pauses that do not fit.
+    `pause_seconds`: one for all joins, or one per join. `trimmed`: silence at the ends of the clips is cut first, so
+    that the pauses have their length. Edges at the joins are faded over 5 ms; a single clip is returned unchanged.
+    Raises AudioError for no clips or clips of different shapes, OptionError for a wrong number of pauses.
     """
     if not parts:
         raise AudioError("nothing to join: give at least one part")
@@ -94,9 +102,9 @@ def join(
 
 
 def remove_spans(wav: Tensor, spans: Sequence[tuple[int, int]], sample_rate: int) -> Tensor:
-    """`wav` (..., N) without the samples of `spans` (start, end), what is left faded at the cuts and joined.
+    """Remove the samples of `spans` (start, end) from `wav` (..., N); the rest is faded at the cuts and joined.
 
-    Spans must be in order and not overlap (OptionError). Raises AudioError when nothing would be left.
+    Spans must be in order and not overlap (OptionError). Raises AudioError if nothing would be left.
     """
     samples = wav.shape[-1]
     edges = [0, *(edge for span in spans for edge in span), samples]
@@ -118,6 +126,6 @@ def remove_spans(wav: Tensor, spans: Sequence[tuple[int, int]], sample_rate: int
 
 
 def _ramp(samples: int, like: Tensor) -> Tensor:
-    """0 at the first sample, nearly 1 at the last."""
+    """Return a rise from 0 at the first sample to nearly 1 at the last."""
     steps = torch.arange(samples, dtype=like.dtype, device=like.device) / max(samples, 1)
     return (1 - torch.cos(math.pi * steps)) / 2

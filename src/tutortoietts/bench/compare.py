@@ -1,4 +1,4 @@
-"""Slow against fast, side by side: the same sentence in turns, so that a busy machine is as busy for both."""
+"""Compare slow and fast settings on the same sentence, in turns, so that a busy machine slows both alike."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tutortoietts.bench.measure import Figures
+from tutortoietts.bench.measure import Figures, flow_order
 from tutortoietts.bench.workload import Plan, Sample, Workload
 from tutortoietts.core.presets import PRESETS, preset_options
 
@@ -17,9 +17,9 @@ _USUAL = "ultra_fast"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Seconds of both by stage and in "total"; `ratios`: how many times as long the slow side took, None for no time.
+    """Seconds of both sides by stage and in "total"; `ratios`: slow over fast, None where fast took no time.
 
-    `settings`: in what the two sides differ, name -> (slow, fast).
+    `settings`: settings that differ, name -> (slow, fast).
     """
 
     settings: Mapping[str, tuple[Any, Any]]
@@ -28,20 +28,20 @@ class Comparison:
     ratios: Mapping[str, float | None]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the values for JSON."""
         return asdict(self)
 
 
 def slow_engine(engine: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `TextToSpeech` that turn every speedup off: no cache, float32."""
+    """Return the arguments of `TextToSpeech` that turn every speedup off: no cache, float32."""
     off = {"kv_cache": False, "half": False, "precision": "fp32", "use_deepspeed": False}
     return {**engine, **{name: value for name, value in off.items() if name in engine}}
 
 
 def slow_plan(plan: Plan, preset: str) -> Plan:
-    """The same with the ancestral sampler from noise, in as many steps as the original preset of that name takes.
+    """Return the plan with the ancestral sampler from noise, in the steps of the original preset of that name.
 
-    "x_optimized" is against "x", any other preset against "ultra_fast"; guidance and candidates stay the same.
+    "x_optimized" is compared with "x", any other preset with "ultra_fast"; guidance and candidates stay the same.
     """
     original = preset.removesuffix("_optimized")
     options = preset_options(original if original in PRESETS else _USUAL)
@@ -55,7 +55,7 @@ def slow_plan(plan: Plan, preset: str) -> Plan:
 
 
 def compare(slow: Workload, fast: Workload, tell: Callable[[str], None]) -> Comparison:
-    """`fast.plan` says how often. Both do the same work but for their settings."""
+    """Measure both workloads in turns, as often as `fast.plan` asks. They must differ in settings only."""
     plan, samples = fast.plan, ([], [])  # type: tuple[Plan, tuple[list[Sample], list[Sample]]]
     for number in range(-plan.warmup, plan.runs):
         for name, workload, kept in (("slow", slow, samples[0]), ("fast", fast, samples[1])):
@@ -69,7 +69,7 @@ def compare(slow: Workload, fast: Workload, tell: Callable[[str], None]) -> Comp
 
 
 def _by_stage(samples: Sequence[Sample]) -> dict[str, Figures]:
-    stages = {name: Figures.of([sample.stages[name] for sample in samples]) for name in samples[0].stages}
+    stages = {name: Figures.of([sample.stages[name] for sample in samples]) for name in flow_order(samples[0].stages)}
     return {**stages, "total": Figures.of([sample.seconds for sample in samples])}
 
 

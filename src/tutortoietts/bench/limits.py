@@ -1,4 +1,4 @@
-"""What a stage must compute and read at the least, from the models' sizes: the time below which no machine gets.
+"""Least work of each stage, from the models' sizes: operations and bytes, and so the least time on a machine.
 
 A multiply-add is two operations. Weights are read once a step, whatever the batch; keys and values once a candidate.
 Norms, activations and softmax are left out: they are small, and can be done while the weights come.
@@ -21,7 +21,7 @@ _CLIP_FRAMES, _DIFFUSION_CLIP_FRAMES = 517, 401  # 132 300 and 102 400 samples, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """Work done `times` over: `operations` and `bytes` each time."""
+    """Work that is done `times` times: `operations` and `bytes` each time."""
 
     name: str
     operations: float
@@ -29,13 +29,13 @@ class Phase:
     times: int = 1
 
     def seconds(self, bandwidth: float, rate: float) -> float:
-        """The least time: bytes/s and operations/s are used at once, the slower one decides."""
+        """Return the least time: memory and arithmetic work at once, the slower one decides."""
         return self.times * max(self.bytes / bandwidth, self.operations / rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """The configurations of the models of a pipeline; `clvp` None where nothing is ranked."""
+    """Configurations of the models of a pipeline; `clvp` None if candidates are not ranked."""
 
     autoregressive: AutoregressiveConfig
     diffusion: DiffusionConfig
@@ -47,7 +47,7 @@ class Sizes:
 class Shape:
     """One utterance: `text` tokens, `codes` of each of `candidates`, `forwards` of the diffusion.
 
-    `guided`: how many of these have two rows. `parts`: so many such utterances one after the other.
+    `guided`: number of these that have two rows. `parts`: number of such utterances, one after the other.
     """
 
     text: int
@@ -65,7 +65,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Formats:
-    """Bytes a number: of the weights of each model, and of keys and values."""
+    """Bytes per number: of the weights of each model, and of keys and values."""
 
     autoregressive: float = 4.0
     cache: float = 4.0
@@ -75,7 +75,7 @@ class Formats:
 
 
 def stage_phases(sizes: Sizes, shape: Shape, formats: Formats) -> Mapping[str, Sequence[Phase]]:
-    """Stage (a name of the request's report) -> its phases."""
+    """Return the phases of each stage, by its name in the report of a request."""
     phases = {
         "condition": _condition(sizes, formats),
         "codes": _codes(sizes.autoregressive, shape, formats),
@@ -99,27 +99,27 @@ def _repeated(phase: Phase, parts: int) -> Phase:
 
 
 def block_weights(cfg: AutoregressiveConfig) -> int:
-    """Weights of the transformer's blocks: qkv 3, projection 1, feed-forward 8 times the width squared, a layer."""
+    """Count the weights of the transformer blocks: a layer has 12 times width squared (qkv 3, projection 1, MLP 8)."""
     return 12 * cfg.layers * cfg.model_dim**2
 
 
 def step_weights(cfg: AutoregressiveConfig) -> int:
-    """Weights that a step reads, and multiply-adds a code and candidate before attention: blocks and head."""
+    """Count the weights that a step reads, also its multiply-adds per candidate before attention: blocks and head."""
     return block_weights(cfg) + cfg.model_dim * cfg.number_mel_codes
 
 
 def attention_macs(cfg: AutoregressiveConfig, positions: int) -> int:
-    """Multiply-adds of one new code's attention to `positions`: scores and weighted values."""
+    """Count the multiply-adds of one new code's attention to `positions`: scores and weighted values."""
     return 2 * cfg.layers * cfg.model_dim * positions
 
 
 def cached_numbers(cfg: AutoregressiveConfig) -> int:
-    """Keys and values of one position and candidate."""
+    """Count the keys and values of one position and candidate."""
     return 2 * cfg.layers * cfg.model_dim
 
 
 def prefix_positions(text: int) -> int:
-    """Before the first code: the speaker, and the text between its start and the two stops."""
+    """Count the positions before the first code: the speaker, and the text between its start and the two stops."""
     return text + 4
 
 
@@ -141,7 +141,7 @@ def _codes(cfg: AutoregressiveConfig, shape: Shape, formats: Formats) -> tuple[P
 
 
 def encoder_macs(dim: int, depth: int, inner: int, mult: int, length: int) -> int:
-    """One row of a rotary encoder: attention of `inner` channels in all heads, gated feed-forward of `mult` widths."""
+    """Count one row of a rotary encoder: attention of `inner` channels, gated feed-forward of `mult` widths."""
     return depth * length * (encoder_weights(dim, 1, inner, mult) + 2 * length * inner)
 
 
@@ -166,7 +166,7 @@ def _ranking(cfg: ClvpConfig, shape: Shape, formats: Formats) -> tuple[Phase, ..
 
 
 def frame_weights(cfg: DiffusionConfig) -> int:
-    """Weights that every mel frame goes through in a forward, and multiply-adds a frame before attention.
+    """Count the weights that each mel frame passes in a forward, also its multiply-adds before attention.
 
     A layer has 4 (residual block) and 4 (attention) times the width squared, the residual blocks at the end have 4.
     """
@@ -176,19 +176,19 @@ def frame_weights(cfg: DiffusionConfig) -> int:
 
 
 def time_weights(cfg: DiffusionConfig) -> int:
-    """Weights that only the embedded step goes through, once a row."""
+    """Count the weights that only the embedded step passes, once per row."""
     residual = cfg.integrator_layers + cfg.num_layers + cfg.head_residual_blocks
     return (2 + 2 * residual) * cfg.model_channels**2
 
 
 def forward_macs(cfg: DiffusionConfig, frames: int) -> int:
-    """Multiply-adds of a forward of one row."""
+    """Count the multiply-adds of a forward of one row."""
     attention = 2 * (cfg.integrator_layers + cfg.num_layers) * cfg.model_channels * frames
     return frames * (frame_weights(cfg) + attention) + time_weights(cfg)
 
 
 def align_macs(cfg: DiffusionConfig, latents: int) -> int:
-    """Multiply-adds of aligning latents to frames, once an utterance."""
+    """Count the multiply-adds of aligning latents to frames, once per utterance."""
     width = cfg.model_channels
     spread = cfg.latent_upsample * width**2 if cfg.latent_upsample > 1 else 0
     blocks = cfg.latent_conditioner_blocks * (4 * width**2 + 2 * width * latents)
@@ -209,13 +209,13 @@ def _diffusion(cfg: DiffusionConfig, shape: Shape, formats: Formats) -> tuple[Ph
 
 
 def speaker_macs(cfg: AutoregressiveConfig, frames: int) -> int:
-    """The speaker latent of a clip's mel."""
+    """Count the multiply-adds of the speaker latent of a clip's mel."""
     blocks = cfg.conditioning_blocks * (4 * cfg.model_dim**2 + 2 * cfg.model_dim * frames)
     return frames * (cfg.mel_channels * cfg.model_dim + blocks)
 
 
 def spectrum_macs(cfg: DiffusionConfig, frames: int) -> int:
-    """The diffusion latent of a clip's mel: two convolutions that halve its length, then attention."""
+    """Count those of the diffusion latent of a clip's mel: two convolutions that halve its length, then attention."""
     width, half = cfg.model_channels, -(-frames // 2)
     length = -(-half // 2)
     convolutions = 3 * cfg.in_channels * width * half + 6 * width**2 * length

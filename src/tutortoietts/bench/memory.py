@@ -1,4 +1,4 @@
-"""The most memory that a stretch of work held: on a CUDA device what torch allocated, elsewhere what was resident."""
+"""Peak memory of a block of work: allocated by torch on a CUDA device, resident memory elsewhere."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 @dataclass(slots=True)
 class PeakMemory:
-    """`bytes` once the block has ended. kind: "allocated" (CUDA), "resident" (the whole process, in the block), or
-    "resident since start" where the system cannot forget an older peak."""
+    """Peak of a block: `bytes`, set when it has ended.
+
+    kind: "allocated" (CUDA), "resident" (all of the process, in the block), or "resident since start" where the system
+    cannot forget an older peak.
+    """
 
     kind: str
     bytes: int = 0
@@ -27,7 +30,7 @@ class PeakMemory:
 
 @contextmanager
 def peak_memory(device: torch.device) -> Iterator[PeakMemory]:
-    """Measures a block."""
+    """Measure the peak memory of a block."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -45,7 +48,7 @@ def peak_memory(device: torch.device) -> Iterator[PeakMemory]:
 
 
 def resident_bytes() -> int:
-    """What this process holds in memory now; its peak where the system does not say."""
+    """Return the resident bytes of this process; its peak where the system does not tell."""
     return _status("VmRSS") or _peak_since_start()
 
 

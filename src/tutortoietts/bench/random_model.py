@@ -1,4 +1,4 @@
-"""The public models at full size with random weights: as fast as the real ones, made in seconds, with no download."""
+"""Public models at full size with random weights: as fast as the real ones, made in seconds, with no download."""
 
 from __future__ import annotations
 
@@ -24,24 +24,27 @@ _DEVIATION = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RandomSource(ModelSource):
-    """A source without files: every part is filled from `seed`. Text goes through the bundled model's tokenizer, whose
-    tokens are a letter each, about twice as many as the public one's."""
+    """Source without files: every model is filled from `seed`.
+
+    Text is tokenized by the bundled model's tokenizer, whose tokens are single letters, about twice as many as the
+    public one's.
+    """
 
     seed: int = 0
 
     @property
     def model_id(self) -> str:
-        """Voices of the public model do not fit these weights, though their sizes do."""
+        """Id of its own: voices of the public model do not fit these weights, though their sizes do."""
         return RANDOM_FULL
 
     def file(self, part: str) -> Path:
-        """Only the tokenizer and the mel norms are files."""
+        """Return the file of the tokenizer or the mel norms; nothing else is a file."""
         if part not in ("tokenizer", "mel_norms"):
             raise OptionError(f"{part} of {RANDOM_FULL} has random weights and no file")
         return _BUNDLED / f"{part}.{'json' if part == 'tokenizer' else 'safetensors'}"
 
     def load(self, part: str, device: torch.device, dtype: torch.dtype) -> nn.Module:
-        """A part with random weights, ready to work."""
+        """Return a model with random weights, ready to work."""
         config = self.config(part)
 
         def make() -> nn.Module:
@@ -51,18 +54,18 @@ class RandomSource(ModelSource):
         return build(make, state, device, dtype)
 
     def check(self) -> None:
-        """Nothing can be absent."""
+        """Do nothing: no file can be missing."""
 
 
 def random_full(vocoder: str | None = None, seed: int = 0) -> RandomSource:
-    """The source. vocoder: a public one, by default as for the public checkpoints. Raises OptionError."""
+    """Return the source. vocoder: a public one, by default as for the public checkpoints. Raises OptionError."""
     if vocoder is not None and vocoder not in PUBLIC_VOCODERS:
         raise OptionError(f"vocoder is {vocoder!r}, must be one of {', '.join(PUBLIC_VOCODERS)}")
     return RandomSource(spec=public_spec(), vocoder=vocoder or PUBLIC_VOCODERS[0], seed=seed)
 
 
 def random_state(wanted: dict[str, torch.Size], seed: int) -> Iterator[tuple[str, Tensor]]:
-    """Small normal numbers for every key, norms around 1; one block of them, cut and repeated, because it is fast."""
+    """Return small normal numbers for every key, norms around 1: one block of them, cut and repeated, for speed."""
     generator = torch.Generator().manual_seed(seed)
     block = _DEVIATION * torch.randn(_BLOCK, generator=generator)
     block, start = torch.cat([block, block]), 0

@@ -1,4 +1,4 @@
-"""Where the time of one run goes, operation by operation."""
+"""Profile of one run, by operation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Operation", "trace"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """`seconds`: of its own, without what it calls, on the device if that is a GPU; `share` of all operations."""
+    """One operation. `seconds`: its own, without what it calls, on the GPU if there is one; `share` of the total."""
 
     name: str
     calls: int
@@ -24,7 +24,7 @@ class Operation:
 
 
 def trace(workload: Workload, path: Path, count: int = 15) -> Sequence[Operation]:
-    """One run under the profiler: a Chrome trace at `path`, and its `count` slowest operations."""
+    """Run once under the profiler; write a Chrome trace to `path` and return the `count` slowest operations."""
     gpu = workload.tts.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]
     with profile(activities=activities) as profiler:

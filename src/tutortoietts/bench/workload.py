@@ -1,4 +1,4 @@
-"""What is measured: one sentence spoken again and again in the same way, through the API as a user calls it."""
+"""Workload of a measurement: one sentence, spoken repeatedly in the same way through the public API."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tutortoietts.api import TextToSpeech
 from tutortoietts.bench.random_model import RANDOM_FULL, random_full
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.presets import SpeechOptions, known_names, preset_options
-from tutortoietts.core.streaming import Streaming, refuse_unheard
-from tutortoietts.engine.streaming.stream import decided
+from tutortoietts.core.streaming import refuse_unheard
+from tutortoietts.engine.request import resolve_streaming
 
 __all__ = ["SENTENCE", "Plan", "Sample", "StreamSample", "Workload", "open_model"]
 
@@ -28,9 +28,9 @@ _CLIP_SAMPLES = 132_300  # six seconds at 22 050 Hz
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to run. `codes`: exactly so many are drawn by every candidate; None leaves the end to the model.
+    """Plan of a measurement. `codes`: number that every candidate draws; None leaves the end to the model.
 
-    `options`: of `TextToSpeech.tts`, on top of the preset. `runs` are counted, `warmup` are not.
+    `options`: of `TextToSpeech.tts`, on top of the preset. `runs` are measured, `warmup` are not.
     """
 
     text: str = SENTENCE
@@ -50,7 +50,7 @@ class Plan:
         self.check_codes(self.codes)
 
     def check_codes(self, codes: int | None) -> None:
-        """Raises OptionError where the options say otherwise than exactly so many."""
+        """Raise OptionError if the options contradict the number of codes."""
         forced = [name for name in ("min_mel_tokens", "max_mel_tokens") if name in self.options]
         if codes is not None and forced:
             raise OptionError(f"codes {codes} says exactly how many; leave {forced[0]} out")
@@ -58,7 +58,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One run: seconds in all and by stage, seconds of audio made, texts spoken one after the other."""
+    """One run: seconds in total and by stage, seconds of audio, passages spoken one after the other."""
 
     seconds: float
     stages: Mapping[str, float]
@@ -76,7 +76,7 @@ class StreamSample:
 
 
 def open_model(engine: Mapping[str, Any]) -> TextToSpeech:
-    """`TextToSpeech` of these arguments, whose `model` may also be "random-full". Raises OptionError, ModelError."""
+    """Return `TextToSpeech` of these arguments; `model` may also be "random-full". Raises OptionError, ModelError."""
     if engine.get("model") != RANDOM_FULL:
         if not _known(engine.get("model", "bundled")):
             raise OptionError(
@@ -92,7 +92,7 @@ def _known(model: str | os.PathLike[str]) -> bool:
 
 
 def _heard(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that a stream from latents can honour; it ranks and denoises nothing."""
+    """Return the options that a stream from latents can honour: none of ranking and diffusion."""
     heard = {}
     for name, value in options.items():
         with suppress(OptionError):
@@ -119,7 +119,7 @@ class Workload:
         self.voice = {"voice_samples": plan.voice} if plan.voice is not None else self._own_voice()
 
     def _own_voice(self) -> dict[str, Any]:
-        """Nothing: the model's default voice; random weights have none, so random latents."""
+        """Return no arguments for the model's default voice; for random weights, which have none, random latents."""
         if self.tts.model != RANDOM_FULL:
             return {}
         generator, spec = torch.Generator().manual_seed(self.plan.seed), self.tts.spec
@@ -128,14 +128,14 @@ class Workload:
 
     @property
     def ranked(self) -> bool:
-        """Whether candidates are ranked by CLVP."""
+        """True if candidates are ranked by CLVP."""
         several = self.options.num_autoregressive_samples > 1
         return several and self.options.cvvp_amount < 1 and self.tts.spec.clvp is not None
 
     @property
     def decoder(self) -> str:
-        """What streams: straight from the latents where the model can, with the vocoder that it was given."""
-        return decided(self.tts._parts, Streaming()).decoder
+        """Decoder of the stream: straight from latents if the model can."""
+        return resolve_streaming(self.tts._models).decoder
 
     def run(self) -> Sample:
         """Speak once."""
@@ -155,7 +155,7 @@ class Workload:
             seconds=seconds - loading,
             stages=stages,
             audio_seconds=0.0 if report is None else report.audio_seconds,
-            parts=1 if report is None else report.parts,
+            parts=1 if report is None else report.passages,
         )
 
     def stream(self) -> StreamSample:
@@ -178,14 +178,14 @@ class Workload:
         return StreamSample(first_seconds=first or seconds, seconds=seconds, audio_seconds=samples / 24000)
 
     def condition(self) -> float:
-        """Seconds to make a voice of one clip of six seconds (noise)."""
+        """Return the seconds to make a voice from one clip of six seconds (noise)."""
         clip = 0.1 * torch.randn(1, _CLIP_SAMPLES, generator=torch.Generator().manual_seed(self.plan.seed))
         started = time.perf_counter()
         self.tts.get_conditioning_latents(clip)
         return time.perf_counter() - started
 
     def tokenize(self) -> tuple[float, int]:
-        """Seconds to clean and tokenize the text, and how many tokens it has."""
+        """Return the seconds to clean and tokenize the text, and its number of tokens."""
         started = time.perf_counter()
         tokenizer = self.tts.tokenizer
         ids = tokenizer.ids(tokenizer.clean(self.plan.text))  # of any length: what is spoken is split

@@ -1,4 +1,4 @@
-"""`tutortoietts bench`: how fast a model speaks here, and how near that is to what the machine could do."""
+"""`tutortoietts bench`: measure how fast a model speaks here, and how near that is to the limit of the machine."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from tutortoietts.cli.common import Debug, Json, guarded, new_app, print_json, say
-from tutortoietts.cli.options import EngineOptions, TuningOptions, flatten, whole
+from tutortoietts.cli.common import MODEL, Debug, Json, guarded, new_app, print_json, say
+from tutortoietts.cli.options import EngineOptions, TuningOptions, flatten, integer, of_panel
 from tutortoietts.core.errors import OptionError
 
 if TYPE_CHECKING:
@@ -20,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchEngine(EngineOptions):
-    """As for speaking, and one model more."""
+    """The options of speaking, and one more model."""
 
     model: Annotated[
         str,
-        typer.Option(
+        of_panel(MODEL)(
             "--model",
             "-m",
             help='"bundled", "tortoise-v2", a directory, or "random-full": the full-size models with random weights, '
@@ -33,28 +31,32 @@ class BenchEngine(EngineOptions):
     ] = "bundled"
 
 
-PresetOption = Annotated[
-    str | None, typer.Option("--preset", "-p", help="What is measured [default: the model's own].")
-]
-VoiceOption = Annotated[str | None, typer.Option("--voice", "-v", help="Who speaks [default: the model's own].")]
-TextOption = Annotated[str | None, typer.Option("--text", help="What is said [default: a sentence of 70 characters].")]
+_measuring = of_panel("Measuring")
+
+PresetOption = Annotated[str | None, _measuring("--preset", "-p", help="Preset to measure [default: the model's own].")]
+VoiceOption = Annotated[str | None, _measuring("--voice", "-v", help="Voice to speak with [default: the model's own].")]
+TextOption = Annotated[str | None, _measuring("--text", help="Text to speak [default: a sentence of 70 characters].")]
 CodesOption = Annotated[
     int | None,
-    typer.Option(parser=whole, help="Draw exactly so many [default: the model ends; 111 (5.2 s) for random-full]."),
+    _measuring(
+        parser=integer, help="Number of codes to draw [default: the model decides; 111 (5.2 s) for random-full]."
+    ),
 ]
-CandidatesOption = Annotated[
-    int | None, typer.Option(parser=whole, help="Candidates drawn, short for --num-autoregressive-samples.")
+CandidatesOption = Annotated[int | None, _measuring(parser=integer, help="Short for --num-autoregressive-samples.")]
+RunsOption = Annotated[int, _measuring(parser=integer, help="Number of measured runs; the median is shown.")]
+WarmupOption = Annotated[int, _measuring(parser=integer, help="Number of runs before them that are not measured.")]
+ThreadsOption = Annotated[
+    int | None, _measuring(parser=integer, help="Number of CPU threads [default: torch's choice].")
 ]
-RunsOption = Annotated[int, typer.Option(parser=whole, help="Runs that count; the median is shown.")]
-WarmupOption = Annotated[int, typer.Option(parser=whole, help="Runs before that do not.")]
-ThreadsOption = Annotated[int | None, typer.Option(parser=whole, help="torch's threads [default: torch's choice].")]
-StreamOption = Annotated[bool, typer.Option("--stream/--no-stream", help="Also measure the first sound of a stream.")]
+StreamOption = Annotated[
+    bool, _measuring("--stream/--no-stream", help="Also measure the time to the first audio of a stream.")
+]
 ProfileOption = Annotated[
-    Path | None, typer.Option("--profile", help="Write a Chrome trace of one run here; show the slowest operations.")
+    Path | None, _measuring("--profile", help="Write a Chrome trace of one run here; show the slowest operations.")
 ]
 CompareOption = Annotated[
     bool,
-    typer.Option("--compare", help="Slow settings (no cache, float32, ancestral) against these, in turns."),
+    _measuring("--compare", help="Compare these settings with slow ones (no cache, float32, ancestral), in turns."),
 ]
 
 
@@ -79,7 +81,7 @@ def bench(
 ) -> None:
     """Measure how fast a model speaks: by stage, against the limit that this machine shows in the same run."""
     if compare and profile is not None:
-        raise OptionError("--compare and --profile are two measurements: give one of them")
+        raise OptionError("--compare and --profile are different measurements: give one of them")
     if profile is not None:
         _check_folder(profile)
     from tutortoietts.bench.machine import measure_machine
@@ -97,7 +99,7 @@ def bench(
     )
     with threads_set(threads):
         tts = open_model(asdict(engine))
-        Workload(tts, plan)  # whether it can be done at all, before anything is measured
+        Workload(tts, plan)  # raises now what cannot be done, before anything is measured
         say("measuring the machine: memory and matrix products")
         machine = measure_machine(tts.device)
         values = where_and_when(machine)
@@ -124,14 +126,14 @@ def _options(tuning: TuningOptions, candidates: int | None) -> dict[str, Any]:
 
 
 def _check_folder(path: Path) -> None:
-    """Raises OutputError unless a file can be written there."""
+    """Raise OutputError unless a file can be written there."""
     import os
 
     from tutortoietts.core.errors import OutputError
 
     folder = path.expanduser().resolve().parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise OutputError(f"{path} cannot be written: name a file in a folder that exists and is open to you")
+        raise OutputError(f"{path} cannot be written: name a file in a folder that exists and that you may write to")
 
 
 def _measure(tts: TextToSpeech, machine: Machine, plan: Plan, stream: bool, profile: Path | None) -> dict[str, Any]:
@@ -142,10 +144,10 @@ def _measure(tts: TextToSpeech, machine: Machine, plan: Plan, stream: bool, prof
     values = measure(workload, machine, say, stream=stream).as_dict()
     if profile is not None:
         from tutortoietts.bench.trace import trace
-        from tutortoietts.cli.output import whole_file
+        from tutortoietts.cli.output import atomic_file
 
         say("one run under the profiler")
-        with whole_file(profile.expanduser()) as part:
+        with atomic_file(profile.expanduser()) as part:
             operations = trace(workload, part)
         values["profile"] = {"file": str(profile), "operations": [asdict(one) for one in operations]}
     return values

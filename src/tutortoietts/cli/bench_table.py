@@ -1,4 +1,4 @@
-"""What `tutortoietts bench` prints: its JSON as tables of plain text."""
+"""Print the result of `tutortoietts bench` as tables of plain text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _GIGA = 1e9
 
 
 def print_tables(values: Mapping[str, Any]) -> None:
-    """Everything that was measured, on stdout."""
+    """Print everything that was measured, on stdout."""
     print(_machine_line(values))
     if "compare" in values:
         _print_comparison(values["compare"])
@@ -20,7 +20,7 @@ def print_tables(values: Mapping[str, Any]) -> None:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they must be; the first to the left, the others to the right."""
+    """Return rows as aligned columns: the first to the left, the others to the right."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = []
     for first, *rest in rows:
@@ -51,14 +51,19 @@ def _print_stages(values: Mapping[str, Any]) -> None:
         f"codes, {steps}, {values['audio_seconds']:.2f} s of audio, median of {s['runs']}\n"
     )
     rows = [["stage", "ms", "least", "most", "real-time factor", "limit ms", "times limit"]]
-    rows += [_stage_row(stage) for stage in [*values["stages"], values["total"]]]
+    rows += [_stage_row(stage) for stage in [*values["stages"], values["total"]] if _shows(stage["seconds"])]
     print(table(rows) + "\n")
     first = values["first_audio_seconds"]
     if first is not None:
         factor = values["stream_real_time_factor"]
-        whole = "" if factor is None else f", all of it at a real-time factor of {factor:.3f}"
-        print(f"streamed: first sound after {1000 * first['median']:.1f} ms{whole}")
+        overall = "" if factor is None else f", all of it at a real-time factor of {factor:.3f}"
+        print(f"streamed: first sound after {1000 * first['median']:.1f} ms{overall}")
     print(f"peak memory: {values['peak_memory_bytes'] / 2**30:.2f} GiB {values['peak_memory_kind']}")
+
+
+def _shows(seconds: Mapping[str, float] | None) -> bool:
+    """Return whether any run took so long that it is not shown as 0.0 ms."""
+    return seconds is not None and seconds["most"] >= 0.00005
 
 
 def _stage_row(stage: Mapping[str, Any]) -> list[str]:
@@ -88,6 +93,8 @@ def _print_comparison(values: Mapping[str, Any]) -> None:
     rows = [["stage", "slow ms", "fast ms", "times faster"]]
     for name, fast in values["fast"].items():
         ratio, slow = values["ratios"][name], values["slow"].get(name)
+        if not (_shows(fast) or _shows(slow)):
+            continue
         rows.append(
             [
                 name,

@@ -8,31 +8,35 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from tutortoietts.cli.common import Debug, guarded, new_app, print_json, say
+from tutortoietts.cli.common import SPEAKING, Debug, guarded, new_app, print_json, say
 from tutortoietts.cli.inputs import read_text
-from tutortoietts.cli.options import EngineOptions, SpeakOptions, TuningOptions, flatten
+from tutortoietts.cli.options import EngineOptions, SpeakOptions, TuningOptions, flatten, of_panel
 
 if TYPE_CHECKING:
     from tutortoietts.api import TextToSpeech
 
 
+_speaking = of_panel(SPEAKING)
+
+
 @flatten
 @guarded
 def clone(
-    name: Annotated[str, typer.Option("--name", "-n", help="What to call the voice.")],
+    name: Annotated[str, _speaking("--name", "-n", help="Name of the new voice.")],
     samples: Annotated[
-        list[str], typer.Option("--samples", "-s", help="Clips: files, a folder or a quoted pattern; may be repeated.")
+        list[str],
+        _speaking(
+            "--samples", "-s", help="Clips of the speaker: files, a folder or a quoted pattern; may be repeated."
+        ),
     ],
-    text: Annotated[str | None, typer.Option("--text", "-t", help='Say this with it; "-" reads stdin.')] = None,
-    take_over: Annotated[bool, typer.Option("--replace", help="Take the name over from a voice you have.")] = False,
+    text: Annotated[str | None, _speaking("--text", "-t", help='Text to speak with it; "-" reads stdin.')] = None,
+    take_over: Annotated[bool, _speaking("--replace", help="Replace a voice of yours that has this name.")] = False,
     speaking: SpeakOptions = SpeakOptions(),  # noqa: B008
     tuning: TuningOptions = TuningOptions(),  # noqa: B008
     engine: EngineOptions = EngineOptions(),  # noqa: B008
     debug: Debug = False,
 ) -> None:
-    """Learn a voice from clips, say TEXT with it if there is one, and keep it under a name if all went well."""
+    """Make a voice from clips, speak TEXT with it if given, and keep it under a name if all went well."""
     from tutortoietts.cli.speak import Job, load, speak
     from tutortoietts.voices.clips import expand_samples
     from tutortoietts.voices.names import check_name
@@ -47,16 +51,16 @@ def clone(
             speak(tts, replace(job, voice_at=place), seconds)
     path = tts.voices.find(name).path
     if not speaking.quiet:
-        say(f"voice {name!r} of {len(clips)} clips is kept in {path}")
+        say(f"voice {name!r} from {len(clips)} clips is kept in {path}")
     if job is None and speaking.as_json:
         print_json({"name": name, "path": str(path), "clips": [str(clip) for clip in clips], "model": tts.model})
 
 
 @contextmanager
 def voice_of(tts: TextToSpeech, name: str, clips: list[Path], *, replace: bool) -> Iterator[str]:
-    """Where the voice is to be had while it is not kept yet, with its latents made; kept if the block ends well.
+    """Yield where the new voice is found, with its latents made; keep it under its name if the block succeeds.
 
-    The same clips under the same name are not an error.
+    The same clips under the same name are not an error. Raises VoiceError, AudioError, OptionError.
     """
     from tutortoietts.voices.clips import digest
 
@@ -71,7 +75,7 @@ def voice_of(tts: TextToSpeech, name: str, clips: list[Path], *, replace: bool) 
         yield str(new.path)
 
 
-app = new_app("Learn a voice from clips, say TEXT with it if there is one, and keep it under a name.")
+app = new_app("Make a voice from clips, speak TEXT with it if given, and keep it under a name.")
 app.command()(clone)
 
 if __name__ == "__main__":

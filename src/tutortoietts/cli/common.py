@@ -1,4 +1,4 @@
-"""What every command shares: one line for an error, the exit codes, and where lines go.
+"""Shared by all commands: help in panels, one line for an error, exit codes, and where output goes.
 
 Data goes to stdout; progress, warnings, reports and errors go to stderr.
 Exit codes: 0 done, 1 failed, 2 wrong usage (options, text, voice names), 130 interrupted, 143 terminated.
@@ -15,11 +15,12 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
 from tutortoietts.core.errors import Cancelled, OptionError, TextError, TutortoieError, VoiceError
 
@@ -31,14 +32,57 @@ USAGE_ERRORS = (OptionError, TextError, VoiceError)
 
 P = ParamSpec("P")
 R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Other")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+SPEAKING, SAMPLING, STREAMING, MODEL, OTHER = "Speaking", "Sampling", "Streaming", "Model", "Other"
+"""Panels of the help."""
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=OTHER)]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.", rich_help_panel=OTHER)]
 
 
-def new_app(help_text: str) -> typer.Typer:
-    """A Typer application with plain help and our own error lines."""
-    return typer.Typer(
+def panels(parameters: Iterable[Any]) -> dict[str, list[Any]]:
+    """Sort the parameters of a command into the panels of its help, in the order of their first option.
+
+    Those that name no panel go to "Other", the last one; a command without panels has one, "Options".
+    """
+    found: dict[str, list[Any]] = {}
+    rest = []
+    for parameter in parameters:
+        panel = "Arguments" if parameter.param_type_name == "argument" else parameter.__dict__.get("rich_help_panel")
+        if panel in (None, OTHER):
+            rest.append(parameter)
+        else:
+            found.setdefault(str(panel), []).append(parameter)
+    last = OTHER if found.keys() - {"Arguments"} else "Options"
+    return found | ({last: rest} if rest else {})
+
+
+class PanelCommand(TyperCommand):
+    """A command whose help lists its options in panels, as plain text."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write one section for each panel."""
+        for title, parameters in panels(self.get_params(ctx)).items():
+            records = [record for parameter in parameters if (record := parameter.get_help_record(ctx)) is not None]
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+class App(typer.Typer):
+    """A Typer application whose commands show their options in panels."""
+
+    def command(
+        self, name: str | None = None, *, cls: type[TyperCommand] | None = None, **rest: Any
+    ) -> Callable[[F], F]:
+        """Register a command; arguments as those of `typer.Typer.command`."""
+        return super().command(name, cls=cls or PanelCommand, **rest)
+
+
+def new_app(help_text: str) -> App:
+    """Return a Typer application with plain help and our own error lines."""
+    return App(
         help=help_text,
         no_args_is_help=True,
         add_completion=False,
@@ -49,12 +93,12 @@ def new_app(help_text: str) -> typer.Typer:
 
 
 def say(line: str = "") -> None:
-    """One line for the person, on stderr."""
+    """Print one line for the user, on stderr."""
     print(line, file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
-    """Data for programs, on stdout; escaped where stdout cannot hold it (file names that are not UTF-8)."""
+    """Print data for programs, on stdout; escaped where stdout cannot hold it (file names that are not UTF-8)."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
@@ -64,13 +108,13 @@ def print_json(value: Any) -> None:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Print the one line of an error and leave with `code`."""
+    """Print an error as one line and exit with `code`."""
     say("error: " + " ".join(message.split()))
     raise typer.Exit(code)
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
-    """A command that ends in one clear line and an exit code instead of a traceback (unless --debug)."""
+    """Make a command end in one clear line and an exit code instead of a traceback (unless --debug)."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -93,12 +137,12 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def explain(error: Exception) -> tuple[str, int]:
-    """The line for an error and the exit code it deserves."""
+    """Return the line for an error and its exit code."""
     if isinstance(error, TutortoieError):
         return str(error), EXIT_USAGE if isinstance(error, USAGE_ERRORS) else EXIT_FAILURE
     if isinstance(error, BrokenPipeError):
         hush_stdout()
-        return "the reader of the output went away", EXIT_FAILURE
+        return "the reader of the output closed it before the end", EXIT_FAILURE
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"disk full while writing {error.filename or 'the output'}: free some space and try again", EXIT_FAILURE
     if isinstance(error, OSError):
@@ -118,18 +162,18 @@ def hush_stdout() -> None:
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM has come: everything that is half-done goes away as at a Ctrl-C."""
+    """Raised at SIGTERM, so that half-written files are removed as at a Ctrl-C."""
 
 
 @contextmanager
 def termination_raised() -> Iterator[None]:
-    """In a block of the main thread SIGTERM raises Terminated, once, unless somebody already handles or ignores it."""
+    """Raise Terminated at the first SIGTERM in a block of the main thread, unless that signal is already handled."""
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return
 
     def stop(*_: object) -> NoReturn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `timeout` sends two: nothing stops the clearing up
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `timeout` sends two; the second must not interrupt the cleanup
         raise Terminated
 
     signal.signal(signal.SIGTERM, stop)
@@ -148,7 +192,7 @@ class _LineHandler(logging.Handler):
 
 @contextmanager
 def warnings_as_lines() -> Iterator[None]:
-    """The package's log, from warnings on, as lines on stderr."""
+    """Print the package's log, from warnings on, as lines on stderr."""
     logger = logging.getLogger("tutortoietts")
     handler = _LineHandler(level=logging.WARNING)
     logger.addHandler(handler)

@@ -1,4 +1,4 @@
-"""`tutortoietts doctor`: what this machine has, which speedups are active, and what is wrong."""
+"""`tutortoietts doctor`: report on this machine, on active speedups, and on problems."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LEAST_FREE_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One line of the report; level: good, note (slower or fewer features), bad (something will not work)."""
+    """One line of the report. level: good, note (slower or fewer features) or bad (something will not work)."""
 
     subject: str
     level: str
@@ -50,12 +50,12 @@ def bad(subject: str, detail: str) -> Finding:
 
 @guarded
 def doctor(
-    model: Annotated[str, typer.Option("--model", "-m", help="The model to try.")] = "bundled",
-    device: Annotated[str | None, typer.Option(help="The device to look at [default: the fastest present].")] = None,
+    model: Annotated[str, typer.Option("--model", "-m", help="Model to try.")] = "bundled",
+    device: Annotated[str | None, typer.Option(help="Device to examine [default: the fastest available].")] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """What device and speedups are active, what is installed, and what is wrong; exit code 1 if anything is."""
+    """Show device, active speedups, installed packages and problems; exit code 1 if there is a problem."""
     findings = list(examine(model, device))
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -67,7 +67,7 @@ def doctor(
 
 
 def examine(model: str, device: str | None) -> Iterator[Finding]:
-    """All findings, in the order of what depends on what."""
+    """Yield all findings; each comes after those that it depends on."""
     yield good("version", f"tutortoietts {__version__}, Python {platform.python_version()}, {platform.platform()}")
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
@@ -176,23 +176,23 @@ def _model(model: str, device: str | None) -> Iterator[Finding]:
 
 
 def _speedups(tts: TextToSpeech) -> Iterator[str]:
-    """Those active when nothing is said, and those at hand."""
+    """Yield the speedups that are active by default, and those that can be asked for."""
     import torch
 
     from tutortoietts.native.layer_chain import has_integer_products
     from tutortoietts.runtime.cuda_graphs import use_cuda_graphs
 
-    yield "keys and values cached, the text read once for all candidates" if tts.kv_cache else "no cache"
+    yield "key-value cache, one prefill for all candidates" if tts.kv_cache else "no key-value cache"
     if use_cuda_graphs(tts.device):
         yield "decoding steps and diffusion forwards as CUDA graphs"
-    yield f"numbers in {tts.precision}"
+    yield f"precision {tts.precision}"
     if tts.device.type == "cpu" and getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)():
-        yield "bfloat16 matrix units present, used by --half"
+        yield "AMX for bfloat16 is present, used by --half"
     if tts.device.type == "cpu" and has_integer_products():
-        yield "8-bit products at hand: --precision int8 makes the public models about three times as fast"
+        yield "8-bit products are present: --precision int8 makes the public models about three times as fast"
 
 
-app = new_app("What device and speedups are active, what is installed, and what is wrong.")
+app = new_app("Show device, active speedups, installed packages and problems.")
 app.command()(doctor)
 
 if __name__ == "__main__":

@@ -6,22 +6,36 @@ from typing import Annotated
 
 import typer
 
-from tutortoietts.cli.common import Debug, guarded, new_app
+from tutortoietts.cli.common import SPEAKING, STREAMING, Debug, guarded, new_app
 from tutortoietts.cli.inputs import one_voice, read_text
-from tutortoietts.cli.options import EngineOptions, SpeakOptions, TuningOptions, flatten, whole
-from tutortoietts.cli.streaming import StreamOptions
+from tutortoietts.cli.options import (
+    EngineOptions,
+    SpeakOptions,
+    StreamOptions,
+    TuningOptions,
+    flatten,
+    integer,
+    of_panel,
+)
 
-TextArgument = Annotated[str | None, typer.Argument(help='What to say; "-" or nothing reads stdin.')]
+_speaking, _streaming = of_panel(SPEAKING), of_panel(STREAMING)
+
+TextArgument = Annotated[str | None, typer.Argument(help='Text to speak; "-" or nothing reads stdin.')]
 VoiceOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--voice", "-v", help='A name, a mix ("a+b"), "random", a clip or a folder [default: the model\'s own].'
+    _speaking(
+        "--voice",
+        "-v",
+        help='Voice: a name, a mix ("a+b"), "random", a clip or a folder of clips [default: the model\'s own].',
     ),
 ]
-CandidatesOption = Annotated[int, typer.Option(parser=whole, help="Results to keep, best first: FILE_1, FILE_2, ...")]
-StreamingOption = Annotated[bool, typer.Option("--streaming", help="Write the sound while more is being made.")]
+CandidatesOption = Annotated[
+    int, _speaking(parser=integer, help="Number of results to keep, best first: FILE_1, FILE_2, ...")
+]
+StreamingOption = Annotated[bool, _streaming("--streaming", help="Write audio while more is being made.")]
 FormatOption = Annotated[
-    str | None, typer.Option("--format", help="Of -o -: wav, s16le or f32le (raw samples, 24 kHz) [default: wav].")
+    str | None,
+    _speaking("--format", help="Format of stdout (-o -): wav, or raw 24 kHz samples: s16le, f32le [default: wav]."),
 ]
 
 
@@ -32,14 +46,14 @@ def generate(
     voice: VoiceOption = None,
     speaking: SpeakOptions = SpeakOptions(),  # noqa: B008
     candidates: CandidatesOption = 1,
+    form: FormatOption = None,
     streaming: StreamingOption = False,
     stream: StreamOptions = StreamOptions(),  # noqa: B008
-    form: FormatOption = None,
     tuning: TuningOptions = TuningOptions(),  # noqa: B008
     engine: EngineOptions = EngineOptions(),  # noqa: B008
     debug: Debug = False,
 ) -> None:
-    """Speak TEXT into a file."""
+    """Speak TEXT into a file. Sampling options that are not given come from the preset."""
     from tutortoietts.cli.speak import Job, load, speak
 
     job = Job(

@@ -1,4 +1,4 @@
-"""What a command speaks: its text, its voice."""
+"""Inputs of a command: its text and its voice."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ MOST_BYTES = 10_000_000  # of text on stdin: ten hours of speech and more; /dev/
 
 
 def read_text(argument: str | None) -> str:
-    """The text argument, or stdin when it is "-" or absent. Raises TextError, OptionError."""
+    """Return the text argument, or stdin when it is "-" or absent. Raises TextError, OptionError."""
     closed = sys.stdin is None
     if argument is None and (closed or sys.stdin.isatty()):
         raise OptionError('no text: give it as an argument, "..." in quotes, or pipe it in')
     if argument is None or argument == "-":
         data = b"" if closed else sys.stdin.buffer.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
-            raise TextError(f"stdin holds more than {MOST_BYTES} bytes: speak the text in smaller files")
+            raise TextError(f"stdin holds more than {MOST_BYTES} bytes: split the text into smaller files")
         try:
             argument = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -32,9 +32,11 @@ def read_text(argument: str | None) -> str:
 
 
 def one_voice(given: Sequence[str] | None) -> str | None:
-    """What --voice says, None where it is absent. Raises OptionError where it is there again."""
+    """Return the value of --voice, or None if it is absent. Raises OptionError if it is given more than once."""
     if not given:
         return None
     if len(given) > 1:
-        raise OptionError(f"--voice is given {len(given)} times: one speaker, or a mix, {'+'.join(given)!r}")
+        raise OptionError(
+            f"--voice is given {len(given)} times: give it once; to mix voices, join their names: {'+'.join(given)!r}"
+        )
     return given[0]

@@ -1,4 +1,4 @@
-"""`tutortoietts`: the commands put together."""
+"""`tutortoietts`: all commands."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import Annotated
 
 import typer
 
-from tutortoietts.cli import bench, clone, doctor, generate, models, voices
+from tutortoietts.cli import bench, clone, doctor, generate, models, say_as, voices
 from tutortoietts.cli.common import new_app
 from tutortoietts.version import __version__
 
 app = new_app("Speak text in a chosen or cloned voice with the Tortoise models.")
-app.command("generate", short_help="Speak a text.")(generate.generate)
-app.command("clone", short_help="Learn a voice from clips.")(clone.clone)
-app.add_typer(voices.app, name="voices", short_help="List, show, remove voices.")
-app.add_typer(models.app, name="models", short_help="The public checkpoints.")
-app.command("bench", short_help="How fast it is here.")(bench.bench)
-app.command("doctor", short_help="What is active, slow or wrong.")(doctor.doctor)
+app.command("generate", short_help="Speak a text into a file.")(generate.generate)
+app.command("say-as", short_help="Print the words that will be spoken.")(say_as.say_as)
+app.command("clone", short_help="Make a voice from clips.")(clone.clone)
+app.add_typer(voices.app, name="voices", short_help="List, show and remove voices.")
+app.add_typer(models.app, name="models", short_help="List, fetch, verify and convert public checkpoints.")
+app.command("bench", short_help="Measure the speed on this machine.")(bench.bench)
+app.command("doctor", short_help="Show device, speedups and problems.")(doctor.doctor)
 
 
 @app.command(

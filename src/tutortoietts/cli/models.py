@@ -1,4 +1,4 @@
-"""`tutortoietts models`: the public checkpoints, fetched, checked and converted."""
+"""`tutortoietts models`: list, fetch, verify and convert the public checkpoints."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ if TYPE_CHECKING:
     from tutortoietts.weights.registry import PublicFile
 
 ModelsDir = Annotated[
-    Path | None, typer.Option(help="Where checkpoints lie [default: TORTOISE_MODELS_DIR or the user's cache].")
+    Path | None,
+    typer.Option(help="Folder of public checkpoints [default: TORTOISE_MODELS_DIR, else the user's cache]."),
 ]
-Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Names that `models list` shows.")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Names from `models list`.")]
 
 NEEDED = ("autoregressive", "diffusion", "clvp", "bigvgan_base", "tokenizer", "mel_norms")
 
-app = new_app("The public checkpoints: list, fetch, verify, convert.")
+app = new_app("List, fetch, verify and convert the public checkpoints.")
 
 
 @app.command("list")
 @guarded
 def list_models(models_dir: ModelsDir = None, as_json: Json = False, debug: Debug = False) -> None:
-    """What checkpoints there are, and which lie on this machine."""
+    """List the public checkpoints, and which are on this machine."""
     from tutortoietts.weights.fetch import find
     from tutortoietts.weights.registry import REGISTRY
 
@@ -43,7 +44,7 @@ def list_models(models_dir: ModelsDir = None, as_json: Json = False, debug: Debu
 @app.command("fetch")
 @guarded
 def fetch_models(names: Names = None, models_dir: ModelsDir = None, debug: Debug = False) -> None:
-    """Download checkpoints and print where they lie: those named, "all", or what --model tortoise-v2 needs."""
+    """Download checkpoints and print their paths: those named, "all", or those that --model tortoise-v2 needs."""
     from tutortoietts.weights.fetch import fetch_all
 
     files = _chosen(None if names == ["all"] else names or list(NEEDED))
@@ -58,7 +59,7 @@ def fetch_models(names: Names = None, models_dir: ModelsDir = None, debug: Debug
 def verify_models(
     names: Names = None, models_dir: ModelsDir = None, as_json: Json = False, debug: Debug = False
 ) -> None:
-    """Check digests, and that every key and shape is the expected one (all present ones when none is named)."""
+    """Check the digest, keys and shapes of checkpoints: those named, or all on this machine."""
     from tutortoietts.weights.fetch import find
 
     rows: list[dict[str, Any]] = []
@@ -80,17 +81,20 @@ def verify_models(
 @app.command("convert")
 @guarded
 def convert_model(
-    source: Annotated[str, typer.Argument(help="A name that `models list` shows, or a checkpoint file.")],
+    source: Annotated[str, typer.Argument(help="Name from `models list`, or a checkpoint file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .safetensors file to write.")],
-    kind: Annotated[str | None, typer.Option(help="For a file: autoregressive, diffusion, clvp ...")] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="For a file: its sizes as JSON, where they are not the public ones.")
+    kind: Annotated[
+        str | None, typer.Option(help="Kind of model in a file: autoregressive, diffusion, clvp ...")
     ] = None,
-    half: Annotated[bool, typer.Option("--half/--no-half", help="Store float16.")] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="JSON file with the sizes of the model in a file, if they are not the public ones."),
+    ] = None,
+    half: Annotated[bool, typer.Option("--half/--no-half", help="Store float16 instead of float32.")] = False,
     models_dir: ModelsDir = None,
     debug: Debug = False,
 ) -> None:
-    """Rewrite a checkpoint once as safetensors with this package's keys; the source stays as it is."""
+    """Rewrite a checkpoint as safetensors with this package's keys; the source is left unchanged."""
     from tutortoietts.core.config import CONFIGS
     from tutortoietts.weights.fetch import fetch
     from tutortoietts.weights.registry import REGISTRY
@@ -100,16 +104,18 @@ def convert_model(
         file = REGISTRY[source]
         _convert(file.kind, fetch(file, models_dir), file.config(), output, half)
     elif kind is None or kind not in CONFIGS:
-        raise OptionError(f"--kind is {kind!r} for a file, must be one of {', '.join(CONFIGS)}")
+        raise OptionError(f"--kind is {kind!r}, must be one of {', '.join(CONFIGS)} when the source is a file")
     else:
         if os.path.realpath(source) == os.path.realpath(output):
-            raise OptionError(f"output {str(output)!r} is the source itself, which is to stay as it is: name another")
+            raise OptionError(
+                f"output {str(output)!r} is the source itself, which is left unchanged: name another file"
+            )
         _convert(kind, Path(source), CONFIGS[kind].from_dict(_sizes(config)), output, half)
     say(f"wrote {output}")
 
 
 def _check_output(output: Path) -> None:
-    """OptionError, before any work, for a place where no file can be written."""
+    """Raise OptionError, before any work, for a place where no file can be written."""
     if output.suffix != ".safetensors":
         raise OptionError(f"output {str(output)!r} must end in .safetensors")
     if os.path.isdir(output):
@@ -162,13 +168,13 @@ def _row(file: PublicFile, path: Path | None) -> dict[str, Any]:
 
 
 def _problem(file: PublicFile, path: Path | None) -> str | None:
-    """What is wrong with a checkpoint, in words; None if nothing is."""
+    """Return the problem of a checkpoint in words, None if it has none."""
     from tutortoietts.core.config import CONFIGS
     from tutortoietts.weights.fetch import verify
     from tutortoietts.weights.load import load_model
 
     if path is None:
-        return f"not here: tutortoietts models fetch {file.name}"
+        return f"not on this machine: tutortoietts models fetch {file.name}"
     try:
         verify(file, path)
         if file.kind in CONFIGS:

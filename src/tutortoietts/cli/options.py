@@ -1,36 +1,54 @@
-"""The options that several commands share, as dataclasses whose fields become command-line options.
+"""Options that several commands share, as dataclasses whose fields become command-line options.
 
-`flatten` turns a command that takes such a dataclass into one whose signature has its fields, which typer reads.
+Options of drawing, diffusion and streaming are declared in `core.options` and `core.streaming`, with type, limits and
+help. `flatten` turns a command that takes such a dataclass into one whose signature has its fields, which typer reads.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
+
+from tutortoietts.cli.common import MODEL, OTHER, SAMPLING, SPEAKING, STREAMING
+from tutortoietts.core.components import public_vocoders
+from tutortoietts.core.options import SPEECH, Option
+from tutortoietts.core.streaming import STREAM
 
 R = TypeVar("R")
 
 
 def number(text: str | float) -> float:
-    """A number typed by a person. Raises typer.BadParameter, which names it."""
+    """Parse a number. Raises typer.BadParameter, naming the text."""
     try:
         return float(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a number") from None
 
 
-def whole(text: str | int) -> int:
-    """A whole number typed by a person. Raises typer.BadParameter, which names it."""
+def integer(text: str | int) -> int:
+    """Parse an integer. Raises typer.BadParameter, naming the text."""
     try:
         return int(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a whole number") from None
+        raise typer.BadParameter(f"{text!r} is not an integer") from None
+
+
+def of_panel(panel: str) -> Callable[..., Any]:
+    """Return `typer.Option` for options of one panel of the help."""
+
+    def make(*names: str, **rest: Any) -> Any:
+        return typer.Option(*names, rich_help_panel=panel, **rest)
+
+    return make
+
+
+_speaking, _model, _other = of_panel(SPEAKING), of_panel(MODEL), of_panel(OTHER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,141 +56,140 @@ class EngineOptions:
     """How the models are loaded: the arguments of `TextToSpeech`."""
 
     model: Annotated[
-        str, typer.Option("--model", "-m", help='"bundled", "tortoise-v2" (the public checkpoints) or a directory.')
+        str, _model("--model", "-m", help='"bundled", "tortoise-v2" (the public checkpoints) or a model directory.')
     ] = "bundled"
     models_dir: Annotated[
-        Path | None, typer.Option(help="Where checkpoints lie [default: TORTOISE_MODELS_DIR or the user's cache].")
+        Path | None,
+        _model(help="Folder of public checkpoints [default: TORTOISE_MODELS_DIR, else the user's cache]."),
     ] = None
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ... [default: the fastest present].")] = (
-        None
-    )
-    half: Annotated[bool, typer.Option("--half/--no-half", help="Short for fp16, on a CPU bf16.")] = False
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16, int8 or int4.")] = "auto"
+    device: Annotated[
+        str | None, _model(help="Device: cpu, cuda, cuda:1, mps ... [default: the fastest available].")
+    ] = None
+    half: Annotated[bool, _model("--half/--no-half", help="Short for --precision fp16, on a CPU bf16.")] = False
+    precision: Annotated[str, _model(help="Numeric precision: auto, fp32, bf16, fp16, int8 or int4.")] = "auto"
     kv_cache: Annotated[
-        bool, typer.Option("--kv-cache/--no-kv-cache", help="Keep keys and values while decoding; off is only slower.")
+        bool, _model("--kv-cache/--no-kv-cache", help="Use a key-value cache while decoding; without it, only slower.")
     ] = True
     use_deepspeed: Annotated[
         bool,
-        typer.Option("--deepspeed/--no-deepspeed", help="Taken for old commands: a warning, and our own decoding."),
+        _model("--deepspeed/--no-deepspeed", help="Accepted for compatibility; logs a warning and has no effect."),
     ] = False
     cpu_offload: Annotated[
-        bool, typer.Option("--cpu-offload/--no-cpu-offload", help="Only the working stage on the GPU: less memory.")
+        bool,
+        _model(
+            "--cpu-offload/--no-cpu-offload",
+            help="Keep only the model that is working on the GPU: slower, needs less GPU memory.",
+        ),
     ] = False
     high_vram: Annotated[
-        bool | None, typer.Option("--high-vram/--low-vram", help="Keep everything on the GPU, or move stages.")
+        bool | None,
+        _model(
+            "--high-vram/--low-vram",
+            help="Names of other versions: --low-vram is --cpu-offload, --high-vram keeps all models on the GPU.",
+        ),
     ] = None
     autoregressive_batch_size: Annotated[
-        int | None, typer.Option(parser=whole, help="Candidates decoded at once [default: as many as fit].")
+        int | None,
+        _model(parser=integer, help="Number of candidates to decode at once [default: as many as fit in memory]."),
     ] = None
-    vocoder: Annotated[str | None, typer.Option(help="For tortoise-v2: bigvgan_base, bigvgan or univnet.")] = None
+    vocoder: Annotated[
+        str | None,
+        _model(help=f"Vocoder of tortoise-v2: {', '.join(public_vocoders())} [default: {public_vocoders()[0]}]."),
+    ] = None
     enable_redaction: Annotated[
-        bool, typer.Option("--redaction/--no-redaction", help="Cut [bracketed] words from the sound.")
+        bool,
+        _model("--redaction/--no-redaction", help="Use [bracketed] words for prosody, but cut them from the audio."),
     ] = True
-    tokenizer_vocab_file: Annotated[Path | None, typer.Option(help="Another tokenizer file.")] = None
+    tokenizer_vocab_file: Annotated[Path | None, _model(help="Tokenizer file to use instead of the model's own.")] = (
+        None
+    )
     tokenizer_basic: Annotated[
-        bool, typer.Option("--tokenizer-basic", help="Only lower-case the text: for models of other languages.")
+        bool, _model("--tokenizer-basic", help="Only lower-case the text: for models of other languages.")
     ] = False
-    ar_checkpoint: Annotated[Path | None, typer.Option(help="Another autoregressive checkpoint.")] = None
-    clvp_checkpoint: Annotated[Path | None, typer.Option(help="Another CLVP checkpoint.")] = None
-    diff_checkpoint: Annotated[Path | None, typer.Option(help="Another diffusion checkpoint.")] = None
+    ar_checkpoint: Annotated[
+        Path | None, _model(help="Autoregressive checkpoint to use instead of the model's own.")
+    ] = None
+    clvp_checkpoint: Annotated[Path | None, _model(help="CLVP checkpoint to use instead of the model's own.")] = None
+    diff_checkpoint: Annotated[Path | None, _model(help="Diffusion checkpoint to use instead of the model's own.")] = (
+        None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeakOptions:
-    """What every speaking command asks: where the sound goes, how good it is to be, what is said about it."""
+    """Options of every command that speaks: preset, seed, and where the audio goes."""
 
     output: Annotated[
         Path,
-        typer.Option(
-            "--output", "-o", readable=False, help="WAV, FLAC, OGG, Opus or MP3 by its ending; - is WAV on stdout."
+        _speaking(
+            "--output",
+            "-o",
+            readable=False,
+            help="File to write: WAV, FLAC, OGG, Opus or MP3 by its extension; - writes WAV to stdout.",
         ),
     ] = Path("output.wav")
     preset: Annotated[
-        str | None, typer.Option("--preset", "-p", help="Quality against time [default: the model's own].")
+        str | None, _speaking("--preset", "-p", help="Preset: quality against time [default: the model's own].")
     ] = None
-    seed: Annotated[int | None, typer.Option(parser=whole, help="The same seed gives the same audio.")] = None
-    play: Annotated[bool, typer.Option("--play", help="Play the result; with --streaming as it comes.")] = False
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no report.")] = False
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False
+    seed: Annotated[int | None, _speaking(parser=integer, help="Random seed; the same seed gives the same audio.")] = (
+        None
+    )
+    play: Annotated[bool, _speaking("--play", help="Play the result; with --streaming, while it is made.")] = False
+    quiet: Annotated[bool, _other("--quiet", "-q", help="Show no progress and no report.")] = False
+    as_json: Annotated[bool, _other("--json", help="Print the result as JSON on stdout.")] = False
 
     def given(self) -> dict[str, Any]:
-        """All of them, as the fields of `cli.speak.Job` that they are."""
+        """Return all options as fields of `cli.speak.Job`."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TuningOptions:
-    """How one text is spoken: the tuning arguments of `TextToSpeech.tts`; None leaves the preset's value."""
+class Given:
+    """Base of options of which None leaves a default."""
 
-    num_autoregressive_samples: Annotated[
-        int | None, typer.Option(parser=whole, help="Candidates drawn and ranked.")
-    ] = None
-    temperature: Annotated[
-        float | None, typer.Option(parser=number, help="Of drawing codes: lower is steadier, duller.")
-    ] = None
-    length_penalty: Annotated[
-        float | None, typer.Option(parser=number, help="Accepted; only beam search would use it.")
-    ] = None
-    repetition_penalty: Annotated[
-        float | None, typer.Option(parser=number, help="Against repeated codes, from 1 (none).")
-    ] = None
-    top_p: Annotated[
-        float | None, typer.Option(parser=number, help="Draw from the likeliest codes that hold this share.")
-    ] = None
-    top_k: Annotated[int | None, typer.Option(parser=whole, help="Draw from this many likeliest codes.")] = None
-    min_mel_tokens: Annotated[
-        int | None, typer.Option(parser=whole, help="Shortest utterance, in codes: no end before.")
-    ] = None
-    max_mel_tokens: Annotated[
-        int | None, typer.Option(parser=whole, help="Longest utterance, in codes of 1/21.5 s.")
-    ] = None
-    cvvp_amount: Annotated[float | None, typer.Option(parser=number, help="Weight of the CVVP ranking, 0 to 1.")] = None
-    diffusion_iterations: Annotated[int | None, typer.Option(parser=whole, help="Steps of the diffusion sampler.")] = (
-        None
-    )
-    cond_free: Annotated[
-        bool | None, typer.Option("--cond-free/--no-cond-free", help="Guidance: two forwards a step.")
-    ] = None
-    cond_free_k: Annotated[float | None, typer.Option(parser=number, help="Strength of the guidance.")] = None
-    cond_free_from: Annotated[
-        int | None, typer.Option(parser=whole, help="Guide from this trained step on, 3999 (the noisiest) to 0.")
-    ] = None
-    cond_free_to: Annotated[
-        int | None, typer.Option(parser=whole, help="Guide no further than to this trained step.")
-    ] = None
-    diffusion_temperature: Annotated[
-        float | None, typer.Option(parser=number, help="Scale of the starting noise, 0 to 1.")
-    ] = None
-    sampler: Annotated[
-        str | None, typer.Option(help="Diffusion solver: ancestral, ddim, dpm++2m, dpm++2m_sde or unipc.")
-    ] = None
-    diffusion_spacing: Annotated[
-        str | None, typer.Option(help="Of its steps: uniform, logsnr, karras or sinh [default: the sampler's best].")
-    ] = None
-    diffusion_start: Annotated[
-        str | None, typer.Option(help='From "noise", or from the model\'s first guess of the mel: "regressed".')
-    ] = None
-    diffusion_start_step: Annotated[
-        int | None, typer.Option(parser=whole, help="How far that guess is noised again: a trained step, 0 to 3999.")
-    ] = None
-    calm_rule: Annotated[
-        str | None, typer.Option(help='Where long silence ends it: "after_stop", or "anywhere" as the originals.')
-    ] = None
-    latent_averaging_mode: Annotated[
-        int | None,
-        typer.Option(
-            parser=whole, help="Clips to a voice: 0 one crop a clip, 1 all crops of all clips, 2 the mean by clip."
-        ),
-    ] = None
+    __slots__ = ()
 
     def given(self) -> dict[str, Any]:
-        """Only what was set on the command line."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        """Return only what was set on the command line."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
         return {name: value for name, value in values.items() if value is not None}
 
 
+_PARSERS: Mapping[type[Any], Callable[[str], Any]] = {int: integer, float: number}
+
+
+def _parameter(name: str, one: Option, panel: str) -> tuple[str, Any, None]:
+    """Return the field of a command-line option: name, annotation, default."""
+    words = name.replace("_", "-")
+    names = (f"--{words}/--no-{words}",) if one.type is bool else (f"--{words}",)
+    limits = f" [{one.limits_text}]" if one.limits_text else ""
+    default = f" [default: {one.default}]" if panel == STREAMING and one.default is not None else ""
+    made = typer.Option(*names, parser=_PARSERS.get(one.type), help=one.help + limits + default, rich_help_panel=panel)
+    return name, Annotated[one.type | None, made], None
+
+
+def _group(name: str, options: Mapping[str, Option], panel: str) -> type[Given]:
+    """Return a dataclass with one command-line option for each declared option."""
+    made = [_parameter(key, one, panel) for key, one in options.items()]
+    return make_dataclass(name, made, bases=(Given,), frozen=True, kw_only=True)
+
+
+if TYPE_CHECKING:
+
+    @dataclass(frozen=True)
+    class TuningOptions(Given):
+        """Options of `core.options.SpeechOptions`; None leaves the preset's value."""
+
+    @dataclass(frozen=True)
+    class StreamOptions(Given):
+        """Options of `core.streaming.Streaming`; None leaves the default."""
+
+else:
+    TuningOptions = _group("TuningOptions", SPEECH, SAMPLING)
+    StreamOptions = _group("StreamOptions", STREAM, STREAMING)
+
+
 def flatten(command: Callable[..., R]) -> Callable[..., R]:
-    """`command` with every dataclass parameter replaced by that dataclass's fields."""
+    """Replace every dataclass parameter of a command by that dataclass's fields."""
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, tuple[type, list[str]]] = {}
     parameters: list[inspect.Parameter] = []

@@ -1,4 +1,4 @@
-"""Where audio goes: checked before any work, and there whole or not at all."""
+"""Output files: checked before any work, and written completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,29 +15,33 @@ STDOUT = Path("-")
 
 
 def plan_outputs(output: Path, count: int) -> list[Path]:
-    """One path a result: FILE, or FILE_1, FILE_2 ... when there are several.
+    """Return one path per result: FILE, or FILE_1, FILE_2 ... for several.
 
-    Raises OptionError for a name whose ending is no format or a stdout that cannot be used, OutputError for a place
-    that could not be written now.
+    Raises OptionError for an unknown extension or a stdout that cannot be used, OutputError for a place that cannot be
+    written.
     """
     if output == STDOUT:
         if count > 1:
             raise OptionError(f"{count} candidates cannot share stdout: name a file with -o, or drop --candidates")
         if sys.stdout is None or sys.stdout.isatty():
-            raise OptionError("-o - needs somewhere to write audio to: pipe it (... | aplay) or name a file")
+            raise OptionError(
+                "-o - writes audio to stdout, which is a terminal or closed: pipe it (... | aplay) or name a file"
+            )
         return [STDOUT]
     from tutortoietts.audio.io import OUTPUT_SUFFIXES, check_writable
 
     if output.suffix.lower() not in OUTPUT_SUFFIXES:
         known = ", ".join(OUTPUT_SUFFIXES)
-        raise OptionError(f"output {str(output)!r} ends in none of {known}: the ending names the format")
+        raise OptionError(
+            f"output {str(output)!r} has none of the extensions {known}: the extension chooses the format"
+        )
     if count == 1:
         return [check_writable(output)]
     return [check_writable(output.with_name(f"{output.stem}_{i + 1}{output.suffix}")) for i in range(count)]
 
 
 def keep_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path]) -> None:
-    """OptionError where an output would take the place of what is read: a clip, or a clip in a folder of clips."""
+    """Raise OptionError if an output would overwrite an input: a clip, or a clip in a folder of clips."""
     read = {os.path.realpath(path) for path in inputs if str(path) and os.path.exists(path)}
     for output in outputs:
         there = os.path.realpath(output)
@@ -46,9 +50,9 @@ def keep_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path]) -> None:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A path to write to; it becomes `path` when the block ends well and vanishes when it does not."""
-    if path.exists() and not path.is_file():  # a pipe or device is written straight, never replaced
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path to write to; it is renamed to `path` if the block succeeds and deleted if it fails."""
+    if path.exists() and not path.is_file():  # a pipe or device is written directly, never replaced
         yield path
         return
     target = path.resolve()

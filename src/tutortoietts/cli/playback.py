@@ -1,4 +1,4 @@
-"""Playing with whatever player the machine has: a file that is complete, or sound as it is made."""
+"""Play audio with a player program of the machine: a complete file, or samples while they are made."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ RATE = 24000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Player:
-    """How a program plays a file named after `file`; with `pipe`, what comes on stdin, None where it cannot.
+    """A player program: its arguments before a file's name, and those that play stdin (`pipe`, None if it cannot).
 
-    `form` of what comes: "wav" (whose length is left open) or "s16le" (headerless; `pipe` says rate and channels).
+    `form`: format that it expects on stdin, "wav" (with the length left open) or "s16le" (headerless; `pipe` gives rate
+    and channels).
     """
 
     program: str
@@ -60,21 +61,21 @@ PLAYERS = (
 
 
 def find_player(streaming: bool = False) -> Player:
-    """The first player present, with `streaming` the first that can play what comes on stdin.
+    """Return the first installed player; with `streaming`, the first that can play stdin.
 
-    Raises OptionError when there is none.
+    Raises OptionError if there is none.
     """
     fit = [player for player in PLAYERS if player.pipe is not None or not streaming]
     for player in fit:
         if shutil.which(player.program):
             return player
     names = ", ".join(player.program for player in fit)
-    lacking, remedy = ("player of a stream", "--play or --streaming") if streaming else ("player", "--play")
-    raise OptionError(f"--play found no {lacking}: install one of {names}, or leave {remedy} out")
+    lacking, remedy = ("player for a stream", "--play or --streaming") if streaming else ("player", "--play")
+    raise OptionError(f"--play found no {lacking}: install one of {names}, or remove {remedy}")
 
 
 def play(player: Player, path: Path) -> None:
-    """Play `path` and wait for its end. Raises OutputError when the player fails."""
+    """Play `path` and wait for the end. Raises OutputError if the player fails."""
     command = [player.program, *player.file, str(path)]
     result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if result.returncode:
@@ -83,10 +84,10 @@ def play(player: Player, path: Path) -> None:
 
 @contextmanager
 def played(player: Player, path: Path) -> Iterator[Callable[[bytes], None]]:
-    """A function that plays 16-bit samples of 24 kHz while the block runs, and never waits for the player.
+    """Yield a function that plays 16-bit samples at 24 kHz while the block runs, and never waits for the player.
 
-    The end of the block waits until all is heard; an error in it silences the player. `path`: where the same sound
-    goes, for the OutputError when the player fails; that is raised at the end, so that the file is complete.
+    The end of the block waits until all is played; an error in it stops the player. `path`: the file that gets the same
+    audio, named in the OutputError that is raised at the end if the player fails, when the file is complete.
     """
     from tutortoietts.audio.io import wav_header
 
@@ -115,8 +116,8 @@ def played(player: Player, path: Path) -> Iterator[Callable[[bytes], None]]:
 
 
 def _feed(stdin: IO[bytes], samples: SimpleQueue[bytes | None]) -> None:
-    """Passes on what comes, up to None, as fast as the player takes it."""
-    with suppress(OSError), stdin:  # a player that has gone away is noticed by its exit code
+    """Pass samples on, up to None, as fast as the player reads them."""
+    with suppress(OSError), stdin:  # a player that has ended is noticed by its exit code
         while (piece := samples.get()) is not None:
             stdin.write(piece)
             stdin.flush()

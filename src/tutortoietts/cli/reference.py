@@ -1,6 +1,6 @@
-"""The page docs/cli.md, made from the commands themselves: `python -m tutortoietts.cli.reference > docs/cli.md`.
+"""Generate the page docs/cli.md from the commands: `python -m tutortoietts.cli.reference > docs/cli.md`.
 
-Also the tables of presets and of public files that other pages hold. Tests compare, so pages and code cannot differ.
+Also the tables of presets, options and public files in other pages. Tests compare pages and code.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ from typing import Any
 
 import typer.main
 
-from tutortoietts.cli.common import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_USAGE
+from tutortoietts.cli.common import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_USAGE, panels
+from tutortoietts.core.options import SPEECH
+from tutortoietts.core.paths import ENVIRONMENT
+
+ENVIRONMENT_ROWS = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in ENVIRONMENT.items())
 
 PROLOGUE = f"""# Command line
 
@@ -29,17 +33,12 @@ the limit and the remedy; `--debug` (or `TUTORTOIETTS_DEBUG=1`) adds the traceba
 
 | environment variable | means |
 |---|---|
-| `TUTORTOIETTS_VOICES` | your voices (default `~/.local/share/tutortoietts/voices`), then others to read, as in PATH |
-| `TORTOISE_MODELS_DIR` | folder of public checkpoints, looked into before the caches |
-| `TUTORTOIETTS_CACHE` | folder of converted checkpoints and compiled kernels (default `~/.cache/tutortoietts`) |
-| `HF_HUB_OFFLINE` | 1: never use the network |
-| `TUTORTOIETTS_NATIVE` | 0: compile nothing; torch alone does the work on a CPU |
-| `TUTORTOIETTS_DEBUG` | 1: as `--debug` |
+{ENVIRONMENT_ROWS}
 """
 
 
 def render() -> str:
-    """The whole page in Markdown."""
+    """Return the page in Markdown."""
     from tutortoietts.cli.main import app
 
     root = typer.main.get_command(app)
@@ -47,7 +46,7 @@ def render() -> str:
 
 
 def preset_table() -> str:
-    """The rows of docs/presets.md."""
+    """Return the rows of the presets in docs/presets.md."""
     from tutortoietts.core.presets import PRESETS, preset_options
 
     rows = []
@@ -65,6 +64,15 @@ def preset_table() -> str:
             f"{o.diffusion_temperature:g}",
         )
         rows.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(rows)
+
+
+def option_table() -> str:
+    """Return the rows of the options in docs/presets.md."""
+    rows = []
+    for name, one in SPEECH.items():
+        limits = ", ".join(f"`{choice}`" for choice in one.choices if choice) if one.choices else one.limits_text
+        rows.append(f"| `{name}` | {limits or 'True, False'} | {' '.join(filter(None, [one.help, one.details]))} |")
     return "\n".join(rows)
 
 
@@ -86,7 +94,7 @@ PURPOSES = {
 
 
 def checkpoint_table() -> str:
-    """The rows of docs/checkpoints.md."""
+    """Return the rows of docs/checkpoints.md."""
     from tutortoietts.weights.registry import REGISTRY
 
     rows = []
@@ -111,11 +119,17 @@ def _page(command: Any, name: str) -> Iterator[str]:
     usage = [word if p.required else f"[{word}]" for p, word in zip(arguments, shown, strict=True)]
     yield f"## {' '.join([name, *usage])}\n"
     yield f"{(command.help or '').strip()}\n"
-    rows = [(f"`{word}`", p.help or "") for p, word in zip(arguments, shown, strict=True)]
-    rows += [(_spelling(p), _meaning(p)) for p in parameters if p.param_type_name == "option"]
-    if rows:
+    groups = panels(parameters)
+    for title, members in groups.items():
+        if len(groups) > 1:
+            yield f"**{title}**\n"
         yield "| option | meaning |\n|---|---|"
+        rows = (_row(p, shown[arguments.index(p)] if p in arguments else None) for p in members)
         yield "\n".join(f"| {left} | {right.replace('|', chr(92) + '|')} |" for left, right in rows) + "\n"
+
+
+def _row(parameter: Any, argument: str | None) -> tuple[str, str]:
+    return (f"`{argument}`", parameter.help or "") if argument else (_spelling(parameter), _meaning(parameter))
 
 
 def _spelling(option: Any) -> str:

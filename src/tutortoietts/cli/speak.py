@@ -1,11 +1,11 @@
-"""Speaking, as `generate` and `clone` do it: one job into files or stdout, and the report of how long it took."""
+"""Speak one job into files or stdout, and report how long it took: shared by `generate` and `clone`."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,20 +16,20 @@ from tutortoietts.cli.output import STDOUT, keep_inputs, plan_outputs
 from tutortoietts.cli.playback import Player, find_player, play, played
 from tutortoietts.cli.streaming import FORMATS, raw, sink
 from tutortoietts.core.errors import OptionError
+from tutortoietts.core.options import SPEECH, check
 
 if TYPE_CHECKING:
     from tutortoietts.api import TextToSpeech
-
-SAMPLE_RATE = 24000
-MOST_CANDIDATES = 4096  # as num_autoregressive_samples
+    from tutortoietts.engine.progress import Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What to speak and where to; made, and so checked, before any model is loaded.
+    """Text to speak, and where the audio goes; checked when it is made, before any model is loaded.
 
-    stream: arguments of `tts_stream` only; form: of stdout, one of FORMATS.
-    voice_at: where the voice lies, when its name does not reach it yet; clips: what it is made of.
+    stream: arguments of `tts_stream` only; form: format of stdout, one of FORMATS.
+    voice_at: path of the voice, while it has no name yet; clips: files that it is made from.
+    Raises OptionError, OutputError.
     """
 
     text: str
@@ -51,36 +51,39 @@ class Job:
     player: Player | None = field(init=False)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.candidates <= MOST_CANDIDATES:
-            raise OptionError(f"--candidates is {self.candidates}, outside 1..{MOST_CANDIDATES}")
+        check("--candidates", self.candidates, SPEECH["num_autoregressive_samples"])
         if self.streaming and self.candidates > 1:
-            raise OptionError(f"--streaming has one result: leave out --candidates {self.candidates}")
+            raise OptionError(
+                f"--candidates is {self.candidates}, but --streaming writes one result: remove one of the two options"
+            )
         if self.stream and not self.streaming:
-            raise OptionError(f"--{next(iter(self.stream)).replace('_', '-')} is of --streaming: give that, too")
+            raise OptionError(f"--{next(iter(self.stream)).replace('_', '-')} requires --streaming")
         if self.form is not None and self.form not in FORMATS:
             raise OptionError(f"--format is {self.form!r}, must be one of {', '.join(FORMATS)}")
         if self.form is not None and self.output != STDOUT:
-            raise OptionError(f"--format {self.form} is of -o -: the ending of {str(self.output)!r} names its format")
+            raise OptionError(
+                f"--format {self.form} is only for stdout (-o -): the format of {str(self.output)!r} is its extension"
+            )
         if self.output == STDOUT and (self.as_json or self.play):
             option = "--json" if self.as_json else "--play"
-            raise OptionError(f"-o - fills stdout with audio: name a file to use {option}")
+            raise OptionError(f"{option} cannot be used with -o -, which writes audio to stdout: name a file with -o")
         object.__setattr__(self, "player", find_player(self.streaming) if self.play else None)
         object.__setattr__(self, "paths", plan_outputs(self.output, self.candidates))
         keep_inputs(self.paths, [*self.clips, *_terms(self.voice or "")])
 
     @property
     def progress(self) -> bool:
-        """Whether to show a moving bar."""
+        """True if a progress bar is to be shown."""
         return not self.quiet and sys.stderr.isatty()
 
 
 def _terms(voice: str) -> list[str]:
-    """What a voice may name on the disk: itself, and, if it is a mix, its parts."""
+    """Return the paths that a voice may name: itself and, of a mix, each voice in it."""
     return [voice, *(term.partition("*")[0].strip() for term in voice.split("+"))]
 
 
 def load(options: EngineOptions) -> tuple[TextToSpeech, float]:
-    """The engine, and the seconds it took to import and open it."""
+    """Return the engine, and the seconds it took to import and open it."""
     started = time.perf_counter()
     from tutortoietts.api import TextToSpeech
 
@@ -88,73 +91,75 @@ def load(options: EngineOptions) -> tuple[TextToSpeech, float]:
 
 
 def speak(tts: TextToSpeech, job: Job, start_seconds: float) -> None:
-    """Do the job, report it and play it: a stream from its first chunk on."""
+    """Do a job, report it and play it; a stream is played from its first chunk on."""
     started = time.perf_counter()
     first = None
     with ExitStack() as listening:
         if job.streaming:
             hear = listening.enter_context(played(job.player, job.paths[0])) if job.player else None
-            first = _stream(tts, job, hear)
+            report, first = _stream(tts, job, hear)
         else:
-            _whole(tts, job)
-        _report(tts, job, start_seconds, time.perf_counter() - started, first)
+            report = _at_once(tts, job)
+        if report is not None and (job.as_json or not job.quiet):
+            _report(tts, job, report, start_seconds, time.perf_counter() - started, first)
     if job.player and not job.streaming:
         for path in job.paths:
             play(job.player, path)
 
 
-def _whole(tts: TextToSpeech, job: Job) -> None:
-    from tutortoietts.audio.io import encode_audio, save_audio
+def _at_once(tts: TextToSpeech, job: Job) -> Report:
+    from tutortoietts.audio.io import encode_audio
 
-    result = tts.tts_with_preset(
+    results = tts.speak_candidates(
         job.text,
-        preset=tts.default_preset if job.preset is None else job.preset,
-        voice_samples=job.voice_at or job.voice,
-        k=job.candidates,
+        job.candidates,
+        preset=job.preset,
+        voice=job.voice_at or job.voice,
         verbose=job.progress,
-        use_deterministic_seed=job.seed,
+        seed=job.seed,
         **job.tuning,
     )
-    for path, wave in zip(job.paths, result if job.candidates > 1 else [result], strict=True):
+    for path, speech in zip(job.paths, results, strict=True):
         if path == STDOUT:
-            form = job.form or "wav"
-            sys.stdout.buffer.write(encode_audio(wave, SAMPLE_RATE, ".wav") if form == "wav" else raw(wave, form))
+            samples, form = speech.samples, job.form or "wav"
+            wav = form == "wav"
+            sys.stdout.buffer.write(encode_audio(samples, tts.sample_rate, ".wav") if wav else raw(samples, form))
             sys.stdout.buffer.flush()
         else:
-            save_audio(path, wave, SAMPLE_RATE)
+            speech.save(path)
+    return results[0].report
 
 
-def _stream(tts: TextToSpeech, job: Job, hear: Callable[[bytes], None] | None) -> float:
-    """Write chunks as they come, until the reader has heard enough; returns the seconds until the first.
+def _stream(tts: TextToSpeech, job: Job, hear: Callable[[bytes], None] | None) -> tuple[Report | None, float]:
+    """Write chunks as they come, until the reader closes. Return the report, None if it did, and the seconds until the
+    first chunk.
 
-    `hear`: who also gets them, as 16-bit samples.
+    hear: also called with each chunk, as 16-bit samples.
     """
     started, first = time.perf_counter(), 0.0
-    chunks = tts.tts_stream(
+    stream = tts.stream(
         job.text,
-        voice_samples=job.voice_at or job.voice,
+        voice=job.voice_at or job.voice,
         verbose=job.progress,
-        use_deterministic_seed=job.seed,
+        seed=job.seed,
         preset=job.preset,
         **job.stream,
         **job.tuning,
     )
     try:
-        with closing(chunks) as chunks, sink(job.paths[0], SAMPLE_RATE, job.form or "wav") as write:  # type: ignore[type-var]
-            for chunk in chunks:
+        with stream, sink(job.paths[0], tts.sample_rate, job.form or "wav") as write:
+            for chunk in stream:
                 if hear is not None:
                     hear(raw(chunk, "s16le"))
                 write(chunk)
                 first = first or time.perf_counter() - started
     except BrokenPipeError:
         hush_stdout()
-    return first
+        return None, first
+    return stream.report, first
 
 
-def _report(tts: TextToSpeech, job: Job, start: float, seconds: float, first: float | None) -> None:
-    report = tts.last_report
-    if report is None or (job.quiet and not job.as_json):
-        return
+def _report(tts: TextToSpeech, job: Job, report: Report, start: float, seconds: float, first: float | None) -> None:
     loading = report.stages.get("load", 0.0)
     stages = {"start": start, **report.stages, "other": max(0.0, seconds - report.seconds)}
     factor = (seconds - loading) / report.audio_seconds
@@ -164,7 +169,7 @@ def _report(tts: TextToSpeech, job: Job, start: float, seconds: float, first: fl
         "preset": job.preset or tts.default_preset,
         "voice": job.voice,
         "seed": report.seed,
-        "parts": report.parts,
+        "passages": report.passages,
         "candidates": report.candidates,
         "audio_seconds": round(report.audio_seconds, 3),
         "seconds": round(start + seconds, 3),
@@ -179,10 +184,12 @@ def _report(tts: TextToSpeech, job: Job, start: float, seconds: float, first: fl
 
 
 def _say_report(values: dict[str, Any]) -> None:
-    """The report for a person, on stderr. Starting and loading do not count in the real-time factor."""
+    """Print the report on stderr. Starting and loading do not count in the real-time factor."""
     audio = values["audio_seconds"]
     say(f"{', '.join(values['files'])}: {audio:.2f} s of audio, preset {values['preset']}, seed {values['seed']}")
     for name, seconds in values["stages"].items():
+        if name == "other" or seconds < 0.005:
+            continue
         once = name in ("start", "load")
         say(f"  {name:<10}{seconds:8.2f} s" + ("" if once else f"   real-time factor {seconds / audio:.2f}"))
     if values["first_audio_seconds"] is not None:

@@ -1,54 +1,26 @@
-"""Sound that is written as it comes: the options of a stream, and the places it goes to."""
+"""Write audio while it is made: raw samples, stdout, files."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
-import typer
-
-from tutortoietts.cli.options import whole
-from tutortoietts.cli.output import STDOUT, whole_file
+from tutortoietts.cli.output import STDOUT, atomic_file
 from tutortoietts.core.errors import OutputError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["FORMATS", "StreamOptions", "raw", "sink"]
+__all__ = ["FORMATS", "raw", "sink"]
 
 FORMATS = ("wav", "s16le", "f32le")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamOptions:
-    """How a stream is made: arguments of `TextToSpeech.tts_stream`; None leaves its default."""
-
-    decoder: Annotated[
-        str | None,
-        typer.Option(
-            help="With --streaming: stream (from latents, while codes are drawn), diffusion (the whole pipeline, "
-            "clause by clause) or auto [default: auto]."
-        ),
-    ] = None
-    stream_chunk_size: Annotated[
-        int | None, typer.Option(parser=whole, help="Codes of 1/21.5 s before the first sound [default: 8].")
-    ] = None
-    stream_chunk_max: Annotated[
-        int | None, typer.Option(parser=whole, help="Codes of the largest chunks [default: 32].")
-    ] = None
-
-    def given(self) -> dict[str, Any]:
-        """Only what was set on the command line."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if value is not None}
-
-
 def raw(samples: Tensor, form: str) -> bytes:
-    """(..., N) as headerless samples: little-endian, 16-bit (also of a "wav") or for "f32le" 32-bit float."""
+    """Return samples (..., N) as headerless little-endian bytes: 32-bit float for "f32le", else 16-bit integers."""
     from tutortoietts.audio.io import pcm16
 
     if form == "f32le":
@@ -58,9 +30,9 @@ def raw(samples: Tensor, form: str) -> bytes:
 
 @contextmanager
 def sink(path: Path, rate: int, form: str) -> Iterator[Callable[[Tensor], None]]:
-    """A function that writes (samples,) chunks to `path`: as they come to stdout, into a file that is whole at the end.
+    """Yield a function that writes (samples,) chunks to `path`: stdout at once, a file that appears when complete.
 
-    `form`: one of FORMATS, of stdout; a wav's length is left open.
+    `form`: the format of stdout, one of FORMATS; the length in a WAV header is left open. Raises OutputError.
     """
     if path == STDOUT:
         yield _pipe(rate, form)
@@ -70,7 +42,7 @@ def sink(path: Path, rate: int, form: str) -> Iterator[Callable[[Tensor], None]]
     from tutortoietts.audio.io import OUTPUT_SUFFIXES
 
     container, subtype = OUTPUT_SUFFIXES[path.suffix.lower()]
-    with whole_file(path) as part:
+    with atomic_file(path) as part:
         try:
             with soundfile.SoundFile(str(part), "w", rate, 1, subtype, format=container) as file:
                 yield lambda chunk: file.write(chunk.clamp(-1, 1).numpy())

@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 
 ModelOption = Annotated[
     str,
-    typer.Option("--model", "-m", help='Whose own voices to show too: "bundled", a directory, "tortoise-v2" (none).'),
+    typer.Option(
+        "--model", "-m", help='Model whose own voices to include: "bundled", a directory, "tortoise-v2" (none).'
+    ),
 ]
-Name = Annotated[str, typer.Argument(help="The voice's name.")]
+Name = Annotated[str, typer.Argument(help="Name of the voice.")]
 
-app = new_app("The voices on this machine: list, show, remove. New ones are made by `tutortoietts clone`.")
+app = new_app("List, show and remove the voices on this machine; `tutortoietts clone` makes new ones.")
 
 
 @app.command("list")
 @guarded
 def list_voices(model: ModelOption = "bundled", as_json: Json = False, debug: Debug = False) -> None:
-    """Every voice that --voice reaches by name."""
+    """List every voice that --voice takes by name."""
     store = _store(model)
     rows = [_row(store, source) for source in store.voices()]
     if as_json:
@@ -42,7 +44,7 @@ def list_voices(model: ModelOption = "bundled", as_json: Json = False, debug: De
 @app.command("show")
 @guarded
 def show_voice(name: Name, model: ModelOption = "bundled", as_json: Json = False, debug: Debug = False) -> None:
-    """Where a voice lies, its clips, and the models it has latents for."""
+    """Show the path of a voice, its clips, and the models it has latents for."""
     store = _store(model)
     row = _row(store, store.find(name)) | {"seconds": [round(_seconds(clip), 2) for clip in store.find(name).clips]}
     if as_json:
@@ -57,14 +59,16 @@ def show_voice(name: Name, model: ModelOption = "bundled", as_json: Json = False
 @app.command("remove")
 @guarded
 def remove_voice(
-    name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False, debug: Debug = False
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    debug: Debug = False,
 ) -> None:
-    """Delete a voice of your own, with its clips."""
+    """Delete one of your voices, with its clips."""
     store = _store("bundled")
     if not yes:
         path = store.find(name).path
         if not sys.stdin.isatty():
-            raise OptionError(f"removing voice {name!r} deletes {path}: say --yes")
+            raise OptionError(f"removing voice {name!r} deletes {path}: confirm with --yes")
         if not typer.confirm(f"Delete voice {name!r} at {path}?"):
             raise typer.Exit
     print(f"removed {store.remove(name)}")

@@ -1,8 +1,8 @@
 """Sizes of every model, as frozen dataclasses; defaults are the public full-size checkpoints.
 
-``X.from_dict(mapping)`` reads the configuration a checkpoint comes with: keys that only matter to training are ignored
-by an explicit list, keys we support with one value only must have it, any other unknown key is refused with the nearest
-name.
+``X.from_dict(mapping)`` reads the configuration of a checkpoint: keys that only matter to training are ignored by an
+explicit list, keys of which one value is supported must have it, any other unknown key is refused, and the nearest name
+suggested.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tutortoietts.core.components import COMPONENTS, kind_of, kinds_of
 from tutortoietts.core.config_base import Config, check, require, unknown_key
 from tutortoietts.core.config_speech import (
     AutoregressiveConfig,
@@ -33,6 +34,7 @@ from tutortoietts.core.errors import ModelError
 
 __all__ = [
     "CONFIGS",
+    "AlignmentSpec",
     "AutoregressiveConfig",
     "BigVGANConfig",
     "ClassifierConfig",
@@ -51,20 +53,8 @@ __all__ = [
     "kind_of",
 ]
 
-CONFIGS: Mapping[str, type[Config]] = {
-    "autoregressive": AutoregressiveConfig,
-    "bigvgan": BigVGANConfig,
-    "classifier": ClassifierConfig,
-    "clvp": ClvpConfig,
-    "cvvp": CvvpConfig,
-    "diffusion": DiffusionConfig,
-    "dvae": DvaeConfig,
-    "hifigan": HifiganConfig,
-    "random_latent": RandomLatentConfig,
-    "stream_vocos": StreamVocosConfig,
-    "univnet": UnivNetConfig,
-    "vocos": VocosConfig,
-}
+CONFIGS: Mapping[str, type[Config]] = {kind: one.config for kind, one in COMPONENTS.items()}
+"""Kind of model -> its configuration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +69,35 @@ class TokenizerSpec(Config):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlignmentSpec(Config):
+    """How word times are read off a model's attention; `benchmarks/alignment.py` measures both fields.
+
+    `bias_seconds`: by how much the times come late (mostly negative: early). `heads`: the (layer, head) pairs that
+    follow the text; none, they are found anew for each passage.
+    """
+
+    bias_seconds: float = 0.0
+    heads: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        bias, heads = self.bias_seconds, self.heads
+        number = isinstance(bias, int | float) and not isinstance(bias, bool) and -1 <= bias <= 1
+        require(number, type(self), "bias_seconds", bias, "must be a number of seconds from -1 to 1")
+        pairs = isinstance(heads, tuple) and all(_is_head(pair) for pair in heads)
+        require(pairs, type(self), "heads", heads, "must be a list of pairs of whole numbers, layer and head")
+
+
+def _is_head(pair: object) -> bool:
+    return isinstance(pair, tuple) and len(pair) == 2 and all(type(number) is int and number >= 0 for number in pair)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """A model directory's ``model.json``: which models with which sizes, and the presets it brings.
 
     `clvp` None: candidates are not ranked. `calm_token`: the code of silence, None where the end repair does not apply.
     `default_voice`: who speaks where no voice is given, None for the first by name.
+    `alignment`: how word times are found.
     `presets`: name -> options that override the usual ones; checked where presets are made. `reference_mel`: how the
     diffusion model's encoder sees a reference clip's mel, "normalized" to -1..1, or in "nats" (the public checkpoint).
     """
@@ -100,6 +114,7 @@ class ModelSpec:
     calm_token: int | None = 83
     reference_mel: str = "normalized"
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    alignment: AlignmentSpec = field(default_factory=AlignmentSpec)
 
     def __post_init__(self) -> None:
         seen = ("normalized", "nats")
@@ -112,14 +127,23 @@ class ModelSpec:
         require(fits, type(self), "default_voice", voice, "must be null or text")
         calm, codes = self.calm_token, self.autoregressive.number_mel_codes
         fits = calm is None or (type(calm) is int and 0 <= calm < codes)
-        require(fits, type(self), "calm_token", calm, f"must be null or a whole number below {codes}")
+        require(fits, type(self), "calm_token", calm, f"must be null or an integer below {codes}")
+        self._check_heads()
         presets = self.presets
         named = isinstance(presets, Mapping) and all(isinstance(options, Mapping) for options in presets.values())
         require(named, type(self), "presets", presets, "must be an object of objects")
 
+    def _check_heads(self) -> None:
+        fits = isinstance(self.alignment, AlignmentSpec)
+        require(fits, type(self), "alignment", self.alignment, "must be an object")
+        layers, width = self.autoregressive.layers, self.autoregressive.heads
+        fits = all(layer < layers and head < width for layer, head in self.alignment.heads)
+        limit = f"the autoregressive model has {layers} layers of {width} heads"
+        require(fits, AlignmentSpec, "heads", self.alignment.heads, limit)
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelSpec:
-        """Reads format 1. Raises ModelError for another format, an unknown or missing key, or a bad value."""
+        """Read format 1. Raises ModelError for another format, an unknown or missing key, or a bad value."""
         if not isinstance(values, Mapping):
             raise ModelError(f"{cls.__name__} is {values!r}: must be an object with keys and values")
         rest = dict(values)
@@ -132,16 +156,16 @@ class ModelSpec:
         for key in ("name", "autoregressive", "diffusion", "vocoder"):
             if key not in rest:
                 raise ModelError(f"{cls.__name__}: {key!r} is missing", key=key)
-        for key, part in _PARTS.items():
+        for key, config in _CONFIG_OF.items():
             if rest.get(key) is not None:
-                rest[key] = part.from_dict(rest[key])
+                rest[key] = config.from_dict(rest[key])
         rest["vocoder"] = _by_kind("vocoder", rest["vocoder"])
         if rest.get("stream_decoder") is not None:
             rest["stream_decoder"] = _by_kind("stream_decoder", rest["stream_decoder"])
         return cls(**rest)
 
     def to_dict(self) -> dict[str, Any]:
-        """The contents of ``model.json``."""
+        """Return the contents of ``model.json``."""
         out: dict[str, Any] = {"format": 1}
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
@@ -154,27 +178,20 @@ class ModelSpec:
         return out
 
 
-_PARTS: Mapping[str, type[Config]] = {
+_CONFIG_OF: Mapping[str, type[Config]] = {
     "autoregressive": AutoregressiveConfig,
     "diffusion": DiffusionConfig,
     "clvp": ClvpConfig,
     "tokenizer": TokenizerSpec,
+    "alignment": AlignmentSpec,
 }
 
 
-_KINDS = {"vocoder": ("bigvgan", "univnet", "vocos"), "stream_decoder": ("hifigan", "stream_vocos")}
-
-
-def kind_of(config: Config) -> str:
-    """The kind of model a configuration belongs to, a key of CONFIGS."""
-    return next(kind for kind, cls in CONFIGS.items() if cls is type(config))
-
-
-def _by_kind(part: str, values: Mapping[str, Any]) -> Config:
-    """A configuration that names its own kind."""
+def _by_kind(role: str, values: Mapping[str, Any]) -> Config:
+    """Return the configuration of a component whose values name their own kind."""
     if not isinstance(values, Mapping):
-        raise ModelError(f"{part} is {values!r}: must be an object that names its kind", key=part)
-    kind = str(values.get("kind"))
-    if kind not in _KINDS[part]:
-        raise ModelError(f"{part}: kind is {kind!r}, must be one of {', '.join(_KINDS[part])}", key="kind")
-    return CONFIGS[kind].from_dict({key: value for key, value in values.items() if key != "kind"})
+        raise ModelError(f"{role} is {values!r}: must be an object that names its kind", key=role)
+    kind, known = str(values.get("kind")), kinds_of(role)
+    if kind not in known:
+        raise ModelError(f"{role}: kind is {kind!r}, must be one of {', '.join(known)}", key="kind")
+    return COMPONENTS[kind].config.from_dict({key: value for key, value in values.items() if key != "kind"})

@@ -1,4 +1,4 @@
-"""What all configurations share: reading from and writing to plain mappings, and checks."""
+"""Base of all configurations: reading from and writing to plain mappings, and checks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Config:
 
     @classmethod
     def from_dict(cls: type[_C], values: Mapping[str, Any]) -> _C:
-        """Raises ModelError for an unknown key (naming the nearest known one) or a value out of its range."""
+        """Read a mapping. Raises ModelError for an unknown key (naming the nearest one) or a value out of range."""
         if not isinstance(values, Mapping):
             raise ModelError(f"{cls.__name__} is {values!r}: must be an object with keys and values")
         names = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
@@ -38,7 +38,7 @@ class Config:
         return cls(**known)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that ``from_dict`` reads and JSON can hold."""
+        """Return plain values that ``from_dict`` reads and JSON can hold."""
         return {f.name: _thawed(getattr(self, f.name)) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
 
 
@@ -51,20 +51,20 @@ def _thawed(value: Any) -> Any:
 
 
 def unknown_key(owner: str, key: str, names: set[str]) -> ModelError:
-    """The error for a key that `owner` does not have, with the nearest of `names` or all of them."""
+    """Return the error for a key that `owner` does not have, with the nearest of `names` or all of them."""
     near = get_close_matches(key, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else f"; known keys are {', '.join(sorted(names))}"
     return ModelError(f"{owner}: unknown key {key!r}{hint}", key=key)
 
 
 def require(holds: bool, cls: type, key: str, value: object, limit: str) -> None:
-    """ModelError naming class, key, value and limit unless `holds`."""
+    """Raise ModelError, naming class, key, value and limit, unless `holds`."""
     if not holds:
         raise ModelError(f"{cls.__name__}.{key} is {value!r}: {limit}", key=key)
 
 
 def check(config: Any, *, zero: tuple[str, ...] = ()) -> None:
-    """Every field has the type of its default; whole numbers are positive (those named in `zero` may be 0)."""
+    """Check that every field has the type of its default; integers are positive (those named in `zero` may be 0)."""
     for item in dataclasses.fields(config):
         value, default = getattr(config, item.name), item.default
         cls, name = type(config), item.name
@@ -72,15 +72,15 @@ def check(config: Any, *, zero: tuple[str, ...] = ()) -> None:
             require(isinstance(value, bool), cls, name, value, "must be true or false")
         elif isinstance(default, int):
             least = 0 if name in zero else 1
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            require(whole and value >= least, cls, name, value, f"must be a whole number of at least {least}")
+            integer = isinstance(value, int) and not isinstance(value, bool)
+            require(integer and value >= least, cls, name, value, f"must be an integer of at least {least}")
         elif isinstance(default, float):
             number = isinstance(value, int | float) and not isinstance(value, bool)
             require(number, cls, name, value, "must be a number")
         elif isinstance(default, str):
             require(isinstance(value, str), cls, name, value, "must be text")
         elif isinstance(default, tuple):
-            require(isinstance(value, tuple) and _positive(value), cls, name, value, "must be a list of whole numbers")
+            require(isinstance(value, tuple) and _positive(value), cls, name, value, "must be a list of integers")
 
 
 def _positive(values: tuple[Any, ...]) -> bool:
@@ -88,7 +88,7 @@ def _positive(values: tuple[Any, ...]) -> bool:
     return bool(values) and (nested or all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in values))
 
 
-def check_multiple(config: Any, whole: str, by: str) -> None:
-    """The field `whole` is a multiple of the field `by`."""
-    value, parts = getattr(config, whole), getattr(config, by)
-    require(value % parts == 0, type(config), whole, value, f"must be a multiple of {by} ({parts})")
+def check_multiple(config: Any, name: str, by: str) -> None:
+    """Check that the field `name` is a multiple of the field `by`."""
+    value, divisor = getattr(config, name), getattr(config, by)
+    require(value % divisor == 0, type(config), name, value, f"must be a multiple of {by} ({divisor})")

@@ -1,4 +1,4 @@
-"""Sizes of the models that make and judge codes, latents and mels."""
+"""Sizes of the models for codes, latents and mels, and of those that rank them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutoregressiveConfig(Config):
-    """Text to codes. Position tables have ``max_text_tokens + 2`` and ``mel_positions`` entries."""
+    """Sizes of the autoregressive model: text to codes.
+
+    Position tables have ``max_text_tokens + 2`` and ``mel_positions`` entries.
+    """
 
     IGNORED: ClassVar[frozenset[str]] = frozenset({"train_solo_embeddings", "checkpointing", "use_mel_codes_as_input"})
 
@@ -57,18 +60,18 @@ class AutoregressiveConfig(Config):
 
     @property
     def text_positions(self) -> int:
-        """Longest text part, start token and final stop token included."""
+        """Longest text, start token and final stop token included."""
         return self.max_text_tokens + 2
 
     @property
     def mel_positions(self) -> int:
-        """Longest code part, start code and stop code included."""
+        """Longest row of codes, start code and stop code included."""
         return self.max_mel_tokens + 2 + self.max_conditioning_inputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClvpConfig(Config):
-    """Agreement of text and codes. The sequence lengths are those of the original's training."""
+    """Sizes of CLVP: agreement of text and codes. The sequence lengths are those of the original's training."""
 
     IGNORED: ClassVar[frozenset[str]] = frozenset(
         {"use_xformers", "text_mask_percentage", "voice_mask_percentage", "wav_token_compression"}
@@ -103,7 +106,7 @@ class ClvpConfig(Config):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CvvpConfig(Config):
-    """Agreement of a reference clip's mel and codes."""
+    """Sizes of CVVP: agreement of a reference clip's mel and codes."""
 
     IGNORED: ClassVar[frozenset[str]] = frozenset({"dropout", "cond_mask_percentage", "speech_mask_percentage"})
 
@@ -124,9 +127,10 @@ class CvvpConfig(Config):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiffusionConfig(Config):
-    """Latents to mel. The counts after ``num_heads`` are constants of the original, here for small models.
+    """Sizes of the diffusion model: latents to mel.
 
-    ``latent_upsample``: into how many positions each latent is spread before it is repeated over its mel frames.
+    The counts after ``num_heads`` are constants of the original, here for small models.
+    ``latent_upsample``: number of positions that each latent becomes before it is repeated over its mel frames.
     """
 
     IGNORED: ClassVar[frozenset[str]] = frozenset({"dropout", "use_fp16", "layer_drop", "unconditioned_percentage"})
@@ -162,7 +166,7 @@ class DiffusionConfig(Config):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DvaeConfig(Config):
-    """Mel to codes and back."""
+    """Sizes of the DVAE: mel to codes and back."""
 
     IGNORED: ClassVar[frozenset[str]] = frozenset(
         {
@@ -197,7 +201,7 @@ class DvaeConfig(Config):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RandomLatentConfig(Config):
-    """Normal noise to a speaker latent; ``layers`` equalised layers and a plain one."""
+    """Sizes of the random-voice model: normal noise to a speaker latent; ``layers`` equalised layers and one plain."""
 
     channels: int = 1024
     layers: int = 5
@@ -208,7 +212,7 @@ class RandomLatentConfig(Config):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifierConfig(Config):
-    """Was this waveform made by Tortoise?"""
+    """Sizes of the classifier that tells waveforms made by Tortoise."""
 
     IGNORED: ClassVar[frozenset[str]] = frozenset({"dropout", "distribute_zero_label"})
 

@@ -13,7 +13,7 @@ __all__ = ["BigVGANConfig", "HifiganConfig", "StreamVocosConfig", "UnivNetConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VocosConfig(Config):
-    """Mel to waveform by ConvNeXt blocks and an inverse STFT."""
+    """Sizes of Vocos: mel to waveform by ConvNeXt blocks and an inverse STFT."""
 
     n_mels: int = 100
     dim: int = 256
@@ -32,7 +32,7 @@ class VocosConfig(Config):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnivNetConfig(Config):
-    """Mel and noise to waveform."""
+    """Sizes of UnivNet: mel and noise to waveform."""
 
     noise_dim: int = 64
     channel_size: int = 32
@@ -55,7 +55,7 @@ class UnivNetConfig(Config):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BigVGANConfig(Config):
-    """Mel to waveform; defaults are the public base model (14 M)."""
+    """Sizes of BigVGAN: mel to waveform; defaults are the public base model (14 M)."""
 
     IGNORED: ClassVar[frozenset[str]] = frozenset(
         """
@@ -130,7 +130,7 @@ class StreamVocosConfig(Config):
 
 
 def _check_upsampler(config: Any, rates: tuple[int, ...]) -> None:
-    """HiFi-GAN's layout: one kernel size for every rate, one list of dilations for every residual kernel."""
+    """Check HiFi-GAN's layout: one kernel size for every rate, one list of dilations for every residual kernel."""
     cls, kernels = type(config), config.upsample_kernel_sizes
     require(len(kernels) == len(rates), cls, "upsample_kernel_sizes", kernels, f"must have {len(rates)} entries")
     dilations, sizes = config.resblock_dilation_sizes, config.resblock_kernel_sizes

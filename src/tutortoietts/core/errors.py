@@ -1,4 +1,4 @@
-"""Every error the package raises on purpose, one tree:
+"""Errors that the package raises on purpose, in one tree:
 
     TutortoieError
     ├── OptionError   (ValueError)  an option or argument outside its limits
@@ -6,7 +6,7 @@
     ├── AudioError    (ValueError)  a clip that cannot be used
     ├── VoiceError                  an unknown, broken or badly named voice
     ├── ModelError                  a checkpoint, its keys or its configuration
-    │   └── FetchError              a model file that could not be had
+    │   └── FetchError              a model file that cannot be fetched
     ├── OutputError   (OSError)     a place that cannot be written
     └── Cancelled                   the caller stopped the work
 
@@ -51,7 +51,7 @@ class VoiceError(TutortoieError):
 
 
 class ModelError(TutortoieError):
-    """A checkpoint or configuration is wrong; `file` and `key` say where, when known."""
+    """A checkpoint or configuration is wrong; `file` and `key` name the place, if known."""
 
     def __init__(self, message: str, *, file: str | os.PathLike[str] | None = None, key: str | None = None) -> None:
         super().__init__(message)
@@ -60,7 +60,7 @@ class ModelError(TutortoieError):
 
 
 class FetchError(ModelError):
-    """A model file could not be had: no network, wrong digest, not found."""
+    """A model file cannot be fetched: no network, wrong digest, not found."""
 
 
 class OutputError(TutortoieError, OSError):

@@ -1,17 +1,31 @@
-"""Paths that a person typed, where "~" means a home folder and a folder that is named must be there; and the cache."""
+"""Paths that a user typed, the cache folder, and the environment variables that the package reads."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from tutortoietts.core.errors import OptionError
 
-__all__ = ["cache_dir", "existing_folder", "expanded"]
+__all__ = ["ENVIRONMENT", "cache_dir", "existing_folder", "expanded"]
+
+ENVIRONMENT: Mapping[str, str] = {
+    "TUTORTOIETTS_VOICES": "folders, separated as in PATH: first your voices (default "
+    "`~/.local/share/tutortoietts/voices`), then others to read",
+    "TORTOISE_MODELS_DIR": "folder of public checkpoints, searched before the caches",
+    "TUTORTOIETTS_CACHE": "folder of converted checkpoints and compiled kernels (default `~/.cache/tutortoietts`)",
+    "XDG_CACHE_HOME": "folder in which `tutortoietts` is the cache, unless `TUTORTOIETTS_CACHE` is set",
+    "HF_HUB_OFFLINE": "1: never use the network",
+    "TUTORTOIETTS_NATIVE": "0: compile nothing; torch alone does the work on a CPU",
+    "TUTORTOIETTS_CUDA_GRAPHS": "0: run each step on a GPU by itself instead of as a captured CUDA graph",
+    "TUTORTOIETTS_DEBUG": "1: show the traceback of an error, like `--debug`",
+}
+"""Name -> meaning of every environment variable, for docs/cli.md."""
 
 
 def cache_dir() -> Path:
-    """TUTORTOIETTS_CACHE, or ``tutortoietts`` in XDG_CACHE_HOME (``~/.cache``)."""
+    """Return the folder TUTORTOIETTS_CACHE, or ``tutortoietts`` in XDG_CACHE_HOME (``~/.cache``)."""
     if own := os.environ.get("TUTORTOIETTS_CACHE"):
         return expanded(own)
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -19,19 +33,21 @@ def cache_dir() -> Path:
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """The path with a leading "~" or "~name" written out. OptionError where that home folder is not known."""
-    whole = Path(os.path.expanduser(path))
-    if whole.parts and whole.parts[0].startswith("~") and not whole.exists():
+    """Return the path with a leading "~" or "~name" expanded. Raises OptionError for an unknown home folder."""
+    full = Path(os.path.expanduser(path))
+    if full.parts and full.parts[0].startswith("~") and not full.exists():
         raise OptionError(
-            f"{os.fspath(path)!r}: the home folder {whole.parts[0]!r} is not known here; write the path out"
+            f"{os.fspath(path)!r}: the home folder {full.parts[0]!r} is not known here; write the full path"
         )
-    return whole
+    return full
 
 
 def existing_folder(path: str | os.PathLike[str], option: str) -> Path:
-    """The folder that `option` names. OptionError, naming both, where there is none."""
+    """Return the folder that `option` names. Raises OptionError, naming both, if there is none."""
     folder = expanded(path)
     if not os.path.isdir(folder):
-        what = "is a file, not a folder" if os.path.exists(folder) else "is no folder"
-        raise OptionError(f"{option} {str(folder)!r} {what}: make it and put the files there, or leave {option} out")
+        fault = "is a file, not a folder" if os.path.exists(folder) else "does not exist"
+        raise OptionError(
+            f"{option} {str(folder)!r} {fault}: make the folder and put the files there, or remove {option}"
+        )
     return folder

@@ -1,6 +1,6 @@
 """The frozen values that flow through the engine, in the order they are made.
 
-    text -> Tokens -> Codes -> Latents -> Mel -> Audio        (Voice joins at Codes and at Mel)
+    text -> Tokens -> Codes -> Mel -> Audio        (Voice joins at Codes and at Mel)
 
 They check their shapes when made, hold tensors without copying them, compare by identity and know
 nothing of the models.
@@ -9,18 +9,18 @@ nothing of the models.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tutortoietts.core.errors import OptionError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Audio", "Codes", "Latents", "Mel", "Tokens", "Voice"]
+__all__ = ["Audio", "Codes", "Mel", "Tokens", "Voice", "Word"]
 
 
 def _check(owner: str, field: str, value: Tensor, *shape: int | None) -> None:
-    """Raises OptionError unless `value` has this shape; None stands for any size."""
+    """Raise OptionError unless `value` has this shape; None stands for any size."""
     given = tuple(value.shape)
     if len(given) != len(shape) or any(want not in (None, have) for want, have in zip(shape, given, strict=False)):
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
@@ -85,16 +85,6 @@ class Codes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Latents:
-    """`values` (1, S, D): one hidden state a code, of the chosen candidate."""
-
-    values: Tensor
-
-    def __post_init__(self) -> None:
-        _check("Latents", "values", self.values, 1, None, None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Mel:
     """`values` (B, 100, F): log-mel in nats, not normalised; `hop` samples a frame at `sample_rate`."""
 
@@ -124,3 +114,17 @@ class Audio:
     def seconds(self) -> float:
         """Duration."""
         return int(self.samples.shape[-1]) / self.sample_rate
+
+
+class Word(NamedTuple):
+    """When a word sounds.
+
+    `word` as written, without the punctuation round it; `start` and `end` in seconds; `confidence` 0..1, 0 where the
+    times are in proportion to the text; `chars` the (start, end) characters of the word in the text as written.
+    """
+
+    word: str
+    start: float
+    end: float
+    confidence: float
+    chars: tuple[int, int]

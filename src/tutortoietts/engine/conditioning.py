@@ -1,4 +1,4 @@
-"""Reference clips to a voice's latents: mels as each model heard them in training, then its own encoder."""
+"""Tortoise voices from reference clips: mels as each model saw them in training, then its own encoder."""
 
 from __future__ import annotations
 
@@ -25,42 +25,42 @@ _DIFFUSION_RATE = 24000
 _DIFFUSION_SAMPLES = 102_400
 
 
-def reference_mels(parts: LoadedModels, clips: Sequence[Tensor]) -> Tensor:
-    """Clips (1, N) at 22 050 Hz -> (1, clips, 80, T), as the autoregressive model and CVVP see them."""
+def reference_mels(models: LoadedModels, clips: Sequence[Tensor]) -> Tensor:
+    """Return mels (1, clips, 80, T) of clips (1, N) at 22 050 Hz, as the autoregressive model and CVVP see them."""
     wave = torch.cat([crop_clip(clip, _CLIP_SAMPLES) for clip in clips])
-    return conditioning_mel(wave, parts.mel_norms)[None]
+    return conditioning_mel(wave, models.mel_norms)[None]
 
 
-def voice_latents(parts: LoadedModels, clips: Sequence[Tensor], mode: int = 0) -> tuple[Tensor, Tensor]:
-    """Clips (1, N) at 22 050 Hz -> speaker latent (1, D) and diffusion latent (1, 2C), float32 on the CPU.
+def voice_latents(models: LoadedModels, clips: Sequence[Tensor], mode: int = 0) -> tuple[Tensor, Tensor]:
+    """Encode clips (1, N) at 22 050 Hz -> speaker latent (1, D) and diffusion latent (1, 2C), float32 on the CPU.
 
     mode 0: the middle of each clip, the mean over clips; 1: all of every clip in pieces, the mean over all pieces;
-    2: the same, the mean of the clips' own means. Raises OptionError for another mode.
+    2: the same, the mean of the clips' own means. Raise OptionError for another mode.
     """
     if mode not in (0, 1, 2):
         raise OptionError(f"latent_averaging_mode is {mode!r}, must be 0, 1 or 2")
     wide = [resample(clip, CLIP_RATE, _DIFFUSION_RATE, kernel="sinc") for clip in clips]
     speakers = [_pieces(clip, _CLIP_SAMPLES) if mode else crop_clip(clip, _CLIP_SAMPLES) for clip in clips]
     spectra = [_pieces(clip, _DIFFUSION_SAMPLES) if mode else _first(clip, _DIFFUSION_SAMPLES) for clip in wide]
-    with parts.use("autoregressive") as module, torch.inference_mode():
-        speaker = _mean([_speaker(cast(Autoregressive, module), parts, some) for some in speakers], mode)
-    with parts.use("diffusion") as module, torch.inference_mode():
-        diffusion = _mean([_spectrum(cast(Diffusion, module), parts, some) for some in spectra], mode)
+    with models.use("autoregressive") as module, torch.inference_mode():
+        speaker = _mean([_speaker(cast(Autoregressive, module), models, some) for some in speakers], mode)
+    with models.use("diffusion") as module, torch.inference_mode():
+        diffusion = _mean([_spectrum(cast(Diffusion, module), models, some) for some in spectra], mode)
     return speaker.clone(), diffusion.clone()  # ordinary tensors, outside inference mode
 
 
-def _speaker(model: Autoregressive, parts: LoadedModels, wave: Tensor) -> Tensor:
+def _speaker(model: Autoregressive, models: LoadedModels, wave: Tensor) -> Tensor:
     """(pieces, 132 300) -> (pieces, D)."""
-    mel = conditioning_mel(wave, parts.mel_norms)[:, None]
-    return model.conditioning(mel.to(parts.device, parts.dtype_of("autoregressive"))).float().cpu()
+    mel = conditioning_mel(wave, models.mel_norms)[:, None]
+    return model.conditioning(mel.to(models.device, models.dtype_of("autoregressive"))).float().cpu()
 
 
-def _spectrum(model: Diffusion, parts: LoadedModels, wave: Tensor) -> Tensor:
+def _spectrum(model: Diffusion, models: LoadedModels, wave: Tensor) -> Tensor:
     """(pieces, 102 400) -> (pieces, 2C)."""
     mel = diffusion_mel(wave)
-    if parts.spec.reference_mel == "normalized":
+    if models.spec.reference_mel == "normalized":
         mel = normalize_mel(mel)
-    return model.conditioning(mel[:, None].to(parts.device, parts.dtype)).float().cpu()
+    return model.conditioning(mel[:, None].to(models.device, models.dtype)).float().cpu()
 
 
 def _mean(each: list[Tensor], mode: int) -> Tensor:

@@ -1,4 +1,7 @@
-"""From a text to sound: chains the arrows. Everything a request needs is an argument; nothing is kept between calls."""
+"""From one request to sound: the only place that chains the stages.
+
+passage --encode--> tokens --decode--> candidates --rerank--> the best --latents--> --denoise--> mel --vocode--> sound
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tutortoietts.core.errors import OptionError, VoiceError
+from tutortoietts.audio.stitch import PAUSE_SECONDS, join, trim_edges
+from tutortoietts.core.errors import AudioError
 from tutortoietts.core.presets import SpeechOptions
-from tutortoietts.core.types import Mel, Voice
-from tutortoietts.engine.decoding.loop import DecodeRequest, decode, latents_of
+from tutortoietts.core.types import Codes, Mel
+from tutortoietts.engine.decoding.latents import latents_of
+from tutortoietts.engine.decoding.loop import decode, decode_incrementally
+from tutortoietts.engine.decoding.request import DecodeRequest
+from tutortoietts.engine.decoding.scheduler import SharedBatch
+from tutortoietts.engine.decoding.workspace import Workspaces
 from tutortoietts.engine.denoise import Unconditioned, denoise
 from tutortoietts.engine.progress import Progress
-from tutortoietts.engine.redact import cut_spans, redact, text_path
+from tutortoietts.engine.redact import cut_spans, kept_spans, redact, text_path
+from tutortoietts.engine.request import Request
 from tutortoietts.engine.rerank import Candidate, Ranker, best
 from tutortoietts.engine.vocode import vocode_all
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.clvp import Clvp
 from tutortoietts.models.cvvp import Cvvp
 from tutortoietts.models.diffusion import Diffusion
-from tutortoietts.runtime.cuda_graphs import use_cuda_graphs
 from tutortoietts.runtime.memory import bytes_a_candidate, pick_batch_size
 from tutortoietts.runtime.models import LoadedModels
 from tutortoietts.runtime.source import PUBLIC
@@ -34,263 +42,264 @@ from tutortoietts.sampling.rows import mix_seed, row_generators
 from tutortoietts.sampling.tokens import TokenOptions
 from tutortoietts.text.brackets import Passage
 
-__all__ = [
-    "SAMPLE_RATE",
-    "Request",
-    "check_options",
-    "check_speaker",
-    "check_voice",
-    "decoding",
-    "speak",
-    "speak_all",
-    "token_options",
-]
+__all__ = ["NOTHING_LEFT", "EncodedPassage", "Pipeline", "Placed", "SpokenPassage", "token_options"]
 
-SAMPLE_RATE = 24000
+NOTHING_LEFT = "nothing is left to hear: leave more of the text outside [brackets]"
 _DECODE, _DENOISE, _VOCODE = range(3)  # what a seed is used for
 
 _log = logging.getLogger(__name__)
 
+Spans = Sequence[tuple[float, float | None]]
+"""Seconds (from, to) that are cut from a sound; `to` None: to its end."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Request:
-    """What to say in which voice, and how. `passages` are spoken one by one, each from its own part of `seed`.
+class EncodedPassage:
+    """A passage as the models see it.
 
-    `k`: how many different readings to return. `mels` (1, clips, 80, T): reference clips for CVVP.
-    `batch_size` None: as many candidates at once as fit.
+    text (1, T) int64 on the working device, with its stop token. ends: tokens up to the end of each piece;
+    hidden: whether the piece is cut from the sound. seed: of this passage.
     """
 
-    passages: tuple[Passage, ...]
-    voice: Voice
-    options: SpeechOptions
+    passage: Passage
+    text: Tensor
+    ends: Sequence[int]
+    hidden: Sequence[bool]
     seed: int
-    k: int = 1
-    mels: Tensor | None = None
-    kv_cache: bool = True
-    batch_size: int | None = None
 
-    def __post_init__(self) -> None:
-        if self.batch_size is not None and self.batch_size < 1:
-            raise OptionError(f"autoregressive_batch_size is {self.batch_size}, must be at least 1")
-        if self.options.cvvp_amount > 0 and self.mels is None:
-            raise OptionError(
-                f"cvvp_amount is {self.options.cvvp_amount:g}, but CVVP compares with reference clips: "
-                "give voice_samples that are clips, or cvvp_amount=0"
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SpokenPassage:
+    """One result of a passage.
+
+    samples (..., L): float32 on the CPU. codes (1, S): those it was made from, without stop codes.
+    kept: (start, end) seconds of the whole sound that are left in `samples`; None: all.
+    """
+
+    encoded: EncodedPassage
+    samples: Tensor
+    codes: Tensor
+    kept: Sequence[tuple[float, float]] | None = None
+
+
+class Placed(NamedTuple):
+    """A passage in the joined sound: the seconds start..end of its samples begin there at the second `at`."""
+
+    spoken: SpokenPassage
+    start: float
+    end: float
+    at: float
+
+
+class Pipeline:
+    """Speak one request. Nothing is kept between requests but what `models`, `workspaces` and `shared_batch` hold."""
+
+    def __init__(
+        self,
+        models: LoadedModels,
+        request: Request,
+        progress: Progress,
+        workspaces: Workspaces | None = None,
+        shared_batch: SharedBatch | None = None,
+    ) -> None:
+        self.models, self.request, self.progress = models, request, progress
+        self.workspaces = workspaces or Workspaces()
+        self.family = request.family
+        mels = len(request.passages) * request.k
+        self.shared_batch = shared_batch if request.kv_cache else None
+        self.unconditioned = Unconditioned() if mels > 1 else None
+
+    def whole(self) -> list[tuple[Tensor, list[Placed]]]:
+        """Return the k results of the whole text, best first: samples (1, 1, L) and the passages in them.
+
+        The j-th result joins the j-th best of every passage. Raise AudioError if nothing is left to hear.
+        """
+        spoken = list(self.passages())
+        return [self._joined([candidates[number] for candidates in spoken]) for number in range(self.request.k)]
+
+    def _joined(self, spoken: Sequence[SpokenPassage]) -> tuple[Tensor, list[Placed]]:
+        rate, at = self.family.sample_rate, 0
+        heard = [one for one in spoken if one.samples.shape[-1] > 0]
+        if not heard:
+            raise AudioError(NOTHING_LEFT)
+        placed = []
+        for one in heard:
+            whole = 0, one.samples.shape[-1]
+            start, end = trim_edges(one.samples, rate) if len(heard) > 1 else whole
+            placed.append(Placed(one, start / rate, end / rate, at / rate))
+            at += end - start + round(PAUSE_SECONDS * rate)
+        return join([one.samples for one in heard], rate), placed
+
+    def passages(self) -> Iterator[list[SpokenPassage]]:
+        """Yield the k results of each passage in turn. All components are loaded before any work."""
+        self.load()
+        for number in range(len(self.request.passages)):
+            yield self.speak(number)
+
+    def load(self) -> None:
+        """Load the components that the request needs. Raise ModelError, FetchError, OptionError."""
+        request = self.request
+        with self.progress.stage("load"):
+            self.models.load(self.family.components(self.models, request.options, streamed=request.from_latents))
+
+    def speak(self, number: int) -> list[SpokenPassage]:
+        """Return the k best results of one passage, best first. Each stage works on all of them before the next one."""
+        models, retry = self.models, self.workspaces.retry_without_idle_buffers
+        encoded = self.encode(number)
+        with models.use("autoregressive") as module:
+            model = cast(Autoregressive, module)
+            work = self.decode_request(model, encoded)
+            chosen = self._candidates(model, work, encoded)
+            models.prepare("diffusion")
+            taken = [retry(partial(self._latents, work, encoded, candidate)) for candidate in chosen]
+        self._warn_if_cut_off(work, encoded, finished=chosen[0].finished)
+        seeds = [mix_seed(encoded.seed, candidate.row) for candidate in chosen]
+        with models.use("diffusion"):
+            models.prepare("vocoder")
+            mels = [retry(partial(self._mel, latents, own)) for (latents, _), own in zip(taken, seeds, strict=True)]
+        waves = retry(partial(self._waves, mels, seeds, more=number + 1 < len(self.request.passages)))
+        return [
+            self.spoken(encoded, wave, candidate.codes, cut)
+            for wave, candidate, (_, cut) in zip(waves, chosen, taken, strict=True)
+        ]
+
+    def encode(self, number: int) -> EncodedPassage:
+        """Tokenize passage `number` of the request."""
+        passage, total = self.request.passages[number], len(self.request.passages)
+        self.progress.prefix = f"{number + 1}/{total} " if total > 1 else ""
+        pieces = passage.pieces()
+        tokens, ends = self.models.tokenizer.encode_parts([piece for piece, _ in pieces])
+        return EncodedPassage(
+            passage=passage,
+            text=F.pad(tokens.ids, (0, 1)).to(self.models.device),
+            ends=ends,
+            hidden=[hidden for _, hidden in pieces],
+            seed=mix_seed(self.request.seed, number),
+        )
+
+    @torch.inference_mode()
+    def decode_request(self, model: nn.Module, encoded: EncodedPassage) -> DecodeRequest:
+        """Return the codes to draw for a passage, by the autoregressive model in use."""
+        models, options = self.models, self.request.options
+        candidates, positions = options.num_autoregressive_samples, encoded.text.shape[1] + 3 + options.max_mel_tokens
+        dtype = models.dtype_of("autoregressive")
+        cache_dtype = torch.bfloat16 if models.precision.weights else dtype
+        size = bytes_a_candidate(models.spec.autoregressive, positions, cache_dtype, dtype)
+        fixed, reusable = models.cuda_graphs, self.workspaces.idle_bytes if models.cuda_graphs else 0
+        return DecodeRequest(
+            prefix=self.family.prefix(model, self.request.voice, encoded.text),
+            generators=row_generators(encoded.seed, candidates, _DECODE),
+            max_codes=options.max_mel_tokens,
+            min_codes=options.min_mel_tokens,
+            options=token_options(options),
+            silence_code=models.spec.calm_token,
+            batch_size=self.request.batch_size
+            or pick_batch_size(size, models.device, candidates, reusable=reusable, fixed=fixed),
+            cached=self.request.kv_cache,
+            on_step=partial(self.progress.step, "codes"),
+            fixed=fixed,
+            workspaces=self.workspaces,
+        )
+
+    def decode(self, model: nn.Module, work: DecodeRequest) -> Iterator[Codes]:
+        """Draw the candidates, in the batch that requests share if there is one."""
+        draw = decode if self.shared_batch is None else self.shared_batch.decode
+        return draw(cast(Autoregressive, model), work)
+
+    def decode_incrementally(self, model: nn.Module, work: DecodeRequest) -> Iterator[Codes]:
+        """Draw one candidate and yield it while it grows, in the shared batch if there is one."""
+        draw = decode_incrementally if self.shared_batch is None else self.shared_batch.decode_incrementally
+        return draw(cast(Autoregressive, model), work)
+
+    def cut_of(self, model: nn.Module, encoded: EncodedPassage, codes: Codes) -> Spans:
+        """Return the spans of hidden pieces in the sound of one candidate; row 0 of `codes`."""
+        if not any(encoded.hidden):
+            return ()
+        length = int(codes.lengths[0])
+        speaker = self.request.voice.speaker.to(self.models.device, self.models.dtype_of("autoregressive"))
+        path = text_path(cast(Autoregressive, model), speaker, encoded.text, codes.ids[:, :length])
+        return cut_spans(path, length, encoded.ends, encoded.hidden)
+
+    def spoken(self, encoded: EncodedPassage, wave: Tensor, codes: Codes, cut: Spans) -> SpokenPassage:
+        """Return a result of a passage from its full sound (..., L), without the spans `cut`."""
+        ids, rate = codes.ids[:1, : int(codes.lengths[0])], self.family.sample_rate
+        if not cut:
+            return SpokenPassage(encoded=encoded, samples=wave, codes=ids)
+        kept = kept_spans(wave, cut, rate)
+        return SpokenPassage(encoded=encoded, samples=redact(wave, cut, rate), codes=ids, kept=kept)
+
+    def _candidates(self, model: Autoregressive, work: DecodeRequest, encoded: EncodedPassage) -> list[Candidate]:
+        """Return the k best candidates; others are forgotten batch by batch."""
+        kept: list[Candidate] = []
+        seen = 0
+        with ExitStack() as stack:
+            components = self.family.components(self.models, self.request.options, streamed=False)
+            ranking = {name: stack.enter_context(self.models.use(name)) for name in components if name in _RANKING}
+            with self.progress.stage("ranking"):
+                ranker = self._ranker(work, encoded, ranking)
+            batches = stack.enter_context(closing(self.decode(model, work)))  # type: ignore[type-var]
+            while seen < len(work.generators):
+                with self.progress.stage("codes"):
+                    codes = next(batches)
+                with self.progress.stage("ranking"):
+                    kept = best([*kept, *ranker.candidates(codes, seen)], self.request.k)
+                seen += len(codes.ids)
+        return kept
+
+    def _ranker(self, work: DecodeRequest, encoded: EncodedPassage, ranking: Mapping[str, nn.Module]) -> Ranker:
+        models, mels = self.models, self.request.mels
+        return Ranker(
+            cast("Clvp | None", ranking.get("clvp")),
+            encoded.text,
+            stop_token=models.spec.autoregressive.stop_mel_token,
+            silence_code=models.spec.calm_token,
+            pad_to=work.max_codes if models.spec.name == PUBLIC else None,
+            cvvp=cast("Cvvp | None", ranking.get("cvvp")),
+            mels=None if mels is None else mels.to(models.device, models.dtype),
+            cvvp_amount=self.request.options.cvvp_amount,
+        )
+
+    def _latents(self, work: DecodeRequest, encoded: EncodedPassage, candidate: Candidate) -> tuple[Tensor, Spans]:
+        """Return one candidate's latents (1, S, D), and the spans to cut from its sound."""
+        with self.progress.stage("latents"), self.models.use("autoregressive") as module:
+            model = cast(Autoregressive, module)
+            latents = latents_of(model, work, candidate.codes, 0, self.request.options.calm_rule)
+            return latents, self.cut_of(model, encoded, candidate.codes)
+
+    def _warn_if_cut_off(self, work: DecodeRequest, encoded: EncodedPassage, *, finished: bool) -> None:
+        if not finished and work.min_codes < work.max_codes:
+            _log.warning(
+                "no candidate of %r ended within %d codes, so its end may be cut off: draw more candidates "
+                "(num_autoregressive_samples), raise max_mel_tokens or shorten the text",
+                encoded.passage.text[:60],
+                work.max_codes,
             )
 
+    def _mel(self, latents: Tensor, seed: int) -> Mel:
+        models, options = self.models, self.request.options
+        conditioning = cast(Tensor, self.request.voice.diffusion).to(models.device, models.dtype)
+        generator = torch.Generator().manual_seed(mix_seed(seed, _DENOISE))
+        with self.progress.stage("diffusion") as on_step, models.use("diffusion") as module:
+            model, shared = cast(Diffusion, module), self.unconditioned
+            return denoise(model, latents, conditioning, options, generator, on_step=on_step, unconditioned=shared)
 
-def ranking_parts(parts: LoadedModels, options: SpeechOptions) -> list[str]:
-    """The models that rank, if there is anything to rank."""
-    several = options.num_autoregressive_samples > 1
-    clvp = several and options.cvvp_amount < 1 and parts.has("clvp")
-    return [*(["clvp"] if clvp else []), *(["cvvp"] if several and options.cvvp_amount > 0 else [])]
-
-
-def speak_all(parts: LoadedModels, request: Request, watch: Progress) -> Iterator[list[Tensor]]:
-    """The k readings of each passage in turn, each (1, 1, L) float32 on the CPU.
-
-    The models are loaded first, so what cannot be had is known before any work.
-    """
-    check_options(parts, request.options, request.k)
-    check_voice(parts, request.voice)
-    with watch.stage("load"):
-        for part in ("autoregressive", "diffusion", "vocoder", *ranking_parts(parts, request.options)):
-            parts.get(part)
-    total = len(request.passages)
-    kept = Unconditioned() if total * request.k > 1 else None
-    for number, passage in enumerate(request.passages):
-        watch.prefix = f"{number + 1}/{total} " if total > 1 else ""
-        seed = mix_seed(request.seed, number)
-        yield speak(parts, request, passage, seed, watch, kept, more=number + 1 < total)
+    def _waves(self, mels: Sequence[Mel], seeds: Sequence[int], *, more: bool) -> list[Tensor]:
+        """Mels to sounds (1, 1, L) on the CPU. more: another passage follows."""
+        generators = [torch.Generator().manual_seed(mix_seed(seed, _VOCODE)) for seed in seeds]
+        with self.progress.stage("vocoder"), self.models.use("vocoder") as module:
+            if more:
+                self.models.prepare("autoregressive")
+            return [audio.samples.cpu().clone() for audio in vocode_all(module, mels, generators)]
 
 
-def check_options(parts: LoadedModels, options: SpeechOptions, k: int) -> None:
-    """Raises OptionError unless this model can do what is asked."""
-    candidates, longest = options.num_autoregressive_samples, parts.spec.autoregressive.max_mel_tokens
-    if isinstance(k, bool) or not isinstance(k, int):
-        raise OptionError(f"k is {k!r}, must be a whole number")
-    if not 1 <= k <= candidates:
-        raise OptionError(
-            f"k is {k}, outside 1..{candidates}: draw at least as many candidates "
-            "(num_autoregressive_samples) as you want results"
-        )
-    if options.max_mel_tokens > longest:
-        raise OptionError(f"max_mel_tokens is {options.max_mel_tokens}, outside 1..{longest} for this model")
-    if options.min_mel_tokens > options.max_mel_tokens:
-        raise OptionError(
-            f"min_mel_tokens is {options.min_mel_tokens}, outside 0..{options.max_mel_tokens} (max_mel_tokens)"
-        )
-    if options.cvvp_amount > 0:
-        parts.source.config("cvvp")
-
-
-def check_speaker(parts: LoadedModels, voice: Voice) -> None:
-    """Raises VoiceError unless the speaker latent, all that a stream from latents needs, has this model's size."""
-    width, given = parts.spec.autoregressive.model_dim, voice.speaker.shape[1]
-    if given != width:
-        raise VoiceError(
-            f"voice {voice.name!r} has a speaker latent of {given} numbers, but the model {parts.spec.name!r} needs "
-            f"{width}: clone it with this model"
-        )
-
-
-def check_voice(parts: LoadedModels, voice: Voice) -> None:
-    """Raises VoiceError unless the voice's latents have this model's sizes."""
-    width, channels = parts.spec.autoregressive.model_dim, 2 * parts.spec.diffusion.model_channels
-    if voice.diffusion is None:
-        raise VoiceError(f"voice {voice.name!r} has no diffusion latent: clone it again from clips")
-    shapes = voice.speaker.shape[1], voice.diffusion.shape[1]
-    if shapes != (width, channels):
-        raise VoiceError(
-            f"voice {voice.name!r} has latents of {shapes[0]} and {shapes[1]} numbers, but the model "
-            f"{parts.spec.name!r} needs {width} and {channels}: clone it with this model"
-        )
-
-
-def speak(
-    parts: LoadedModels,
-    request: Request,
-    passage: Passage,
-    seed: int,
-    watch: Progress,
-    kept: Unconditioned | None = None,
-    more: bool = False,
-) -> list[Tensor]:
-    """The k best readings of one passage, best first, each (1, 1, L) float32 on the CPU.
-
-    `kept`: what passages share; `more`: another one follows. Each part works on all readings before the next does.
-    """
-    pieces = passage.pieces()
-    tokens, ends = parts.tokenizer.encode_parts([piece for piece, _ in pieces])
-    work = decoding(parts, request, F.pad(tokens.ids, (0, 1)).to(parts.device), seed, watch)
-    retry_without_idle_buffers = parts.workspaces.retry_without_idle_buffers
-    with parts.use("autoregressive"):
-        chosen = _candidates(parts, request, work, watch)
-        parts.prepare("diffusion")
-        taken = [
-            retry_without_idle_buffers(partial(_latents, parts, request, work, candidate, pieces, ends, watch))
-            for candidate in chosen
-        ]
-    if not chosen[0].finished and work.min_codes < work.max_codes:
-        _log.warning(
-            "no candidate of %r ended within %d codes, so its end may be cut off: draw more candidates "
-            "(num_autoregressive_samples), raise max_mel_tokens or shorten the text",
-            passage.text[:60],
-            work.max_codes,
-        )
-    seeds = [mix_seed(seed, candidate.row) for candidate in chosen]
-    with parts.use("diffusion"):
-        parts.prepare("vocoder")
-        mels = [
-            retry_without_idle_buffers(partial(_mel, parts, request, latents, own, watch, kept))
-            for (latents, _), own in zip(taken, seeds, strict=True)
-        ]
-    waves = retry_without_idle_buffers(partial(_waves, parts, mels, seeds, watch, more))
-    return [redact(wave, spans, SAMPLE_RATE) if spans else wave for wave, (_, spans) in zip(waves, taken, strict=True)]
-
-
-def decoding(parts: LoadedModels, request: Request, text: Tensor, seed: int, watch: Progress) -> DecodeRequest:
-    """What to decode for a passage: text (1, T) ending in its one 0, one candidate for each that is asked for."""
-    options, cfg = request.options, parts.spec.autoregressive
-    rows, positions = options.num_autoregressive_samples, text.shape[1] + 3 + options.max_mel_tokens
-    dtype = parts.dtype_of("autoregressive")
-    fixed = use_cuda_graphs(parts.device) and not parts.offload  # captured steps know where the weights lay
-    row = bytes_a_candidate(cfg, positions, torch.bfloat16 if parts.precision.weights else dtype, dtype)
-    return DecodeRequest(
-        speaker=request.voice.speaker.to(parts.device, dtype),
-        text=text,
-        generators=row_generators(seed, rows, _DECODE),
-        max_codes=options.max_mel_tokens,
-        min_codes=options.min_mel_tokens,
-        options=token_options(options),
-        calm_token=parts.spec.calm_token,
-        batch_size=request.batch_size
-        or pick_batch_size(row, parts.device, rows, reusable=parts.workspaces.idle_bytes, fixed=fixed),
-        cached=request.kv_cache,
-        on_step=partial(watch.step, "codes"),
-        fixed=fixed,
-        workspaces=parts.workspaces,
-    )
+_RANKING = ("clvp", "cvvp")
 
 
 def token_options(options: SpeechOptions) -> TokenOptions:
-    """The part of `options` that drawing codes looks at."""
+    """Return the options that drawing codes looks at."""
     return TokenOptions(
         temperature=options.temperature,
         top_p=options.top_p,
         top_k=options.top_k,
         repetition_penalty=options.repetition_penalty,
     )
-
-
-def _candidates(parts: LoadedModels, request: Request, work: DecodeRequest, watch: Progress) -> list[Candidate]:
-    """The k best candidates; others are forgotten batch by batch."""
-    kept: list[Candidate] = []
-    seen = 0
-    with ExitStack() as stack:
-        used = {part: stack.enter_context(parts.use(part)) for part in ranking_parts(parts, request.options)}
-        model = cast(Autoregressive, stack.enter_context(parts.use("autoregressive")))
-        with watch.stage("ranking"):
-            ranker = _ranker(parts, request, work, used)
-        batches = stack.enter_context(closing(decode(model, work)))  # type: ignore[type-var]
-        while seen < len(work.generators):
-            with watch.stage("codes"):
-                codes = next(batches)
-            with watch.stage("ranking"):
-                kept = best([*kept, *ranker.candidates(codes, seen)], request.k)
-            seen += len(codes.ids)
-    return kept
-
-
-def _ranker(parts: LoadedModels, request: Request, work: DecodeRequest, used: Mapping[str, nn.Module]) -> Ranker:
-    mels = None if request.mels is None else request.mels.to(parts.device, parts.dtype)
-    return Ranker(
-        cast("Clvp | None", used.get("clvp")),
-        work.text,
-        stop_token=parts.spec.autoregressive.stop_mel_token,
-        calm_token=parts.spec.calm_token,
-        pad_to=work.max_codes if parts.spec.name == PUBLIC else None,
-        cvvp=cast("Cvvp | None", used.get("cvvp")),
-        mels=mels,
-        cvvp_amount=request.options.cvvp_amount,
-    )
-
-
-def _latents(
-    parts: LoadedModels,
-    request: Request,
-    work: DecodeRequest,
-    candidate: Candidate,
-    pieces: Sequence[tuple[str, bool]],
-    ends: Sequence[int],
-    watch: Progress,
-) -> tuple[Tensor, list[tuple[float, float | None]]]:
-    """One candidate's latents (1, S, D), and the seconds of its sound that are to be cut."""
-    hidden = [cut for _, cut in pieces]
-    with watch.stage("latents"), parts.use("autoregressive") as module:
-        model = cast(Autoregressive, module)
-        latents = latents_of(model, work, candidate.codes, 0, request.options.calm_rule)
-        if not any(hidden):
-            return latents, []
-        length = int(candidate.codes.lengths[0])
-        path = text_path(model, work.speaker, work.text, candidate.codes.ids[:, :length])
-    return latents, cut_spans(path, length, ends, hidden)
-
-
-def _mel(
-    parts: LoadedModels, request: Request, latents: Tensor, seed: int, watch: Progress, kept: Unconditioned | None
-) -> Mel:
-    conditioning = cast(Tensor, request.voice.diffusion).to(parts.device, parts.dtype)
-    generator = torch.Generator().manual_seed(mix_seed(seed, _DENOISE))
-    with watch.stage("diffusion") as step, parts.use("diffusion") as module:
-        model = cast(Diffusion, module)
-        return denoise(model, latents, conditioning, request.options, generator, on_step=step, unconditioned=kept)
-
-
-def _waves(parts: LoadedModels, mels: Sequence[Mel], seeds: Sequence[int], watch: Progress, more: bool) -> list[Tensor]:
-    """Mels to waveforms (1, 1, L) on the CPU."""
-    generators = [torch.Generator().manual_seed(mix_seed(seed, _VOCODE)) for seed in seeds]
-    with watch.stage("vocoder"), parts.use("vocoder") as module:
-        if more:
-            parts.prepare("autoregressive")
-        return [audio.samples.cpu().clone() for audio in vocode_all(module, mels, generators)]

@@ -1,4 +1,4 @@
-"""What a request has done so far: time by stage, for the report, and progress, for whoever shows it."""
+"""The progress of a request: time by stage for the report, and steps for whoever shows them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ from dataclasses import dataclass, field
 
 from tutortoietts.core.errors import Cancelled
 
-__all__ = ["Progress", "Report"]
+__all__ = ["STAGES", "Progress", "Report", "show_progress"]
+
+STAGES = ("load", "codes", "ranking", "latents", "diffusion", "decoder", "vocoder")
+"""Stages in the order of the flow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """How a request went: `stages` name -> seconds of work, `audio_seconds` made of the best candidate."""
+    """How a request went.
+
+    stages: seconds of work by stage, in the order of the flow. audio_seconds: duration of the best result.
+    passages: passages spoken one by one. candidates: candidates drawn for each.
+    """
 
     stages: dict[str, float]
     audio_seconds: float
-    parts: int
+    passages: int
     candidates: int
     seed: int
 
@@ -30,38 +37,69 @@ class Report:
 
     @property
     def real_time_factor(self) -> float:
-        """Work a second of audio: under 1 is faster than speech."""
+        """Seconds of work for a second of audio: under 1 is faster than speech."""
         return self.seconds / self.audio_seconds if self.audio_seconds else float("inf")
 
 
 @dataclass(slots=True)
 class Progress:
-    """Belongs to one request. `show(stage, done, total)` is called as stages go on and may raise to stop the work.
+    """The progress of one request.
 
-    `settle()` waits for a device that works on its own, at the end of a stage, so that each stage has its own time.
-    `stop`: once it is set, the next step raises Cancelled.
+    show: called with (stage, done, total) as stages go on; may raise to stop the work.
+    synchronize: waits for a device that works on its own, at the end of a stage, so that each stage has its own time.
+    stop: once it is set, the next step raises Cancelled.
     """
 
     show: Callable[[str, int, int], None] | None = None
     stages: dict[str, float] = field(default_factory=dict)
     prefix: str = ""
-    settle: Callable[[], None] | None = None
+    synchronize: Callable[[], None] | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Callable[[int, int], None]]:
-        """Times a block; what it yields reports steps (done, total) of it."""
+        """Time a block. Yield a function that reports the steps (done, total) of it."""
         started = time.perf_counter()
         self.step(name, 0, 1)
         try:
             yield lambda done, total: self.step(name, done, total)
-            if self.settle is not None:
-                self.settle()
+            if self.synchronize is not None:
+                self.synchronize()
         finally:
             self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - started
 
     def step(self, name: str, done: int, total: int) -> None:
+        """Report a step. Raise Cancelled once `stop` is set."""
         if self.stop.is_set():
             raise Cancelled(f"stopped at {name} {done}/{total}")
         if self.show is not None:
             self.show(self.prefix + name, done, total)
+
+    def ordered_stages(self) -> dict[str, float]:
+        """Return the seconds by stage in the order of the flow."""
+        known = {name: self.stages[name] for name in STAGES if name in self.stages}
+        return known | self.stages
+
+
+@contextmanager
+def show_progress(progress: Progress, verbose: bool) -> Iterator[Progress]:
+    """Show the steps as a bar on stderr while the block runs, if `verbose`; the bar vanishes at its end."""
+    if not verbose:
+        yield progress
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1)
+
+        def show(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=stage, completed=done, total=total)
+
+        progress.show = show
+        try:
+            yield progress
+        finally:
+            progress.show = None

@@ -1,4 +1,4 @@
-"""What a caller asks for, checked before any work: texts to passages, presets to options, all of it to a Request."""
+"""One call of the engine, checked once: what to say, in which voice, and how."""
 
 from __future__ import annotations
 
@@ -7,127 +7,228 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tutortoietts.core.errors import OptionError, TextError
+from torch import Tensor
+
+from tutortoietts.core.config import ModelSpec, StreamVocosConfig
+from tutortoietts.core.errors import OptionError
 from tutortoietts.core.presets import SpeechOptions, known_names, preset_options
 from tutortoietts.core.streaming import Streaming, refuse_unheard
-from tutortoietts.engine.conditioning import reference_mels
-from tutortoietts.engine.pipeline import Request, check_options, check_speaker, check_voice
-from tutortoietts.engine.streaming.stream import decided
+from tutortoietts.core.types import Voice
+from tutortoietts.engine.families import Family
 from tutortoietts.engine.voice_resolver import Latents, VoiceResolver, VoiceSamples
+from tutortoietts.models.vocos import Vocos
 from tutortoietts.runtime.models import LoadedModels
-from tutortoietts.text.brackets import Passage, parse_brackets
-from tutortoietts.text.split import passages
+from tutortoietts.text.brackets import Passage
+from tutortoietts.text.say_as import spoken_passages
 
-__all__ = ["Asked", "options_of", "request_of", "seed_of", "streaming_of"]
+__all__ = ["Request", "is_own_vocoder", "resolve_options", "resolve_seed", "resolve_streaming"]
 
-_CHARACTERS = 200  # about what is spoken at one go
-_STREAM_CHARACTERS = 40  # clauses shorter than this are spoken with the next one
-_CODES_A_CHARACTER = 3.0  # generous: slow speech has about two
+_CHARACTERS = 200  # about what is spoken in one go
+_STREAM_CHARACTERS = 40  # clauses shorter than this are spoken together with the next one
+_CODES_PER_CHARACTER = 3.0  # generous: slow speech has about two
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Asked:
-    """The arguments of a call that one reading or stream is made from; `streaming` None: the whole at once."""
+class Request:
+    """A checked call. `build` makes it; later code trusts it.
 
+    text: as written. passages: spoken one by one, each from its own part of `seed`. k: number of results to return,
+    best first. mels (1, clips, 80, T): reference clips for CVVP. streaming: how to stream; None: the whole at once.
+    kv_cache False decodes by the slow reference. batch_size None: as many candidates at once as fit.
+    """
+
+    family: Family
     text: str
-    voice_samples: VoiceSamples | None
-    latents: Latents | None
+    passages: tuple[Passage, ...]
+    voice: Voice
     options: SpeechOptions
     seed: int
     k: int = 1
+    mels: Tensor | None = None
     streaming: Streaming | None = None
+    kv_cache: bool = True
+    batch_size: int | None = None
+
+    @classmethod
+    def build(
+        cls,
+        models: LoadedModels,
+        voices: VoiceResolver,
+        text: str,
+        *,
+        options: SpeechOptions,
+        voice_samples: VoiceSamples | None = None,
+        latents: Latents | None = None,
+        seed: int = 0,
+        k: int = 1,
+        streaming: Streaming | None = None,
+        kv_cache: bool = True,
+        batch_size: int | None = None,
+        redaction: bool = True,
+        normalize: bool = True,
+        language: str = "en",
+    ) -> Request:
+        """Check everything and resolve the voice.
+
+        options: as `resolve_options` gives them. redaction: [bracketed] text is hidden. normalize: numbers, symbols and
+        abbreviations are put into words of the `language`; without it the text is left to the model's cleaner.
+
+        Raise OptionError, TextError, VoiceError, AudioError, ModelError unless this model can do what is asked.
+        """
+        family, from_latents = voices.family, _from_latents(streaming)
+        _check_options(models, options, k)
+        clauses = streaming is not None and not from_latents
+        pieces = _passages(models, family, text, redaction, normalize, language, clauses=clauses)
+        compares_clips = options.cvvp_amount > 0
+        voice, clips = voices.voice(
+            voice_samples, latents, mode=options.latent_averaging_mode, seed=seed, want_clips=compares_clips
+        )
+        family.check_voice(models, voice, streamed=from_latents)
+        return cls(
+            family=family,
+            text=text,
+            passages=pieces,
+            voice=voice,
+            options=options,
+            seed=seed,
+            k=k,
+            mels=_reference_mels(family, models, clips, options.cvvp_amount) if compares_clips else None,
+            streaming=streaming,
+            kv_cache=kv_cache,
+            batch_size=batch_size,
+        )
+
+    @property
+    def from_latents(self) -> bool:
+        """Whether sound is made straight from the latents, without ranking and diffusion."""
+        return _from_latents(self.streaming)
 
 
-def request_of(
-    parts: LoadedModels,
-    casting: VoiceResolver,
-    asked: Asked,
-    *,
-    kv_cache: bool,
-    batch_size: int | None,
-    redaction: bool,
-) -> Request:
-    """Raises OptionError, TextError, VoiceError, AudioError, ModelError unless this model can do what is asked."""
-    options, streaming = asked.options, asked.streaming
-    live = streaming is not None and streaming.decoder == "stream"
-    check_options(parts, options, asked.k)
-    pieces = _passages(parts, asked.text, redaction, clauses=streaming is not None and not live)
-    wanted = options.cvvp_amount > 0
-    voice, clips = casting.voice(
-        asked.voice_samples,
-        asked.latents,
-        mode=options.latent_averaging_mode,
-        seed=asked.seed,
-        want_clips=wanted,
-    )
-    (check_speaker if live else check_voice)(parts, voice)
-    return Request(
-        passages=pieces,
-        voice=voice,
-        options=options,
-        seed=asked.seed,
-        k=asked.k,
-        mels=reference_mels(parts, clips) if clips and wanted else None,
-        kv_cache=kv_cache,
-        batch_size=batch_size,
-    )
+def _from_latents(streaming: Streaming | None) -> bool:
+    return streaming is not None and streaming.decoder == "stream"
 
 
-def options_of(
-    parts: LoadedModels, preset: str | None, given: Mapping[str, Any], streaming: Streaming | None = None
+def resolve_options(
+    spec: ModelSpec, preset: str | None, given: Mapping[str, Any], streaming: Streaming | None = None
 ) -> SpeechOptions:
-    """`given` over the preset, or over the model's default one; no more codes than the model can.
+    """Return the options `given` on top of a preset, None for the model's default one.
 
-    From latents a stream has one candidate whatever the preset says; what is given for ranking or diffusion is refused.
+    At most as many codes as the model can draw. A stream from latents has one candidate whatever the preset says.
+    Raise OptionError for a bad value, an unknown preset, and options that a stream from latents cannot honour.
     """
-    spec = parts.spec
     options = preset_options(spec.default_preset if preset is None else preset, given, own=spec.presets)
     if "max_mel_tokens" not in given:
         options = replace(options, max_mel_tokens=min(options.max_mel_tokens, spec.autoregressive.max_mel_tokens))
-    if streaming is None or streaming.decoder != "stream":
+    if not _from_latents(streaming):
         return options
     refuse_unheard(given, known_names())
     return replace(options, num_autoregressive_samples=1, cvvp_amount=0.0)
 
 
-def streaming_of(parts: LoadedModels, decoder: str, chunk_size: int | None, chunk_max: int | None) -> Streaming:
-    """How to stream; None leaves a default. Raises OptionError for what the model or the decoder cannot do."""
+def resolve_streaming(
+    models: LoadedModels, decoder: str = "auto", chunk_size: int | None = None, chunk_max: int | None = None
+) -> Streaming:
+    """Return how to stream, with "auto" replaced by what this model can do; None leaves a default.
+
+    Raise OptionError for a decoder that the model does not have, and for chunk sizes that "diffusion" cannot honour.
+    """
     given = {} if chunk_size is None else {"chunk_size": chunk_size}
-    streaming = decided(parts, Streaming(decoder=decoder, chunk_max=chunk_max, **given))
+    streaming = Streaming(decoder=decoder, chunk_max=chunk_max, **given)
+    if decoder != "diffusion":
+        lacking = _lacks_stream_decoder(models)
+        if decoder == "stream" and lacking:
+            raise OptionError(f'decoder is "stream", but {lacking}: give decoder="diffusion" or leave it out')
+        streaming = replace(streaming, decoder="diffusion" if lacking else "stream")
     if streaming.decoder == "diffusion" and (given or chunk_max is not None):
         raise OptionError(
-            "stream_chunk_size and stream_chunk_max are of the streaming decoder, but this stream comes by the "
-            "whole pipeline, clause by clause: leave them out"
+            'stream_chunk_size and stream_chunk_max apply only to decoder="stream"; this stream uses '
+            'decoder="diffusion": remove them'
         )
     return streaming
 
 
-def seed_of(given: int | None) -> int:
-    """The seed given, or one by chance. Raises OptionError for what is no whole number."""
+def _lacks_stream_decoder(models: LoadedModels) -> str | None:
+    """Return why this model cannot stream from latents, or None."""
+    if not models.has("stream_decoder"):
+        return f"the model {models.spec.name!r} has no streaming decoder"
+    if isinstance(models.spec.stream_decoder, StreamVocosConfig):
+        given = models.source.vocoder
+        if given is not None or not is_own_vocoder(models.get("vocoder")):
+            what = "another module" if given is None else f"vocoder={given!r}"
+            return f"{what} takes the place of the vocoder that the streaming decoder works with"
+    return None
+
+
+def is_own_vocoder(module: object) -> bool:
+    """Return whether a module is a Vocos, possibly compiled, as a `StreamFront` needs."""
+    return isinstance(getattr(module, "_orig_mod", module), Vocos)
+
+
+def resolve_seed(given: int | None, name: str = "use_deterministic_seed") -> int:
+    """Return the given seed, or a random one. Raise OptionError naming the argument unless it is an integer."""
     if given is None:
         return secrets.randbits(31)
     if isinstance(given, bool) or not isinstance(given, int):
-        raise OptionError(f"use_deterministic_seed is {given!r}, must be a whole number")
+        raise OptionError(f"{name} is {given!r}, must be an integer")
     return given
 
 
-def _passages(parts: LoadedModels, text: str, redaction: bool, *, clauses: bool) -> tuple[Passage, ...]:
-    """The text in parts, or in clauses; those of which nothing would be heard are left out."""
-    if not isinstance(text, str):
-        raise TextError(f"text is a {type(text).__name__}, must be a str")
-    if redaction:
-        passage = parse_brackets(text)
-    else:
-        passage = Passage(text=text.translate({ord("["): None, ord("]"): None}))
-    tokenizer = parts.tokenizer
-    longest = int(parts.spec.autoregressive.max_mel_tokens / _CODES_A_CHARACTER)
+def _check_options(models: LoadedModels, options: SpeechOptions, k: int) -> None:
+    candidates, longest = options.num_autoregressive_samples, models.spec.autoregressive.max_mel_tokens
+    if isinstance(k, bool) or not isinstance(k, int):
+        raise OptionError(f"k is {k!r}, must be an integer")
+    if not 1 <= k <= candidates:
+        raise OptionError(
+            f"k is {k}, outside 1..{candidates}: draw at least as many candidates "
+            "(num_autoregressive_samples) as you want results"
+        )
+    if options.max_mel_tokens > longest:
+        raise OptionError(f"max_mel_tokens is {options.max_mel_tokens}, outside 1..{longest} for this model")
+    if options.min_mel_tokens > options.max_mel_tokens:
+        raise OptionError(
+            f"min_mel_tokens is {options.min_mel_tokens}, outside 0..{options.max_mel_tokens} (max_mel_tokens)"
+        )
+    if options.cvvp_amount > 0:
+        models.source.config("cvvp")
+
+
+def _reference_mels(family: Family, models: LoadedModels, clips: list[Tensor], amount: float) -> Tensor:
+    if not clips:
+        raise OptionError(
+            f"cvvp_amount is {amount:g}, but CVVP compares with reference clips: "
+            "give voice_samples that are clips, or cvvp_amount=0"
+        )
+    return family.reference_mels(models, clips)
+
+
+def _passages(
+    models: LoadedModels,
+    family: Family,
+    text: str,
+    redaction: bool,
+    normalize: bool,
+    language: str,
+    *,
+    clauses: bool,
+) -> tuple[Passage, ...]:
+    """Split the text into passages, or into clauses; those of which nothing would be heard are left out."""
+    if language not in family.languages:
+        known = ", ".join(family.languages)
+        raise OptionError(
+            f"language is {language!r}, but the model {models.spec.name!r} speaks {known}: use one of these"
+        )
+    tokenizer = models.tokenizer
+    longest = int(models.spec.autoregressive.max_mel_tokens / _CODES_PER_CHARACTER)
     desired = max(1, min(_STREAM_CHARACTERS if clauses else _CHARACTERS, longest))
-    pieces = passages(
-        passage,
+    pieces = spoken_passages(
+        text,
+        language=language,
+        normalize=normalize,
+        redaction=redaction,
         desired_length=desired,
         max_length=max(desired, min(_CHARACTERS, longest)) * 3 // 2,
         count=tokenizer.count,
         limit=tokenizer.limit,
         clauses=clauses,
     )
-    return tuple(piece for piece in pieces if not all(hidden for _, hidden in piece.pieces()))
+    return tuple(pieces)

@@ -1,4 +1,4 @@
-"""Which candidates say the text best: CLVP's agreement with the text, blended with CVVP's with the voice if asked."""
+"""Rank candidates: by CLVP's agreement with the text, blended on request with CVVP's agreement with the voice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _POSITIONS = 4096  # codes scored at once: about 0.3 GB of activations at full s
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Candidate:
-    """One row of codes and what is known of it; `row` counts over all batches."""
+    """One candidate: its number over all batches (`row`), its score, whether it ended by itself, and its codes."""
 
     row: int
     score: float
@@ -31,11 +31,11 @@ class Candidate:
 
 
 class Ranker:
-    """Scores batches of candidates of one text as they come.
+    """Score batches of candidates of one text as they come.
 
-    `text` (1, T) ending in its one 0. `stop_token`, `calm_token`: of the model that drew the codes. `pad_to`: rows are
-    filled with silence to this length before they are scored, as the original does; None: padding is masked.
-    `mels` (1, clips, 80, T) with `cvvp`: the voice's reference clips, weighing `cvvp_amount` of the score.
+    text: (1, T) int64 with its stop token. stop_token, silence_code: special codes of the model that drew the codes.
+    pad_to: fill candidates with silence to this length before scoring, as the original does; None masks the padding.
+    mels: the voice's reference clips (1, clips, 80, T) for `cvvp`, which weighs `cvvp_amount` of the score.
     """
 
     def __init__(
@@ -44,38 +44,38 @@ class Ranker:
         text: Tensor,
         *,
         stop_token: int,
-        calm_token: int | None,
+        silence_code: int | None,
         pad_to: int | None = None,
         cvvp: Cvvp | None = None,
         mels: Tensor | None = None,
         cvvp_amount: float = 0.0,
     ) -> None:
         self.clvp, self.cvvp, self.cvvp_amount = clvp, cvvp, cvvp_amount
-        self.stop, self.calm, self.pad_to = stop_token, calm_token, pad_to
+        self.stop, self.silence, self.pad_to = stop_token, silence_code, pad_to
         with torch.inference_mode():
             self.text = None if clvp is None else clvp.encode_text(text)
             self.voices = None if cvvp is None or mels is None else cvvp.encode_mel(mels[0])
 
     @torch.inference_mode()
     def scores(self, codes: Codes) -> list[float]:
-        """One number a row, higher is better; 0 without a ranking model.
+        """Return one number a candidate, higher is better; 0 without a ranking model.
 
-        So many rows at once that memory is bounded, rows of like length together, and no wider than the longest.
+        Candidates of similar length are scored together, as many at once as bounded memory allows.
         """
         if self.clvp is None and self.cvvp is None:
             return [0.0] * len(codes.ids)
-        shown, lengths = self._shown(codes)
-        order = range(len(shown)) if lengths is None else lengths.argsort().tolist()
-        count = max(1, _POSITIONS // max(1, shown.shape[1]))
-        scores = [0.0] * len(shown)
-        for start in range(0, len(shown), count):
+        visible, lengths = self._visible(codes)
+        order = range(len(visible)) if lengths is None else lengths.argsort().tolist()
+        count = max(1, _POSITIONS // max(1, visible.shape[1]))
+        scores = [0.0] * len(visible)
+        for start in range(0, len(visible), count):
             rows = list(order[start : start + count])
-            for row, score in zip(rows, self._scored(shown, lengths, rows), strict=True):
+            for row, score in zip(rows, self._scored(visible, lengths, rows), strict=True):
                 scores[row] = score
         return scores
 
-    def _scored(self, shown: Tensor, lengths: Tensor | None, rows: list[int]) -> list[float]:
-        ids = shown[rows]
+    def _scored(self, visible: Tensor, lengths: Tensor | None, rows: list[int]) -> list[float]:
+        ids = visible[rows]
         if lengths is not None:
             lengths = lengths[rows]
             ids = ids[:, : int(lengths.max())]
@@ -89,16 +89,16 @@ class Ranker:
             total = total + self.cvvp_amount * torch.stack(each).mean(dim=0)
         return cast("list[float]", total.tolist())
 
-    def _shown(self, codes: Codes) -> tuple[Tensor, Tensor | None]:
-        """What the ranking models see: rows without stop codes, and their lengths where the rest is masked."""
+    def _visible(self, codes: Codes) -> tuple[Tensor, Tensor | None]:
+        """Return the codes that the ranking models see, and their lengths where the padding is masked."""
         ids = codes.ids
-        if self.calm is not None and self.pad_to is not None:
+        if self.silence is not None and self.pad_to is not None:
             full = F.pad(ids, (0, max(0, self.pad_to - ids.shape[1])), value=self.stop)
-            return repair_codes(full, self.stop, self.calm), None
+            return repair_codes(full, self.stop, self.silence), None
         return ids.masked_fill(ids == self.stop, 0), codes.lengths.clamp(min=1)
 
     def candidates(self, codes: Codes, first_row: int) -> list[Candidate]:
-        """The rows of a batch with their scores; each holds its own tensors, so that the batch may be freed."""
+        """Return a batch's candidates with their scores. Each holds its own tensors, so that the batch may be freed."""
         finished = codes.finished.tolist()
         return [
             Candidate(row=first_row + row, score=score, finished=finished[row], codes=_row(codes, row))
@@ -107,7 +107,7 @@ class Ranker:
 
 
 def best(candidates: Sequence[Candidate], k: int) -> list[Candidate]:
-    """The k best, best first: those that stopped by themselves before all others; of equals the earlier row."""
+    """Return the k best, best first: those that ended by themselves before all others; of equals the earlier one."""
     return sorted(candidates, key=lambda one: (not one.finished, -one.score, one.row))[:k]
 
 

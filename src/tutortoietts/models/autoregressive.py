@@ -1,9 +1,9 @@
 """Text and a speaker to codes: a GPT-2 over [speaker] [text] [codes], each part with its own learned positions.
 
-    text part   start_text, t..., stop_text       t: the token row, which already ends in one 0
+    text part   start_text, t..., stop_text       t: text tokens, which already end in the tokenizer's stop token, 0
     code part   start_mel, c..., stop_mel
 
-Latents are the normalised hidden states from which the next code is predicted: they say how the code sounds here.
+Latents are the normalised hidden states from which codes are predicted: they describe the sound of a code in its place.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from tutortoietts.nn.blocks import AttentionBlock
 from tutortoietts.nn.gpt import Gpt
 from tutortoietts.nn.kv_cache import KVCache
 from tutortoietts.nn.linear import FewRowsLinear
-from tutortoietts.nn.quant import quantize
 
 __all__ = ["Autoregressive"]
 
 
 class ConditioningEncoder(nn.Module):
-    """mel (B, mel_channels, T) -> (B, D): attention blocks over time, of which step 0 is kept."""
+    """Encoder, mel (B, mel_channels, T) -> (B, D): attention blocks over time, then the first time step."""
 
     def __init__(self, mel_channels: int, dim: int, heads: int, blocks: int) -> None:
         super().__init__()
@@ -40,7 +39,7 @@ class ConditioningEncoder(nn.Module):
 
 
 class Autoregressive(nn.Module):
-    """All parts of the decoding, and `forward`, the obvious slow way through them."""
+    """The parts of decoding, and `forward`, which goes through them for whole sequences: the reference."""
 
     def __init__(self, cfg: AutoregressiveConfig) -> None:
         super().__init__()
@@ -55,36 +54,27 @@ class Autoregressive(nn.Module):
         self.final_norm = nn.LayerNorm(dim)
         self.text_head = nn.Linear(dim, cfg.text_vocabulary)
         self.mel_head: nn.Module = FewRowsLinear(dim, cfg.number_mel_codes)
-        self.cache_dtype: torch.dtype | None = None  # None: as the weights
+        self.cache_dtype: torch.dtype | None = None  # dtype of keys and values; None: that of the weights
         for table in (self.text_embedding, self.mel_embedding, self.text_pos_embedding, self.mel_pos_embedding):
             nn.init.normal_(table.weight, std=0.02)
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Device of the model."""
         return self.final_norm.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of hidden states; with `quantize`, of all weights that are not whole numbers."""
+        """Dtype of hidden states, and of all weights that are not quantized."""
         return self.final_norm.weight.dtype
 
-    def quantize(self, precision: str) -> None:
-        """Blocks in "int8" or "int4" (`nn.quant`), the code head in int8, keys and values in half precision.
-
-        For the device the model is on, and for good. Raises OptionError for what this device has no kernels for.
-        """
-        quantize(self.gpt, precision)
-        self.mel_head = quantize(self.mel_head, "int8")
-        self.cache_dtype = torch.bfloat16 if self.dtype == torch.float32 else self.dtype
-
     def conditioning(self, mel: Tensor) -> Tensor:
-        """Speaker latent: mel (B, clips, 80, T), divided by the mel norms -> (B, D), the mean over clips."""
+        """Return the speaker latent (B, D), the mean over clips: mel (B, clips, 80, T), divided by the mel norms."""
         batch, clips = mel.shape[:2]
         return self.conditioning_encoder(mel.flatten(0, 1)).view(batch, clips, -1).mean(dim=1)  # type: ignore[no-any-return]
 
     def embed_text(self, ids: Tensor) -> Tensor:
-        """The text part: ids (B, T) int64 with their one 0 at the end -> (B, T + 2, D).
+        """Return the text part (B, T + 2, D): ids (B, T) int64, which end in the stop token 0.
 
         Raises OptionError if the position table is too short.
         """
@@ -96,7 +86,7 @@ class Autoregressive(nn.Module):
         return self.text_embedding(ids) + self.text_pos_embedding.weight[:length]  # type: ignore[no-any-return]
 
     def embed_codes(self, codes: Tensor, offset: int | Tensor = 0) -> Tensor:
-        """codes (B, S) int64 at positions offset, offset + 1, ... of the code part -> (B, S, D).
+        """Return (B, S, D) for codes (B, S) int64 at positions offset, offset + 1, ... of the code part.
 
         offset: int, or a () or (B,) int64 tensor, whose value is not read. start_mel is at 0, the n-th code at n.
         Raises OptionError if an int offset leads past the position table.
@@ -112,7 +102,7 @@ class Autoregressive(nn.Module):
         return self.mel_embedding(codes) + self.mel_pos_embedding.weight[offset:end]  # type: ignore[no-any-return]
 
     def prefix(self, speaker: Tensor, text: Tensor) -> Tensor:
-        """What comes before the codes: speaker (B, D), text (B, T) with its one 0 -> (B, 1 + T + 2, D).
+        """Return what comes before the codes, (B, 1 + T + 2, D): speaker (B, D), text (B, T), which ends in 0.
 
         Either may have batch 1 and is then used for all rows.
         """
@@ -124,28 +114,28 @@ class Autoregressive(nn.Module):
     def hidden_states(
         self, x: Tensor, cache: KVCache | None = None, mask: Tensor | None = None, position: int | Tensor = 0
     ) -> Tensor:
-        """x (B, S, D) -> normalised hidden states (B, S, D). See `Gpt.forward` for cache, mask and position."""
+        """Return normalised hidden states (B, S, D) of x (B, S, D). See `Gpt.forward` for cache, mask and position."""
         return self.final_norm(self.gpt(x, cache, mask, position))  # type: ignore[no-any-return]
 
     def mel_logits(self, hidden: Tensor) -> Tensor:
-        """hidden (..., D) -> logits of the next code (..., number_mel_codes) float32."""
+        """Return logits of the next code, (..., number_mel_codes) float32: hidden (..., D)."""
         return self.mel_head(hidden).float()  # type: ignore[no-any-return]
 
     def text_logits(self, hidden: Tensor) -> Tensor:
-        """hidden (..., D) -> logits of the next text token (..., text_vocabulary) float32."""
+        """Return logits of the next text token, (..., text_vocabulary) float32: hidden (..., D)."""
         return self.text_head(hidden).float()  # type: ignore[no-any-return]
 
     def allocate_cache(self, rows: int, max_len: int) -> KVCache:
-        """For `rows` sequences of up to `max_len` positions (prefix and codes), as the weights are placed."""
+        """Return a cache on the model's device for `rows` sequences of up to `max_len` positions, prefix included."""
         cfg = self.cfg
         size = (cfg.layers, rows, cfg.heads, max_len, cfg.model_dim // cfg.heads)
         return KVCache.allocate(*size, device=self.device, dtype=self.cache_dtype or self.dtype)
 
     def forward(self, speaker: Tensor, text: Tensor, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The whole sequence at once: speaker (B or 1, D), text (B or 1, T) with its one 0, codes (B, S).
+        """Run a whole sequence at once: speaker (B or 1, D), text (B or 1, T), which ends in 0, codes (B, S).
 
-        Returns latents (B, S, D), where latent i is what code i was drawn from; mel logits (B, S + 2, V), at i those of
-        code i, then of stop_mel; text logits (B, T + 2, W), of the token after each of the text part.
+        Returns latents (B, S, D), where latent i is the one that code i is drawn from; mel logits (B, S + 2, V), at i
+        those of code i, then of stop_mel; text logits (B, T + 2, W), of the token after each of the text part.
         """
         inputs = F.pad(F.pad(codes, (1, 0), value=self.cfg.start_mel_token), (0, 1), value=self.cfg.stop_mel_token)
         prefix = self.prefix(speaker, text).expand(codes.shape[0], -1, -1)

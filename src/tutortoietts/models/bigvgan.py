@@ -6,25 +6,23 @@ Lee et al., "BigVGAN: A Universal Neural Vocoder with Large-Scale Training", 202
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tutortoietts.core.config import BigVGANConfig
-from tutortoietts.native.vocoder_conv import Activation, Pair, Upsampler, layer_of, leaky, snake, upsampler_of
 from tutortoietts.nn.upsample import branch_mean, dilated_pairs, level_widths, upsamplers
 
-__all__ = ["BigVGAN", "antialias_filter"]
+__all__ = ["BigVGAN", "ResidualBlock", "SnakeBeta", "antialias_filter"]
 
 _TAPS = 12
 _EPSILON = 1e-9
-_BLOCK = 1 << 16  # samples at once on a CPU: with their doubles and a copy about 1 MB, which stays in its cache
+_BLOCK = 1 << 16  # samples at once on a CPU: with the doubled signal and a copy about 1 MB, which stays in its cache
 
 
 class BigVGAN(nn.Module):
-    """Mel (B, num_mels, F) -> waveform (B, 1, F * product of upsample_rates)."""
+    """Vocoder, mel (B, num_mels, F) -> waveform (B, 1, F * product of upsample_rates)."""
 
     def __init__(self, cfg: BigVGANConfig) -> None:
         super().__init__()
@@ -34,39 +32,33 @@ class BigVGAN(nn.Module):
         self.ups = upsamplers(widths, cfg.upsample_rates, cfg.upsample_kernel_sizes)
         shapes = list(zip(cfg.resblock_kernel_sizes, cfg.resblock_dilation_sizes, strict=True))
         self.resblocks = nn.ModuleList(
-            _ResidualBlock(width, size, dilations) for width in widths[1:] for size, dilations in shapes
+            ResidualBlock(width, size, dilations) for width in widths[1:] for size, dilations in shapes
         )
-        self.activation_post = _SnakeBeta(widths[-1])
+        self.activation_post = SnakeBeta(widths[-1])
         self.conv_post = nn.Conv1d(widths[-1], 1, 7, padding=3, bias=cfg.use_bias_at_final)
-        self.native: Upsampler | None = None
-
-    def accelerate(self, half: bool = False) -> None:
-        """Run forwards without gradients on a CPU by `native.vocoder_conv` where the machine can, with the
-        weights as they are now. `half`: where it has a matrix unit, its convolutions but the last may multiply numbers
-        of 16 bits, which leaves the sound within about 1e-4 of what it is."""
-        self.native = upsampler_of(self, leaky(1), self.activation_post.native(), half)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """mel (B, num_mels, F), log scale -> (B, 1, L) in [-1, 1]."""
-        if self.native is not None and mel.device.type == "cpu" and not torch.is_grad_enabled():
-            x = self.native(mel).to(mel.dtype)
-        else:
-            x = self.conv_pre(mel)
-            branches = len(self.cfg.resblock_kernel_sizes)
-            for level, up in enumerate(self.ups):
-                x = up(x)
-                x = branch_mean(self.resblocks, level, branches, x)
-            x = self.conv_post(self.activation_post(x))
+        """Return samples (B, 1, L) in [-1, 1] of a log mel (B, num_mels, F)."""
+        x = self.upsample(mel)
         return torch.tanh(x) if self.cfg.use_tanh_at_final else x.clamp(-1.0, 1.0)
 
+    def upsample(self, mel: Tensor) -> Tensor:
+        """Return samples (B, 1, L) before the last activation."""
+        x = self.conv_pre(mel)
+        branches = len(self.cfg.resblock_kernel_sizes)
+        for level, up in enumerate(self.ups):
+            x = up(x)
+            x = branch_mean(self.resblocks, level, branches, x)
+        return self.conv_post(self.activation_post(x))  # type: ignore[no-any-return]
 
-class _ResidualBlock(nn.Module):
-    """(B, C, L) -> same: pairs of a dilated and a plain convolution, an activation before each."""
+
+class ResidualBlock(nn.Module):
+    """Residual block, (B, C, L) -> (B, C, L): pairs of a dilated and a plain convolution, an activation before each."""
 
     def __init__(self, width: int, size: int, dilations: Sequence[int]) -> None:
         super().__init__()
         self.dilated, self.plain = dilated_pairs(width, size, dilations)
-        self.activations = nn.ModuleList(_SnakeBeta(width) for _ in range(2 * len(dilations)))
+        self.activations = nn.ModuleList(SnakeBeta(width) for _ in range(2 * len(dilations)))
 
     def forward(self, x: Tensor) -> Tensor:
         for pair, (dilated, plain) in enumerate(zip(self.dilated, self.plain, strict=True)):
@@ -74,15 +66,9 @@ class _ResidualBlock(nn.Module):
             x = x + plain(self.activations[2 * pair + 1](inner))
         return x
 
-    def native(self, split: bool) -> list[Pair]:
-        """The same for `native.vocoder_conv`."""
-        acts = [cast(_SnakeBeta, activation).native() for activation in self.activations]
-        first, second = ([layer_of(cast(nn.Conv1d, c), split) for c in convs] for convs in (self.dilated, self.plain))
-        return [Pair(*parts) for parts in zip(acts[::2], first, acts[1::2], second, strict=True)]
 
-
-class _SnakeBeta(nn.Module):
-    """x + sin^2(x e^alpha) / e^beta at twice the rate, so that the harmonics it makes do not fold back."""
+class SnakeBeta(nn.Module):
+    """Activation x + sin^2(x e^alpha) / e^beta at twice the rate, so that its harmonics do not alias."""
 
     filter: Tensor
 
@@ -93,20 +79,20 @@ class _SnakeBeta(nn.Module):
         self.register_buffer("filter", antialias_filter(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, L) -> same."""
-        taps, alpha, beta = self.filter.to(x.dtype), self.alpha.exp()[:, None], self.beta.exp()[:, None] + _EPSILON
+        """Return the activation of x (B, C, L), in the same shape."""
+        taps, (alpha, beta) = self.filter.to(x.dtype), (rate[:, None] for rate in self.rates())
         if x.device.type == "cpu" and not torch.is_grad_enabled():
             return _in_blocks(x, taps, alpha, beta)
         x = _double(x, taps)
         return _halve(x + torch.sin(x * alpha).square() / beta, taps)
 
-    def native(self) -> Activation:
-        """The same for `native.vocoder_conv`."""
-        return snake(self.alpha.exp(), self.beta.exp() + _EPSILON, self.filter)
+    def rates(self) -> tuple[Tensor, Tensor]:
+        """Return e^alpha and e^beta, (C,) each."""
+        return self.alpha.exp(), self.beta.exp() + _EPSILON
 
 
 def antialias_filter() -> Tensor:
-    """(12,): low-pass at a quarter of the sample rate, transition 0.3: a sinc under a Kaiser window, of sum 1."""
+    """Return a low-pass filter (12,) at a quarter of the sample rate, transition 0.3: a sinc under a Kaiser window."""
     cutoff, transition = 0.25, 0.3
     attenuation = 2.285 * (_TAPS // 2 - 1) * torch.pi * 4 * transition + 7.95
     window = torch.kaiser_window(
@@ -118,7 +104,7 @@ def antialias_filter() -> Tensor:
 
 
 def _double(x: Tensor, taps: Tensor) -> Tensor:
-    """(B, C, L) -> (B, C, 2 L): interpolation, edges replicated. Each output phase sees every second tap."""
+    """Interpolate (B, C, L) -> (B, C, 2 L), edges replicated. Each output phase uses every second tap."""
     batch, width, length = x.shape
     padded = F.pad(x, (3, 3), mode="replicate").reshape(batch * width, 1, length + 6)
     phases = torch.stack([taps[1::2].flip(0), taps[0::2].flip(0)])[:, None] * 2
@@ -128,17 +114,17 @@ def _double(x: Tensor, taps: Tensor) -> Tensor:
 
 
 def _halve(x: Tensor, taps: Tensor) -> Tensor:
-    """(B, C, 2 L) -> (B, C, L): low-pass and keep every second sample, edges replicated."""
+    """Halve the rate, (B, C, 2 L) -> (B, C, L): low-pass, then every second sample; edges replicated."""
     batch, width, length = x.shape
     padded = F.pad(x, (_TAPS // 2 - 1, _TAPS // 2), mode="replicate").reshape(batch * width, 1, -1)
     return F.conv1d(padded, taps[None, None], stride=2).view(batch, width, length // 2)
 
 
 def _in_blocks(x: Tensor, taps: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """All of `_SnakeBeta.forward` some rows at a time: x (B, C, L), alpha and beta (C, 1).
+    """Do all of `SnakeBeta.forward` for some rows at a time: x (B, C, L), alpha and beta (C, 1).
 
-    On a CPU 3 to 5 times as fast. The doubled signal stays apart as its even and odd samples, and each filter is a sum
-    of shifted copies.
+    On a CPU this is 3 to 5 times as fast. The doubled signal is kept as its even and its odd samples, and each filter
+    is a sum of shifted copies.
     """
     batch, width, length = x.shape
     rows, out = x.reshape(batch * width, length), x.new_empty(batch * width, length)
@@ -161,7 +147,7 @@ def _in_blocks(x: Tensor, taps: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
 
 
 def _weigh(x: Tensor, weights: Sequence[float], shift: int, *, out: Tensor) -> None:
-    """out (N, L) = the sum of weight i times x (N, L + 6) from place i + shift on."""
+    """Set out (N, L) to the sum of weight i times x (N, L + 6) from index i + shift on."""
     length = out.shape[1]
     torch.mul(x[:, shift : shift + length], weights[0], out=out)
     for place, weight in enumerate(weights[1:], start=shift + 1):

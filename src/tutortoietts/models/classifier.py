@@ -1,4 +1,4 @@
-"""Was this clip made by Tortoise? A small network over the raw waveform."""
+"""Classifier of clips that Tortoise made: a small network over the raw waveform."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Classifier"]
 
 
 class Classifier(nn.Module):
-    """Waveform (B, spec_dim, L) -> logits (B, classes); softmax of class 0 is the chance that Tortoise made it."""
+    """Classifier, waveform (B, spec_dim, L) -> logits (B, classes); class 0: made by Tortoise."""
 
     def __init__(self, cfg: ClassifierConfig) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Classifier(nn.Module):
         self.head = nn.Linear(cfg.embedding_dim, cfg.classes)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """clip (B, spec_dim, L), samples in [-1, 1] -> (B, classes)."""
+        """Return logits (B, classes) of clips (B, spec_dim, L), samples in [-1, 1]."""
         x = self.res(self.init(clip))
         x = self.attn(self.final_conv(F.silu(self.final_norm(x))).transpose(1, 2).contiguous())
         logits: Tensor = self.head(x[:, 0])
@@ -41,7 +41,7 @@ class Classifier(nn.Module):
 
 
 class _ResidualBlock(nn.Module):
-    """(B, C, L) -> same: twice GroupNorm, SiLU, convolution; the input added."""
+    """Residual block, (B, C, L) -> (B, C, L): twice GroupNorm, SiLU, convolution; the input added."""
 
     def __init__(self, width: int, size: int) -> None:
         super().__init__()

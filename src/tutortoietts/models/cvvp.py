@@ -1,4 +1,4 @@
-"""How well codes agree with a voice: CLVP's idea between a reference clip's mel and codes."""
+"""Score of how well codes agree with a voice: CLVP's idea between a reference clip's mel and codes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Cvvp"]
 
 
 class Cvvp(nn.Module):
-    """Ranks candidates by voice. A reference clip is encoded once for all of them."""
+    """Model that ranks candidates by voice. A reference clip is encoded once for all of them."""
 
     def __init__(self, cfg: CvvpConfig) -> None:
         super().__init__()
@@ -30,26 +30,26 @@ class Cvvp(nn.Module):
         self.to_speech_latent = nn.Linear(latent, latent, bias=False)
 
     def encode_mel(self, mel: Tensor) -> Tensor:
-        """A reference clip's mel (B, 80, T) -> (B, L) float32 of length 1."""
+        """Return the latents of reference clips, (B, L) float32 of norm 1: mel (B, 80, T)."""
         x = self.cond_emb(mel.transpose(1, 2))
         return F.normalize(self.to_conditioning_latent(self.mel_tower(x)).float(), dim=-1)
 
     def encode_codes(self, codes: Tensor) -> Tensor:
-        """codes (B, S) int64 -> (B, L) float32 of length 1."""
+        """Return the latents of codes (B, S) int64, (B, L) float32 of norm 1."""
         x = self.speech_emb(codes)
         return F.normalize(self.to_speech_latent(self.speech_tower(x)).float(), dim=-1)
 
     def score(self, mel_latent: Tensor, code_latent: Tensor) -> Tensor:
-        """mel_latent (B or 1, L), code_latent (B, L) -> (B,) float32, higher is better."""
+        """Return scores (B,) float32, higher is better: mel_latent (B or 1, L), code_latent (B, L)."""
         return (mel_latent * code_latent).sum(dim=-1) * self.temperature.float().exp()
 
     def forward(self, mel: Tensor, codes: Tensor) -> Tensor:
-        """mel (B, 80, T), codes (B, S) int64 -> the score of each pair (B,) float32."""
+        """Return the score of each pair, (B,) float32: mel (B, 80, T), codes (B, S) int64."""
         return self.score(self.encode_mel(mel), self.encode_codes(codes))
 
 
 class _Tower(nn.Module):
-    """(B, T, D) -> (B, D * latent_multiplier): encoder, then an attention block between two Linears, mean over time."""
+    """Tower, (B, T, D) -> (B, D * latent_multiplier): encoder, attention block between two Linears, mean over time."""
 
     def __init__(self, cfg: CvvpConfig, depth: int) -> None:
         super().__init__()

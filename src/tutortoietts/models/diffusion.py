@@ -1,8 +1,8 @@
-"""Latents to mel: estimates the noise in a mel (Ho et al. 2020, arXiv:2006.11239; variance as in arXiv:2102.09672).
+"""Latents to mel by estimates of the noise in a mel (Ho et al. 2020, arXiv:2006.11239; variance: arXiv:2102.09672).
 
 Once for an utterance: `conditioning` of the reference clips, `align` of the latents to mel frames, `position_biases`
 and, for all steps in a few matrix products, `modulations`. Each step:
-    aligned -> integrator layers (know the step) -> joined with conv(x) -> diffusion layers -> residual blocks -> out
+    aligned -> integrator layers -> joined with conv(x) -> diffusion layers -> residual blocks -> out
 
 In half precision these stay in float32: the sums of GroupNorm and softmax (inside torch's kernels), the waves of the
 step's embedding, the regressed mel and the estimate that is returned.
@@ -19,19 +19,18 @@ from torch import Tensor, nn
 
 from tutortoietts.core.config import DiffusionConfig
 from tutortoietts.nn.blocks import AttentionBlock, TimeConv, TimeGroupNorm
-from tutortoietts.nn.quant import quantize
 
-__all__ = ["Diffusion", "Modulation"]
+__all__ = ["Diffusion", "DiffusionLayer", "Modulation", "ResidualBlock"]
 
 Modulation = Tensor
-"""Scale and shift (blocks, B or 1, 2C) of every residual block in the order used: all that it knows of the step."""
+"""Scale and shift (blocks, B or 1, 2C) of every residual block, in the order used: all that depends on the step."""
 
 _MAX_PERIOD = 10000.0
 _MOST_BIAS_BYTES = 512 << 20
 
 
 class ResidualBlock(nn.Module):
-    """x (B, F, C), modulation by the step (B or 1, 2C) -> (B, F, C). The last conv starts at zero."""
+    """Residual block, x (B, F, C), modulation by the step (B or 1, 2C) -> (B, F, C). The last conv starts at zero."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -43,7 +42,7 @@ class ResidualBlock(nn.Module):
         _zero(self.conv_out)
 
     def forward(self, x: Tensor, modulation: Tensor, bias: Tensor | None = None) -> Tensor:
-        """`bias` is unused: it makes this interchangeable with a DiffusionLayer."""
+        """Ignore `bias`, so that this block can stand in for a DiffusionLayer."""
         y = self.conv_in(F.silu(self.norm_in(x)))
         scale, shift = modulation.unsqueeze(1).chunk(2, dim=-1)
         y = torch.addcmul(shift, self.norm_out(y), 1 + scale)
@@ -51,7 +50,7 @@ class ResidualBlock(nn.Module):
 
 
 class DiffusionLayer(nn.Module):
-    """x (B, F, C), modulation (B or 1, 2C) -> (B, F, C): a residual block, then attention with relative bias."""
+    """Layer, x (B, F, C), modulation (B or 1, 2C) -> (B, F, C): a residual block, then attention with relative bias."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -67,7 +66,7 @@ def _attention(count: int, channels: int, heads: int) -> list[nn.Module]:
 
 
 class Diffusion(nn.Module):
-    """Noise estimate and variance for a mel normalised to -1..1."""
+    """Model of the noise, and its variance, in a mel normalised to -1..1."""
 
     def __init__(self, cfg: DiffusionConfig) -> None:
         super().__init__()
@@ -85,7 +84,7 @@ class Diffusion(nn.Module):
         self.code_embedding = nn.Embedding(cfg.in_tokens, width)
         self.code_converter = nn.Sequential(*_attention(cfg.code_converter_blocks, width, heads))
         self.code_norm = TimeGroupNorm(width)
-        # not in the original, whose frames of one code differ only by what the layers after make of their neighbours
+        # not in the original, which repeats one latent for all frames of a code: a residual for each of its parts
         self.spread = nn.Linear(width, cfg.latent_upsample * width) if cfg.latent_upsample > 1 else None
         if self.spread is not None:
             nn.init.zeros_(self.spread.weight)
@@ -107,28 +106,18 @@ class Diffusion(nn.Module):
         self.out_conv = TimeConv(width, cfg.out_channels, 3)
         _zero(self.out_conv)
 
-    def quantize(self, precision: str) -> None:
-        """What each step takes all frames through has weights in "int8" (`nn.quant`) from now on, but for the first and
-        the last layer. For the device the model is on, and for good."""
-        rounded = {ResidualBlock: ("conv_in", "conv_out"), AttentionBlock: ("qkv", "proj_out")}
-        for layer in self._layers():
-            for module in layer.modules():
-                for name in rounded.get(type(module), ()):
-                    setattr(module, name, quantize(getattr(module, name), precision))
-        self.integrating_conv = quantize(self.integrating_conv, precision)
-
     def conditioning(self, mels: Tensor) -> Tensor:
-        """Speaker scale and shift: mels (B, clips, 100, T) normalised -> (B, 2C), the mean over time and clips."""
+        """Return the speaker's scale and shift (B, 2C), means over time and clips: mels (B, clips, 100, T)."""
         batch, clips = mels.shape[:2]
-        seen = self.contextual_embedder(mels.flatten(0, 1).transpose(1, 2)).mean(dim=1)
-        return seen.view(batch, clips, -1).mean(dim=1)  # type: ignore[no-any-return]
+        embedded = self.contextual_embedder(mels.flatten(0, 1).transpose(1, 2)).mean(dim=1)
+        return embedded.view(batch, clips, -1).mean(dim=1)  # type: ignore[no-any-return]
 
     def align(self, latents: Tensor, conditioning: Tensor, frames: int) -> Tensor:
-        """latents (B, S, D), conditioning (B, 2C) -> (B, C, frames), each latent repeated over its frames."""
+        """Return (B, C, frames), each latent repeated over its frames: latents (B, S, D), conditioning (B, 2C)."""
         return self._aligned(self.latent_conditioner(latents), conditioning, frames)
 
     def align_codes(self, codes: Tensor, conditioning: Tensor, frames: int) -> Tensor:
-        """`align` for codes (B, S) int64, without latents: less exact, but trained into the public checkpoint."""
+        """Align codes (B, S) int64 instead of latents: less exact, but the public checkpoint is trained for it."""
         return self._aligned(self.code_converter(self.code_embedding(codes)), conditioning, frames)
 
     def _aligned(self, x: Tensor, conditioning: Tensor, frames: int) -> Tensor:
@@ -142,32 +131,32 @@ class Diffusion(nn.Module):
         return x.index_select(1, index).transpose(1, 2)
 
     def unconditioned(self, frames: int, batch: int = 1) -> Tensor:
-        """What stands for `aligned` where there is no conditioning: (batch, C, frames), a view."""
+        """Return the replacement for `aligned` without conditioning: (batch, C, frames), a view."""
         return self.unconditioned_embedding.expand(batch, -1, frames)
 
     def regress(self, aligned: Tensor) -> Tensor:
-        """A first mel without diffusion: aligned (B, C, F) -> (B, 100, F), normalised to -1..1, float32."""
+        """Return a mel without diffusion, (B, 100, F) float32, normalised to -1..1: aligned (B, C, F)."""
         return self.mel_head(aligned.transpose(1, 2)).transpose(1, 2).float()  # type: ignore[no-any-return]
 
     def position_biases(self, frames: int) -> tuple[Tensor | None, ...]:
-        """For `forward`: the bias of every layer in the order used; it depends on the length only, not on the step.
+        """Return the attention bias of every layer in the order used, for `forward`: it depends on the length only.
 
-        Written out as squares (elsewhere than on a CPU), those of a long text would fill a small GPU: past 512 MiB
-        none is kept, and each is built when it is used.
+        On a GPU these are squares, and those of a long text would fill a small one: past 512 MiB all are None, and each
+        is built when it is used.
         """
-        blocks = [layer.attn if isinstance(layer, DiffusionLayer) else None for layer in self._layers()]
+        blocks = [layer.attn if isinstance(layer, DiffusionLayer) else None for layer in self.step_layers()]
         weight = self.inp_block.weight
         squares = self.cfg.num_heads * frames**2 * weight.element_size() * sum(block is not None for block in blocks)
         if weight.device.type != "cpu" and squares > _MOST_BIAS_BYTES:
             return (None,) * len(blocks)
         return tuple(None if block is None else block.kept_bias(frames) for block in blocks)
 
-    def _layers(self) -> list[DiffusionLayer | ResidualBlock]:
-        """Those that know the step, in the order used."""
+    def step_layers(self) -> list[DiffusionLayer | ResidualBlock]:
+        """Return the layers that depend on the step, in the order used."""
         return cast("list[DiffusionLayer | ResidualBlock]", [*self.integrator, *self.layers])
 
     def embed_step(self, step: Tensor) -> Tensor:
-        """step (B,) int or float, 0..3999 -> (B, C)."""
+        """Return the embedding (B, C) of steps (B,), int or float, 0..3999."""
         half = self.cfg.model_channels // 2
         ramp = torch.arange(half, device=step.device, dtype=torch.float32)
         angles = step[:, None].float() * torch.exp(-math.log(_MAX_PERIOD) * ramp / half)
@@ -175,15 +164,16 @@ class Diffusion(nn.Module):
         return self.time_embed(waves.to(self.inp_block.weight.dtype))  # type: ignore[no-any-return]
 
     def modulations(self, embedding: Tensor) -> Modulation:
-        """Embedded steps (N, C) -> (blocks, N, 2C)."""
+        """Return the modulations (blocks, N, 2C) of embedded steps (N, C)."""
         active = F.silu(embedding)
-        blocks = [layer.resblk if isinstance(layer, DiffusionLayer) else layer for layer in self._layers()]
+        blocks = [layer.resblk if isinstance(layer, DiffusionLayer) else layer for layer in self.step_layers()]
         return torch.stack([block.embed(active) for block in blocks])
 
     def integrate(
         self, aligned: Tensor, modulation: Modulation, biases: tuple[Tensor | None, ...] | None = None
     ) -> Tensor:
-        """aligned (B, C, F) -> (B, C, F). Does not see x; for `unconditioned` it is the same for all texts."""
+        """Return the integrated (B, C, F) of aligned (B, C, F). It does not depend on x, and for `unconditioned` not
+        on the text."""
         y = aligned.transpose(1, 2)
         for i, layer in enumerate(self.integrator):
             y = layer(y, modulation[i], biases[i] if biases else None)
@@ -196,8 +186,8 @@ class Diffusion(nn.Module):
         integrated: Tensor,
         biases: tuple[Tensor | None, ...] | None = None,
     ) -> Tensor:
-        """The part of `forward` that sees x: x and integrated (B, 100, F) and (B, C, F), either may have one row for
-        all -> (B, 200, F) float32."""
+        """Return the output of `forward`, (B, 200, F) float32: x (B, 100, F), integrated (B, C, F). Either may have one
+        row for all."""
         rows = max(x.shape[0], integrated.shape[0])
         y = self.inp_block(x.transpose(1, 2).to(self.inp_block.weight.dtype))
         y = torch.cat([y.expand(rows, -1, -1), integrated.transpose(1, 2).expand(rows, -1, -1)], dim=-1)
@@ -209,9 +199,10 @@ class Diffusion(nn.Module):
     def forward(
         self, x: Tensor, step: Tensor, aligned: Tensor | None, biases: tuple[Tensor | None, ...] | None = None
     ) -> Tensor:
-        """x (B, 100, F) at trained step (B,), 0..3999, int or float -> (B, 200, F) float32: noise, then variance half.
+        """Return the noise and then the variance, together (B, 200, F) float32, in x (B, 100, F) at trained step (B,).
 
-        aligned: (B, C, F), or None for the unconditional estimate; biases: `position_biases(F)`, if kept.
+        step: int or float, 0..3999. aligned: (B, C, F), or None for the unconditional estimate. biases:
+        `position_biases(F)`, if the caller keeps them.
         """
         modulation = self.modulations(self.embed_step(step))
         if aligned is None:

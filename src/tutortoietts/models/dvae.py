@@ -1,4 +1,4 @@
-"""Discrete VAE: an 80-bin mel as one code for every four frames, and a mel from codes.
+"""Discrete VAE: an 80-bin mel to one code for every four frames, and codes to a mel.
 
 Convolutions of stride 2, residual blocks, nearest entry of a codebook (van den Oord et al. 2017, arXiv:1711.00937).
 """
@@ -17,7 +17,7 @@ __all__ = ["Dvae"]
 
 
 class ResidualBlock(nn.Module):
-    """(B, C, T) -> (B, C, T): conv, ReLU, conv, ReLU, 1x1 conv, and the input added."""
+    """Residual block, (B, C, T) -> (B, C, T): conv, ReLU, conv, ReLU, 1x1 conv; the input added."""
 
     def __init__(self, channels: int, kernel_size: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class ResidualBlock(nn.Module):
 
 
 class Down(nn.Conv1d):
-    """(B, C, T) -> (B, C', T/2), then ReLU."""
+    """Convolution of stride 2 and ReLU, (B, C, T) -> (B, C', T / 2)."""
 
     def __init__(self, before: int, after: int, kernel_size: int) -> None:
         super().__init__(before, after, kernel_size, stride=2, padding=kernel_size // 2)
@@ -40,7 +40,7 @@ class Down(nn.Conv1d):
 
 
 class Up(nn.Conv1d):
-    """(B, C, S) -> (B, C', 2 S): every position repeated, conv, ReLU."""
+    """Upsampling, (B, C, S) -> (B, C', 2 S): every position repeated, conv, ReLU."""
 
     def __init__(self, before: int, after: int, kernel_size: int) -> None:
         super().__init__(before, after, kernel_size, padding=kernel_size // 2)
@@ -50,7 +50,7 @@ class Up(nn.Conv1d):
 
 
 def _encoder(cfg: DvaeConfig) -> nn.Sequential:
-    """(B, channels, T) -> (B, codebook_dim, T / 2**num_layers)."""
+    """Return the encoder, (B, channels, T) -> (B, codebook_dim, T / 2**num_layers)."""
     widths = [cfg.channels] + [cfg.hidden_dim * 2**i for i in range(cfg.num_layers)]
     return nn.Sequential(
         *(Down(before, after, cfg.kernel_size) for before, after in pairwise(widths)),
@@ -60,7 +60,7 @@ def _encoder(cfg: DvaeConfig) -> nn.Sequential:
 
 
 def _decoder(cfg: DvaeConfig) -> nn.Sequential:
-    """(B, codebook_dim, S) -> (B, channels, S * 2**num_layers)."""
+    """Return the decoder, (B, codebook_dim, S) -> (B, channels, S * 2**num_layers)."""
     widths = [cfg.hidden_dim * 2**i for i in reversed(range(cfg.num_layers))]
     return nn.Sequential(
         nn.Conv1d(cfg.codebook_dim, widths[0], 1),
@@ -71,7 +71,7 @@ def _decoder(cfg: DvaeConfig) -> nn.Sequential:
 
 
 class Dvae(nn.Module):
-    """Mel to codes and back. T frames must be a multiple of 2**num_layers (4) for an exact round trip."""
+    """Mel to codes and back. A round trip keeps the length if T is a multiple of 2**num_layers (4)."""
 
     codebook: Tensor
 
@@ -83,23 +83,23 @@ class Dvae(nn.Module):
         self.register_buffer("codebook", nn.init.normal_(torch.empty(cfg.num_tokens, cfg.codebook_dim)))
 
     def encode(self, mel: Tensor) -> Tensor:
-        """mel (B, channels, T) -> codes (B, T/4) int64."""
+        """Return codes (B, T / 4) int64 of a mel (B, channels, T)."""
         return self.quantize(self.encode_continuous(mel))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """codes (B, S) int64 -> mel (B, channels, 4 S)."""
+        """Return a mel (B, channels, 4 S) of codes (B, S) int64."""
         return self.decode_continuous(F.embedding(codes, self.codebook))
 
     def encode_continuous(self, mel: Tensor) -> Tensor:
-        """mel (B, channels, T) -> vectors before the codebook (B, T/4, codebook_dim)."""
+        """Return vectors before the codebook (B, T / 4, codebook_dim) of a mel (B, channels, T)."""
         return self.encoder(mel).transpose(1, 2)  # type: ignore[no-any-return]
 
     def decode_continuous(self, z: Tensor) -> Tensor:
-        """z (B, S, codebook_dim) -> mel (B, channels, 4 S)."""
+        """Return a mel (B, channels, 4 S) of vectors z (B, S, codebook_dim)."""
         return self.decoder(z.transpose(1, 2))  # type: ignore[no-any-return]
 
     def quantize(self, z: Tensor) -> Tensor:
-        """z (..., codebook_dim) -> index of the nearest codebook entry (...) int64."""
+        """Return the index (...) int64 of the codebook entry nearest to z (..., codebook_dim)."""
         entries = self.codebook.to(z.dtype)
         # |z - e|^2 without |z|^2, which is the same for every entry
         return (entries.pow(2).sum(dim=1) - 2.0 * (z @ entries.t())).argmin(dim=-1)

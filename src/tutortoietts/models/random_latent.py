@@ -1,4 +1,4 @@
-"""Voices from nowhere: normal noise to a speaker latent."""
+"""Random voices: normal noise to a speaker latent."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["RandomLatent"]
 
 
 class RandomLatent(nn.Module):
-    """Noise (B, C) -> latent (B, C).
+    """Network, noise (B, C) -> latent (B, C).
 
-    The originals' equalised learning rate (weights times 0.1 / sqrt(C), biases times 0.1) and the gain of sqrt(2) after
-    each activation are folded into the weights when a checkpoint is converted.
+    The equalised learning rate of the original Tortoise (weights times 0.1 / sqrt(C), biases times 0.1) and the gain of
+    sqrt(2) after each activation are folded into the weights when a checkpoint is converted.
     """
 
     def __init__(self, cfg: RandomLatentConfig) -> None:
@@ -24,7 +24,7 @@ class RandomLatent(nn.Module):
         self.out = nn.Linear(cfg.channels, cfg.channels)
 
     def forward(self, noise: Tensor) -> Tensor:
-        """noise (B, C), drawn from the standard normal distribution -> (B, C)."""
+        """Return a latent (B, C) of standard normal noise (B, C)."""
         x = noise
         for layer in self.hidden:
             x = F.leaky_relu(layer(x), 0.2)

@@ -1,7 +1,7 @@
 """A small streaming decoder: a convolutional front from latents to mel frames, then the model's own Vocos vocoder.
 
-The vocoder's weights are those of the voice model's vocoder file; only the front's are its own. Everything is local, so
-any part of the sound can be made from the part of the latents around it.
+The vocoder's weights are those of the voice model's vocoder file; only the front has a file of its own. All layers are
+local, so any part of the sound can be made from the latents around it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _KERNEL = 7
 
 
 class StreamFront(nn.Module):
-    """Latents (B, S, D) and speaker (B, D) -> normalised mel (B, n_mels, F), F the frames that the latents last.
+    """Front, latents (B, S, D) and speaker (B, D) -> normalised mel (B, n_mels, F), F: `frame_count(S)`.
 
-    A latent and the one after it, which knows the code that was drawn, give `upsample` columns; these are stretched
+    A latent and the next one, which depends on the code that was drawn, give `upsample` columns; these are stretched
     linearly to frames. The blocks over frames look back further than ahead (`ahead` frames each), for low latency.
     """
 
@@ -48,15 +48,15 @@ class StreamFront(nn.Module):
         self.stretch = Stretch((columns / cfg.upsample,))
 
     def frame_count(self, latents: int) -> int:
-        """Frames of so many latents."""
+        """Return the number of frames of `latents` latents."""
         return self.stretch.counts(latents * self.cfg.upsample)[-1]
 
     def settled(self, latents: int) -> int:
-        """Frames that no latent after these changes."""
+        """Return the number of frames that no later latent changes."""
         return self.stretch.settled(max(0, latents - 1) * self.cfg.upsample)
 
     def frames(self, latents: Tensor, first: int = 0, end: int | None = None) -> Tensor:
-        """Frames first..end-1 of all before the blocks: latents (B, S, D) -> (B, dim, F)."""
+        """Return frames first..end-1 before the blocks, (B, dim, F), of latents (B, S, D)."""
         up, count = self.cfg.upsample, latents.shape[1]
         end = self.frame_count(count) if end is None else end
         low, high = (column // up for column in self.stretch.needed(first, end - 1, count * up))
@@ -66,7 +66,7 @@ class StreamFront(nn.Module):
         return self.stretch(columns, first, end, start=low * up, inputs=count * up)
 
     def mel(self, frames: Tensor, speaker: Tensor) -> Tensor:
-        """frames (B, dim, F) of `frames`, speaker (B, D) -> normalised mel (B, n_mels, F)."""
+        """Return a normalised mel (B, n_mels, F): frames (B, dim, F) of `frames`, speaker (B, D)."""
         scale, shift = self.speaker(speaker.to(frames)).unsqueeze(-1).chunk(2, dim=1)
         x = frames * (1 + scale) + shift
         for block in self.blocks:
@@ -78,7 +78,7 @@ class StreamFront(nn.Module):
 
 
 class StreamVocos:
-    """A front and the vocoder behind it as one streaming decoder. ModelError if they do not fit together."""
+    """A front and a vocoder as one streaming decoder. Raises ModelError if their mels differ."""
 
     def __init__(self, front: StreamFront, vocoder: Vocos) -> None:
         ours, theirs = (front.cfg.n_mels, front.cfg.hop), (vocoder.cfg.n_mels, vocoder.cfg.hop)
@@ -93,7 +93,7 @@ class StreamVocos:
 
     @property
     def reach(self) -> tuple[int, int]:
-        """How many frames before and after a frame its samples depend on."""
+        """Numbers of frames before and after a frame that its samples depend on."""
         vocoder, size = self.vocoder, self.vocoder.cfg.n_fft
         span: Span = seen_transposed((0, self.hop - 1), size, self.hop, size // 2)
         for block in (*reversed(vocoder.blocks), vocoder.embed, *reversed(self.front.blocks)):
@@ -101,18 +101,18 @@ class StreamVocos:
         return -span[0], span[1]
 
     def frame_count(self, latents: int) -> int:
-        """Frames of so many latents."""
+        """Return the number of frames of `latents` latents."""
         return self.front.frame_count(latents)
 
     def settled(self, latents: int) -> int:
-        """Frames that no latent after these changes."""
+        """Return the number of frames that no later latent changes."""
         return self.front.settled(latents)
 
     def frames(self, latents: Tensor, first: int = 0, end: int | None = None) -> Tensor:
-        """See `StreamFront.frames`."""
+        """Return frames first..end-1: see `StreamFront.frames`."""
         return self.front.frames(latents, first, end)
 
     def synthesize(self, frames: Tensor, speaker: Tensor) -> Tensor:
-        """frames (B, dim, F), speaker (B, D) -> waveform (B, 1, F * hop)."""
+        """Return samples (B, 1, F * hop): frames (B, dim, F), speaker (B, D)."""
         mel = self.front.mel(frames, speaker).float().clamp(-1.0, 1.0)
         return self.vocoder(denormalize_mel(mel))  # type: ignore[no-any-return]

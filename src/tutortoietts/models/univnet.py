@@ -20,7 +20,9 @@ _SILENCE = -11.5129  # the mel's floor, log(1e-5)
 
 
 class UnivNet(nn.Module):
-    """Mel (B, n_mel, F) -> waveform (B, 1, F * hop)."""
+    """Vocoder, mel (B, n_mel, F) -> waveform (B, 1, F * hop)."""
+
+    needs_noise = True
 
     def __init__(self, cfg: UnivNetConfig) -> None:
         super().__init__()
@@ -35,10 +37,10 @@ class UnivNet(nn.Module):
         self.conv_post = nn.Conv1d(width, 1, 7, padding=3, padding_mode="reflect")
 
     def forward(self, mel: Tensor, z: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """mel (B, n_mel, F), log scale -> (B, 1, F * hop).
+        """Return samples (B, 1, F * hop) of a log mel (B, n_mel, F).
 
-        z: noise (B, noise_dim, F + 10); drawn from ``generator`` if not given. Ten frames of silence are put behind the
-        mel and their samples cut off, so that the end does not feel the zero padding.
+        z: noise (B, noise_dim, F + 10); drawn from ``generator`` if not given. Ten frames of silence are added after
+        the mel and their samples cut off, so that zero padding does not change the end.
         """
         batch, bins, frames = mel.shape
         tail = mel.new_full((batch, bins, _TAIL_FRAMES), _SILENCE)
@@ -56,7 +58,10 @@ class UnivNet(nn.Module):
 
 
 class _Block(nn.Module):
-    """Upsample by ``stride``, then gated location-variable convolutions, one a dilation. ``hop``: samples a frame."""
+    """Block: upsampling by ``stride``, then a gated location-variable convolution for each dilation.
+
+    hop: samples of a frame.
+    """
 
     def __init__(self, cfg: UnivNetConfig, stride: int, hop: int) -> None:
         super().__init__()
@@ -73,7 +78,7 @@ class _Block(nn.Module):
         self.predictor = _KernelPredictor(cfg)
 
     def forward(self, x: Tensor, mel: Tensor) -> Tensor:
-        """x (B, C, F * hop / stride), mel (B, n_mel, F) -> (B, C, F * hop)."""
+        """Return (B, C, F * hop): x (B, C, F * hop / stride), mel (B, n_mel, F)."""
         kernels, biases = self.predictor(mel)
         x = self.upsample(F.leaky_relu(x, self.slope))
         for layer, conv in enumerate(self.convs):
@@ -85,7 +90,7 @@ class _Block(nn.Module):
 
 
 class _KernelPredictor(nn.Module):
-    """From a mel, the kernels and biases of every layer of a block, one set a frame."""
+    """Predictor of the kernels and biases of every layer of a block, one set for each mel frame."""
 
     def __init__(self, cfg: UnivNetConfig) -> None:
         super().__init__()
@@ -103,7 +108,7 @@ class _KernelPredictor(nn.Module):
         self.bias = nn.Conv1d(width, self.layers * self.outputs, size, padding=size // 2)
 
     def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """mel (B, n_mel, F) -> kernels (B, layers, in, out, width, F), biases (B, layers, out, F)."""
+        """Return kernels (B, layers, in, out, width, F) and biases (B, layers, out, F) of a mel (B, n_mel, F)."""
         x = F.leaky_relu(self.input(mel), self.slope)
         for pair in self.residual:
             first, second = cast(nn.ModuleList, pair)

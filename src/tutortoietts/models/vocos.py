@@ -14,7 +14,7 @@ _MAX_LOG_MAGNITUDE = 5.0
 
 
 class ConvNeXtBlock(nn.Module):
-    """(B, C, L) -> (B, C, L): depthwise conv 7, LayerNorm, widen, GELU, narrow, learned scale, and the input added."""
+    """Block, (B, C, L) -> (B, C, L): depthwise conv 7, LayerNorm, widen, GELU, narrow, learned scale; input added."""
 
     def __init__(self, dim: int, intermediate_dim: int, scale: float) -> None:
         super().__init__()
@@ -31,9 +31,9 @@ class ConvNeXtBlock(nn.Module):
 
 
 class IstftHead(nn.Module):
-    """Features (B, F, dim) -> waveform (B, F * hop): log-magnitude and phase of each frame, windowed and overlap-added.
+    """Head, (B, F, dim) -> waveform (B, F * hop): log-magnitude and phase of each frame, windowed and overlap-added.
 
-    Frame f is centred on sample f * hop, as in the mels. Always float32: phases need it.
+    Frame f is centred on sample f * hop, as in the mels. Always float32, which phases need.
     """
 
     def __init__(self, dim: int, n_fft: int, hop: int) -> None:
@@ -52,7 +52,7 @@ class IstftHead(nn.Module):
             return self._overlap_add(frames) / self._overlap_add(envelope)
 
     def _overlap_add(self, frames: Tensor) -> Tensor:
-        """(B, F, n_fft) -> (B, F * hop): sum with shifts of hop, from the middle of the first frame on."""
+        """Sum frames (B, F, n_fft) with shifts of hop -> (B, F * hop), from the middle of the first frame on."""
         batch, count, _ = frames.shape
         parts = frames.reshape(batch, count, -1, self.hop)
         shifts = parts.shape[2]
@@ -62,7 +62,7 @@ class IstftHead(nn.Module):
 
 
 class Vocos(nn.Module):
-    """mel (B, n_mels, F), log, not normalised -> waveform (B, 1, F * hop) float32."""
+    """Vocoder, log mel (B, n_mels, F), not normalised -> waveform (B, 1, F * hop) float32."""
 
     def __init__(self, cfg: VocosConfig) -> None:
         super().__init__()

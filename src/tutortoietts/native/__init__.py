@@ -1,1 +1,1 @@
-"""The C kernels: how they are compiled, and their functions over tensors."""
+"""C kernels for CPUs: how they are compiled, and their functions over tensors."""

@@ -1,8 +1,8 @@
-"""C for the machine's own processor, compiled when it is first needed: the kernels that torch lacks.
+"""Compile a C file for this processor when it is first needed, and load its functions.
 
-The source lies beside the Python that calls it. It is compiled once by the machine's C compiler, with OpenMP, for this
-very processor, into the user's cache folder. All that is made so has a form in torch, its oracle, which works where
-there is no compiler, and everywhere with TUTORTOIETTS_NATIVE=0.
+The source lies beside the Python that calls it. The machine's C compiler compiles it once, with OpenMP, into the user's
+cache folder. Every function has a reference in torch, which is used where there is no compiler, and everywhere with
+TUTORTOIETTS_NATIVE=0.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ __all__ = ["VARIABLE", "library"]
 
 VARIABLE = "TUTORTOIETTS_NATIVE"
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC")
-# not -ffast-math: linked into a library it has the whole process round the smallest numbers to zero
+# not -ffast-math: a library linked with it makes the whole process round the smallest numbers to zero
 
 _log = logging.getLogger(__name__)
 
 
 def library(source: Path, *flags: str) -> ctypes.CDLL | None:
-    """The functions of a C file, which may include headers beside it, compiled with these `flags` besides the usual.
+    """Return the functions of a C file, compiled with `flags` besides the usual ones, or None.
 
-    None where that cannot be, or is switched off. Its OpenMP threads are torch's: pass `torch.get_num_threads()` to
-    what runs in parallel.
+    None: there is no compiler, compiling failed (logged once), or TUTORTOIETTS_NATIVE is 0. The file may include the
+    headers beside it. Its OpenMP threads are torch's: pass `torch.get_num_threads()` to parallel functions.
     """
     return None if os.environ.get(VARIABLE) == "0" else _library(source, flags)
 
@@ -51,13 +51,13 @@ def _library(source: Path, flags: tuple[str, ...]) -> ctypes.CDLL | None:
     try:
         return ctypes.CDLL(str(kept)) if _ours(kept) else _compile(compiler, source, flags, kept)
     except (OSError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stderr", None) or error
-        _log.warning("%s could not be compiled (%s); slower code does its work", source.name, str(said).strip()[:300])
+        message = str(getattr(error, "stderr", None) or error).strip()[:300]
+        _log.warning("%s could not be compiled (%s); slower code does its work", source.name, message)
         return None
 
 
 def _compile(compiler: str, source: Path, flags: tuple[str, ...], kept: Path) -> ctypes.CDLL:
-    """Complete in the cache or not there at all; where that cannot be written, for this process only."""
+    """Compile into the cache, complete or not at all; where the cache cannot be written, for this process only."""
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / kept.name
         command = [compiler, *_FLAGS, *flags, "-o", str(made), str(source), "-lm"]
@@ -76,8 +76,10 @@ def _compile(compiler: str, source: Path, flags: tuple[str, ...], kept: Path) ->
 
 
 def _ours(path: Path) -> bool:
-    """Whether it is there, belongs to this user, and nobody else may write it or the folder it is in: code of another
-    user's is never loaded."""
+    """Return True if the file or folder exists and only this user may write it, so that nobody else's code is loaded.
+
+    For a library this includes its folder.
+    """
     try:
         found = [os.stat(path), os.stat(path.parent)] if path.suffix == ".so" else [os.stat(path)]
     except OSError:
@@ -86,10 +88,10 @@ def _ours(path: Path) -> bool:
 
 
 def _processor() -> str:
-    """What tells processors apart that run different code: a cache may lie on a disk that several machines share."""
+    """Describe the processor, because several machines may share the disk of the cache."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    told = sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))})
-    return repr((platform.system(), platform.machine(), platform.processor(), told))
+    described = sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))})
+    return repr((platform.system(), platform.machine(), platform.processor(), described))

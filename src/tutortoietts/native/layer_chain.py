@@ -1,9 +1,8 @@
-"""Run chains of layers over all frames of a signal in one call of layer_chain.c, on a CPU.
+"""Chains of layers over all frames of a signal in one call of layer_chain.c, on a CPU.
 
-A chain is made from modules as they are, and reads their own weights: nothing is copied. Channels lie as rows of
-frames, so a (B, C, F) tensor goes in and comes out as it is. Weights are float32, or 8-bit as `nn.quant` makes them;
-then each frame is rounded to 8 bits by its own largest number. Everything else is float32. The modules' own forward
-passes are the oracle. For inference only.
+A chain reads the weights where they are: nothing is copied. Channels lie as rows of frames, so a (B, C, F) tensor goes
+in and comes out in this layout. Weights are float32, or 8-bit; then each frame is rounded to 8 bits by its own largest
+number. Everything else is float32. For inference only.
 """
 
 from __future__ import annotations
@@ -18,68 +17,75 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from tutortoietts.native import build
-from tutortoietts.native.kernels import KINDS, LinearC
-from tutortoietts.nn.quant import RoundedLinear
+from tutortoietts.native.linear import LinearC, LinearWeights, NormWeights, scratch
 
 __all__ = [
-    "NUMBERS",
+    "DTYPES",
+    "OUTPUTS",
     "Attend",
     "Chain",
+    "ChainBuffers",
     "Convolve",
     "Rotate",
     "Step",
-    "can_attend",
-    "can_run",
     "has_integer_products",
     "library",
 ]
 
-NUMBERS = (torch.float32, torch.int8, torch.int32)
-"""What the weights of a chain's layers may be."""
+DTYPES = (torch.float32, torch.int8, torch.int32)
+"""Numbers that a chain reads."""
+OUTPUTS = 8
+"""Divisor of the outputs of a layer and of the channels of a head."""
 
 _SOURCE = Path(__file__).with_name("layer_chain.c")
-_BEYOND = 64  # the end of a line that vectors reach
-_OUTPUTS = 8  # of which a layer must have a multiple
-_THREAD_WORK = 1 << 22  # multiply-adds, at the least, for each thread
+_PADDING = 64  # numbers after an attention bias that vectors may read
+_THREAD_WORK = 1 << 22  # least multiply-adds for each thread
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Convolve:
-    """y = layer(active(modulated(norm(x)))), each but the layer only where asked for, from one place in the signal to
-    another, or added to what is there. Places are channels. modulation: the number of its scale and shift. active:
-    "silu", or "geglu" of twice the channels, the second half of which gates the first."""
+    """Layer with its input: y = layer(activation(modulate(norm(x)))); norm, modulation, activation are optional.
 
-    layer: nn.Module
+    source, target: first channel of x and of y in the signal; add: add y to what is there. modulation: index of the
+    scale and shift. activation: "silu", or "geglu" of 2 * inputs channels, where the second half gates the first.
+    """
+
+    layer: LinearWeights
     source: int
     target: int
     add: bool = False
-    norm: nn.GroupNorm | nn.RMSNorm | None = None
+    norm: NormWeights | None = None
     modulation: int | None = None
-    active: str | None = None
+    activation: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Attend:
-    """Attention of `heads` of `size`: the query of each begins `step` channels behind that of the one before, its key
-    `apart` behind the query, its value as far behind the key. `line` (heads, 2 F - 1) is what is added to a score, from
-    a key F - 1 frames behind the query on to one as far before it."""
+    """Attention of `heads` of `size` channels, from all frames to all frames.
+
+    The query of head h begins at channel source + h * head_stride, its key `part_stride` channels later, its value as
+    far again. bias (heads, 2 F - 1) is added to the scores by distance: first for a key F - 1 frames after the query,
+    last for one as far before it.
+    """
 
     heads: int
     size: int
-    step: int
-    apart: int
+    head_stride: int
+    part_stride: int
     source: int
     target: int
-    line: Tensor | None = None
+    bias: Tensor | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rotate:
-    """`heads` of `size` channels, in place: the first channels turned by cos and sin (F, turned / 2), each of the first
-    half of them with one of the second."""
+    """Rotation in place of the first channels of `heads` heads of `size` channels.
+
+    cos, sin (F, rotated / 2): the angles by which each channel of the first half rotates with one of the second.
+    """
 
     heads: int
     size: int
@@ -91,7 +97,7 @@ class Rotate:
 Step = Convolve | Attend | Rotate
 _CONVOLVE, _ATTEND, _ROTATE = range(3)
 _GROUP_NORM, _RMS_NORM = 1, 2
-_ACTIVE = {None: 0, "silu": 1, "geglu": 2}
+_ACTIVATIONS = {None: 0, "silu": 1, "geglu": 2}
 
 
 class _Op(Structure):
@@ -100,8 +106,8 @@ class _Op(Structure):
         ("linear", LinearC),
         *((name, c_int64) for name in ("taps", "norm", "groups")),
         *(("gain", c_void_p), ("shift", c_void_p), ("eps", c_double)),
-        *((name, c_int64) for name in ("modulation", "active", "heads", "size", "step", "apart")),
-        *(("line", c_void_p), ("line_stride", c_int64), ("turned", c_int64)),
+        *((name, c_int64) for name in ("modulation", "active", "heads", "size", "head_stride", "part_stride")),
+        *(("table", c_void_p), ("table_stride", c_int64), ("rotated", c_int64)),
     )
 
 
@@ -116,8 +122,8 @@ class _Chain(Structure):
 
 
 def library(*flags: str) -> Any:
-    """The compiled functions, or None where there is no compiler or they are switched off. flags: -DPLAIN compiles what
-    processors without AVX run."""
+    """Return the compiled functions, or None (`build.library`). flags: -DPLAIN compiles the code of processors without
+    AVX."""
     found = build.library(_SOURCE, *flags)
     return None if found is None else _typed(found)
 
@@ -134,63 +140,102 @@ def _typed(found: ctypes.CDLL) -> ctypes.CDLL:
 
 
 def has_integer_products() -> bool:
-    """Whether this machine multiplies 8-bit numbers faster than floats: by a compiler and AVX-512 VNNI."""
+    """Return True if 8-bit products are faster than float32 ones here: there is a compiler, and AVX-512 VNNI."""
     found = library()
     return found is not None and bool(found.has_integer_products())
 
 
 def _check(op: _Op, step: Step, channels: int) -> None:
-    """ValueError where a step would leave the signal."""
+    """Raise ValueError if a step would leave the signal or its sizes do not agree."""
     if isinstance(step, Convolve):
-        read = op.linear.inputs * (2 if step.active == "geglu" else 1)
+        read = op.linear.inputs * (2 if step.activation == "geglu" else 1)
         written = op.linear.outputs
-        if step.modulation is not None and not isinstance(step.norm, nn.GroupNorm):
-            raise ValueError("scale and shift without a GroupNorm before them")
-        if step.norm is not None and step.norm.weight.numel() != op.linear.inputs:
-            raise ValueError(f"a norm of {step.norm.weight.numel()} channels before a layer of {op.linear.inputs}")
+        if step.modulation is not None and (step.norm is None or step.norm.bias is None):
+            raise ValueError("scale and shift without a group norm before them")
+        if step.norm is not None and step.norm.gain.numel() != op.linear.inputs:
+            raise ValueError(f"a norm of {step.norm.gain.numel()} channels before a layer of {op.linear.inputs}")
     elif isinstance(step, Attend):
-        read, written = (op.heads - 1) * op.step + 2 * op.apart + op.size, op.heads * op.size
+        read, written = (op.heads - 1) * op.head_stride + 2 * op.part_stride + op.size, op.heads * op.size
     else:
         read = written = op.heads * op.size
     if op.source + read > channels or op.target + written > channels:
-        raise ValueError(f"{step} does not fit in {channels} channels")
-
-
-def can_attend(size: int) -> bool:
-    """Whether a chain takes heads of so many channels."""
-    return size % _OUTPUTS == 0
-
-
-def can_run(layer: nn.Module, inputs: int, outputs: int) -> bool:
-    """Whether it is a layer that a chain takes, from so many channels to so many."""
-    if not isinstance(layer, nn.Linear | RoundedLinear) or getattr(layer, "stride", 1) != 1:
-        return False
-    taps, step = getattr(layer, "kernel_size", 1), 4 if isinstance(layer, RoundedLinear) else 1
-    if taps not in (1, 3) or (layer.in_features, layer.out_features) != (taps * inputs, outputs):
-        return False
-    return inputs % step == 0 and outputs % _OUTPUTS == 0
+        kind = type(step).__name__
+        raise ValueError(f"{kind} of channels {op.source} to {op.target} does not fit in {channels} channels")
 
 
 class Chain:
-    """`steps` over signals of `channels` and `frames`. For one thread at a time."""
+    """Steps over signals of `channels` channels and `frames` frames.
+
+    It never changes and may be used by several threads at once, each with its own `buffers`. Raises ValueError if a
+    step does not fit.
+    """
 
     def __init__(self, steps: Sequence[Step], channels: int, frames: int, library: ctypes.CDLL) -> None:
-        self.channels, self.frames = channels, frames
-        self._library = library
-        self._kept: list[Tensor] = []  # what the structures point to
-        self._stride = int(library.chain_stride(frames))
-        self._ops = (_Op * len(steps))(*map(self._op, steps))
-        for op, step in zip(self._ops, steps, strict=True):
+        self.channels, self.frames, self.library = channels, frames, library
+        self._kept: list[object] = [*steps]  # the tensors that the structures point to
+        self.stride = int(library.chain_stride(frames))
+        self.ops = (_Op * len(steps))(*map(self._op, steps))
+        for op, step in zip(self.ops, steps, strict=True):
             _check(op, step, channels)
-        self._signal, self._scratch = torch.empty(0), torch.empty(0, dtype=torch.uint8)
-        work = frames * sum(op.linear.outputs * op.linear.inputs * op.taps for op in self._ops)
-        self._threads = max(1, min(torch.get_num_threads(), work // _THREAD_WORK))
+        work = frames * sum(op.linear.outputs * op.linear.inputs * op.taps for op in self.ops)
+        self.threads = max(1, min(torch.get_num_threads(), work // _THREAD_WORK))
+
+    def buffers(self) -> ChainBuffers:
+        """Return memory to run the chain in, for one thread at a time."""
+        return ChainBuffers(self)
+
+    def _op(self, step: Step) -> _Op:
+        if isinstance(step, Attend):
+            return self._attention(step)
+        if isinstance(step, Rotate):
+            both = torch.stack([step.cos.t(), step.sin.t()]).float()
+            table = F.pad(both, (0, self.stride - self.frames)).contiguous()
+            place = {"table": self._keep(table), "table_stride": self.stride, "rotated": 2 * table.shape[1]}
+            return _Op(kind=_ROTATE, source=step.source, heads=step.heads, size=step.size, **place)
+        norm = step.norm
+        before: dict[str, Any] = {}
+        if norm is not None:
+            before = {"norm": _RMS_NORM, "eps": norm.eps, "gain": norm.gain.data_ptr()}
+            if norm.bias is not None:
+                before |= {"norm": _GROUP_NORM, "groups": norm.groups, "shift": norm.bias.data_ptr()}
+        return _Op(
+            kind=_CONVOLVE,
+            source=step.source,
+            target=step.target,
+            add=step.add,
+            linear=step.layer.struct(),
+            taps=step.layer.taps,
+            modulation=-1 if step.modulation is None else step.modulation,
+            active=_ACTIVATIONS[step.activation],
+            **before,
+        )
+
+    def _attention(self, step: Attend) -> _Op:
+        shape = {name: getattr(step, name) for name in ("heads", "size", "head_stride", "part_stride")}
+        bias = {}
+        if step.bias is not None:
+            padded = F.pad(step.bias.float(), (0, _PADDING))
+            bias = {"table": self._keep(padded), "table_stride": padded.shape[1]}
+        return _Op(kind=_ATTEND, source=step.source, target=step.target, **shape, **bias)
+
+    def _keep(self, tensor: Tensor) -> int:
+        """Return the address of a tensor, which lives as long as the chain."""
+        self._kept.append(tensor)
+        return tensor.data_ptr()
+
+
+class ChainBuffers:
+    """The signal and scratch memory of a chain, for one thread at a time."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._signal, self._scratch = torch.empty(0), scratch(0)
 
     def signal(self, rows: int) -> Tensor:
-        """(rows, channels, frames) to be filled before `run`, and read after it: a view, with what was there before."""
+        """Return a view (rows, channels, frames), to be filled before `run` and read after it; it keeps its numbers."""
         if len(self._signal) < rows:
-            self._signal = torch.zeros(rows, self.channels, self._stride)
-        return self._signal[:rows, :, : self.frames]
+            self._signal = torch.zeros(rows, self._chain.channels, self._chain.stride)
+        return self._signal[:rows, :, : self._chain.frames]
 
     def run(
         self,
@@ -201,78 +246,29 @@ class Chain:
         start: int = 0,
         stop: int | None = None,
     ) -> None:
-        """The steps from `start` up to `stop` over the first `rows` signals. modulations (number, rows or 1, 2 C):
-        scale and shift. lengths (rows,) or (1,), whole numbers: how many frames attention sees; None: all."""
+        """Run the steps from `start` up to `stop` over the first `rows` signals.
+
+        modulations (count, rows or 1, 2 C): scale and shift of each. lengths (rows,) or (1,) of integers: number of
+        frames that attention sees; None: all.
+        """
+        chain = self._chain
         kept = None if modulations is None else modulations.float().contiguous()
-        seen = None if lengths is None else lengths.to(torch.int64).expand(rows).clamp(0, self.frames).contiguous()
-        ops = self._ops[start:stop]
-        told = _Chain(
+        seen = None if lengths is None else lengths.to(torch.int64).expand(rows).clamp(0, chain.frames).contiguous()
+        ops = chain.ops[start:stop]
+        arguments = _Chain(
             ops=(_Op * len(ops))(*ops),
             count=len(ops),
             signal=self._signal.data_ptr(),
             rows=rows,
-            channels=self.channels,
-            frames=self.frames,
-            stride=self._stride,
+            channels=chain.channels,
+            frames=chain.frames,
+            stride=chain.stride,
             modulations=None if kept is None else kept.data_ptr(),
             modulated=1 if kept is None else kept.shape[1],
             width=0 if kept is None else kept.shape[2] // 2,
             lengths=None if seen is None else seen.data_ptr(),
         )
-        size = self._library.chain_bytes(told, self._threads)
+        size = chain.library.chain_bytes(arguments, chain.threads)
         if self._scratch.numel() < size:
-            self._scratch = torch.empty(size, dtype=torch.uint8)
-        self._library.chain(told, self._scratch.data_ptr(), self._threads)
-
-    def _op(self, step: Step) -> _Op:
-        if isinstance(step, Attend):
-            return self._attention(step)
-        if isinstance(step, Rotate):
-            both = torch.stack([step.cos.t(), step.sin.t()]).float()
-            table = F.pad(both, (0, self._stride - self.frames)).contiguous()
-            place = {"line": self._keep(table), "line_stride": self._stride, "turned": 2 * table.shape[1]}
-            return _Op(kind=_ROTATE, source=step.source, heads=step.heads, size=step.size, **place)
-        norm = step.norm
-        before: dict[str, Any] = {}
-        if isinstance(norm, nn.GroupNorm):
-            before = {"norm": _GROUP_NORM, "groups": norm.num_groups, "eps": norm.eps}
-            before |= {"gain": self._keep(norm.weight), "shift": self._keep(norm.bias)}
-        elif norm is not None:
-            before = {"norm": _RMS_NORM, "eps": norm.eps, "gain": self._keep(norm.weight)}
-        return _Op(
-            kind=_CONVOLVE,
-            source=step.source,
-            target=step.target,
-            add=step.add,
-            linear=self._linear(step.layer),
-            taps=getattr(step.layer, "kernel_size", 1),
-            modulation=-1 if step.modulation is None else step.modulation,
-            active=_ACTIVE[step.active],
-            **before,
-        )
-
-    def _attention(self, step: Attend) -> _Op:
-        shape = {"heads": step.heads, "size": step.size, "step": step.step, "apart": step.apart}
-        line = {}
-        if step.line is not None:
-            room = step.line.shape[1] + _BEYOND
-            padded = F.pad(step.line.float(), (0, room - step.line.shape[1]))
-            line = {"line": self._keep(padded), "line_stride": room}
-        return _Op(kind=_ATTEND, source=step.source, target=step.target, **shape, **line)
-
-    def _linear(self, layer: nn.Module) -> LinearC:
-        if isinstance(layer, RoundedLinear):
-            self._kept += layer.buffers()
-            return layer.described()
-        if not isinstance(layer, nn.Linear):
-            raise TypeError(f"no chain takes a {type(layer).__name__}")
-        pointers = {
-            "weight": self._keep(layer.weight),
-            "bias": self._keep(torch.zeros(layer.out_features) if layer.bias is None else layer.bias),
-        }
-        inputs = layer.in_features // getattr(layer, "kernel_size", 1)
-        return LinearC(kind=KINDS[torch.float32], inputs=inputs, outputs=layer.out_features, **pointers)
-
-    def _keep(self, tensor: Tensor) -> int:
-        self._kept.append(tensor.detach())
-        return tensor.data_ptr()
+            self._scratch = scratch(size)
+        chain.library.chain(arguments, self._scratch.data_ptr(), chain.threads)

@@ -1,10 +1,10 @@
-// Convolutions over samples with their activations: see convolve.py.
+// Convolutions over samples with their activations: see vocoder_conv.py.
 //
-// A signal of C channels is kept in planes of 32 of them, (C / 32, length, 32) float32. What is multiplied, the
-// operand, is made tile by tile in scratch memory that stays in a cache: float32, or split for AMX, which multiplies
-// bfloat16 and adds in float32, into two of these that make 16 bits together, high and low. Of their products all but
-// low by low are added. Every number is summed in the same order wherever its tile begins: parts of a signal come out
-// as the whole.
+// A signal of C channels is kept in planes of 32 channels, (C / 32, length, 32) float32. The operand of a convolution
+// is made tile by tile in scratch memory that stays in a cache. It is float32 or, for AMX, which multiplies bfloat16 and
+// sums in float32, split into two bfloat16 numbers, high and low, of 16 bits together; of their products all but low by
+// low are summed. Every sum has the same order wherever its tile begins, so a part of a signal has the same bits as the
+// whole.
 #include <math.h>
 #include <omp.h>
 #include <stdint.h>
@@ -17,7 +17,7 @@
 #include <unistd.h>
 #endif
 
-// SIDE: numbers of a vector. ROWS: rows at once in float32, so that their sums stay in registers.
+// SIDE: numbers of a vector. ROWS: float32 rows of a tile, so that its sums stay in registers.
 #ifdef __AVX512F__
 enum { SIDE = 16, ROWS = 12 };
 #else
@@ -32,23 +32,23 @@ typedef struct {
     const void *weights; // (outputs, taps, inputs, 32 in, 32 out); split (..., low and high, 2, 16 pairs in, 16 out, 2)
     const float *bias;
     int64_t inputs, outputs; // in planes
-    int64_t taps, dilation, before; // an output sees inputs from `before` places before it on
+    int64_t taps, dilation, before; // the first tap of output t is at input t - before
     int64_t split;
 } layer;
 
 typedef struct {
     int64_t kind;
     float slope;
-    const float *rate, *share; // a channel: x + sin^2(pi rate x) share
-    const float *taps; // 12, the filter of both changes of rate
+    const float *rate, *share; // one for each channel: x + sin^2(pi rate x) share
+    const float *taps; // (12,), the filter that doubles and halves the rate
 } activation;
 
-typedef struct { // where results go: row r to `to + r stride`; columns of a plane that are wanted
+typedef struct { // destination of results: row r at `to + r stride`, the first `columns` of a plane
     float *to;
     int64_t stride, columns;
-    const float *residual; // added first; rows of 32
+    const float *residual; // added before scaling; rows of 32
     float scale;
-    int64_t add; // to what is there
+    int64_t add; // 1: add to the destination
 } sink;
 
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -63,7 +63,7 @@ static inline vec nearest(vec x) {
 #endif
 }
 
-// x + sin^2(pi rate x) share, to 1e-7 of share
+// x + sin^2(pi rate x) share; error 1e-7 share
 static inline vec snake(vec x, vec rate, vec share) {
     vec turn = x * rate;
     turn -= nearest(turn);
@@ -80,7 +80,7 @@ static inline vec leaky(vec x, float slope) {
     return (vec)(((bits)x & up) | ((bits)(x * slope) & ~up));
 }
 
-// As an operand; `low` is how far behind the high half of a split one its low half lies.
+// Store a vector of an operand; `low`: distance from the high to the low numbers of a split one.
 static inline void store(void *to, int64_t split, int64_t at, int64_t low, vec x) {
 #ifdef __AMX_BF16__
     if (split) {
@@ -97,13 +97,13 @@ static inline void store(void *to, int64_t split, int64_t at, int64_t low, vec x
     *(vec *)((float *)to + at) = x;
 }
 
-// Bytes of an operand of so many rows.
+// Bytes of an operand of `rows`.
 static int64_t operand_bytes(const layer *l, int64_t rows) { return l->inputs * rows * PLANE * 4; }
 static inline void *operand_row(const layer *l, void *operand, int64_t row) {
     return (char *)operand + row * PLANE * (l->split ? 2 : 4);
 }
 
-// count rows from `row` on of SIDE channels, at twice the rate and back; edges are held.
+// Apply snake to `count` rows from `row` on of SIDE channels, at twice the rate and back; edges are replicated.
 static void snake_rows(const activation *a, int64_t channel, const float *x, int64_t first, int64_t length, int64_t row,
                        int64_t count, vec *restrict y) {
     vec line[LINE + 2 * REACH], even[LINE + REACH], odd[LINE + REACH];
@@ -132,7 +132,7 @@ static void snake_rows(const activation *a, int64_t channel, const float *x, int
     }
 }
 
-// The operand of a layer: rows lo..hi-1 of a signal of `length`, activated, zeros where there is no signal. x (inputs,
+// Make the operand of a layer: rows lo..hi-1 of a signal of `length`, activated, zeros outside the signal. x (inputs,
 // held, 32) has `held` rows from `first` on.
 static void activate(const activation *a, const layer *l, const float *x, int64_t first, int64_t held, int64_t length,
                      void *operand, int64_t lo, int64_t hi) {
@@ -156,7 +156,7 @@ static void activate(const activation *a, const layer *l, const float *x, int64_
         }
 }
 
-// ROWS rows of a plane of outputs: x (inputs, height, 32) from the first row's first tap on.
+// Compute ROWS rows of a plane of outputs: x (inputs, height, 32) from the first row's first tap on.
 static void multiply(const layer *l, const float *x, int64_t height, const float *w, vec *restrict out) {
     vec sum[ROWS][VECS] = {};
     for (int64_t tap = 0; tap < l->taps; tap++)
@@ -189,7 +189,7 @@ static inline void add_products(void) {
     _tile_dpbf16ps(3, 5, 7);
 }
 
-// The same for 32 rows of split numbers.
+// Compute 32 rows of a plane of outputs from a split operand.
 static void multiply_split(const layer *l, const uint16_t *x, int64_t height, const uint16_t *w, vec *restrict out) {
     _tile_zero(0);
     _tile_zero(1);
@@ -215,8 +215,8 @@ static void multiply_split(const layer *l, const uint16_t *x, int64_t height, co
 }
 #endif
 
-// Rows 0..count-1 of a plane of outputs from an operand (inputs, height, 32), which begins with the first one's first
-// tap.
+// Compute rows 0..count-1 of a plane of outputs from an operand (inputs, height, 32) that begins with the first row's
+// first tap.
 static void outputs(const layer *l, void *operand, int64_t height, int64_t plane, int64_t count, const sink *s) {
     const int64_t size = l->taps * l->inputs * PLANE * PLANE, step = l->split ? MOST : ROWS;
     const vec *bias = (const vec *)(l->bias + plane * PLANE);
@@ -245,7 +245,7 @@ static void outputs(const layer *l, void *operand, int64_t height, int64_t plane
     }
 }
 
-static void open_tiles(const layer *l) {
+static void configure_tiles(const layer *l) {
     (void)l;
 #ifdef __AMX_BF16__
     if (!l->split) return;
@@ -255,14 +255,14 @@ static void open_tiles(const layer *l) {
 #endif
 }
 
-static void close_tiles(const layer *l) {
+static void release_tiles(const layer *l) {
     (void)l;
 #ifdef __AMX_BF16__
     if (l->split) _tile_release();
 #endif
 }
 
-// Whether vectors of this length are fast here.
+// 1: this processor has vectors of SIDE numbers.
 int64_t has_vectors(void) {
 #ifdef __AVX2__
     return 1;
@@ -271,8 +271,8 @@ int64_t has_vectors(void) {
 #endif
 }
 
-// Whether there is a matrix unit for bfloat16; it must be asked before its first use.
-int64_t has_matrix_unit(void) {
+// 1: this processor has AMX for bfloat16 and the system grants it. Call before its first use.
+int64_t has_amx(void) {
 #ifdef __AMX_BF16__
     return syscall(SYS_arch_prctl, 0x1023, 18) == 0; // ARCH_REQ_XCOMP_PERM for the tiles' registers
 #else
@@ -280,7 +280,7 @@ int64_t has_matrix_unit(void) {
 #endif
 }
 
-// Bytes of scratch a thread for tiles of so many rows: of `convolve`, and of `pair`, whose layers have the same planes.
+// Bytes of scratch for each thread for tiles of `rows`: of `convolve`, and of `pair`, whose layers have equal planes.
 int64_t scratch_convolve(const layer *l, int64_t rows) {
     return operand_bytes(l, rows + (l->taps - 1) * l->dilation + MOST);
 }
@@ -289,9 +289,9 @@ int64_t scratch_pair(const layer *first, const layer *second, int64_t rows) {
     return scratch_convolve(first, middle) + first->outputs * (middle + MOST) * PLANE * 4;
 }
 
-// The layer over the activated x (inputs, length, 32). Its output row t, plane p * planes + q, goes to row
-// t * rate + p - cut of plane q of `out` (planes, size, 32) where that is one of its `size`; rate > 1 for a transposed
-// convolution. rows: of a tile. With fewer columns than 32, out is (size, columns).
+// Apply a layer to the activated x (inputs, length, 32). Its output row t of plane p * planes + q is row
+// t * rate + p - cut of plane q of `out` (planes, size, 32), if it is one of the `size`; rate > 1 for a transposed
+// convolution. rows: rows of a tile. With fewer columns than 32, out is (size, columns).
 void convolve(const float *x, int64_t length, const layer *l, const activation *a, float *out, int64_t size,
               int64_t planes, int64_t rate, int64_t cut, int64_t columns, int64_t rows, char *scratch,
               int64_t threads) {
@@ -300,7 +300,7 @@ void convolve(const float *x, int64_t length, const layer *l, const activation *
 #pragma omp parallel num_threads(threads)
     {
         char *operand = scratch + omp_get_thread_num() * bytes;
-        open_tiles(l);
+        configure_tiles(l);
 #pragma omp for schedule(dynamic)
         for (int64_t lo = 0; lo < count; lo += rows) {
             const int64_t hi = least(lo + rows, count), begin = lo - l->before;
@@ -314,11 +314,11 @@ void convolve(const float *x, int64_t length, const layer *l, const activation *
                 outputs(l, operand_row(l, operand, from - lo), hi - lo + more, p, to - from, &s);
             }
         }
-        close_tiles(l);
+        release_tiles(l);
     }
 }
 
-// (x + second(b(first(a(x))))) scale, added to what is in `out` if `add`: x and out (planes, length, 32).
+// out = (x + second(b(first(a(x))))) scale, added to `out` if `add`: x and out (planes, length, 32).
 void pair(const float *x, int64_t length, const layer *first, const activation *a, const layer *second,
           const activation *b, float *out, float scale, int64_t add, int64_t rows, char *scratch, int64_t threads) {
     const int64_t more = (first->taps - 1) * first->dilation, wide = second->taps - 1;
@@ -327,11 +327,11 @@ void pair(const float *x, int64_t length, const layer *first, const activation *
     {
         char *operand = scratch + omp_get_thread_num() * bytes;
         float *middle = (float *)(operand + scratch_convolve(first, rows + wide + 2 * REACH));
-        open_tiles(first);
+        configure_tiles(first);
 #pragma omp for schedule(dynamic)
         for (int64_t lo = 0; lo < length; lo += rows) {
             const int64_t hi = least(lo + rows, length);
-            // what the second layer sees, with the surroundings of its activation, as far as there is signal
+            // the rows that the second layer and the filters of its activation read, inside the signal
             const int64_t begin = most(lo - second->before - edge, 0);
             const int64_t end = least(hi - second->before + wide + edge, length), count = end - begin;
             activate(a, first, x, 0, length, length, operand, begin - first->before, end - first->before + more);
@@ -347,6 +347,6 @@ void pair(const float *x, int64_t length, const layer *first, const activation *
                 outputs(second, operand, hi - lo + wide, p, hi - lo, &s);
             }
         }
-        close_tiles(first);
+        release_tiles(first);
     }
 }

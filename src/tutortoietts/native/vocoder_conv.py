@@ -1,12 +1,11 @@
-"""Vocoders of the HiFi-GAN family on a CPU, in C (vocoder_conv.c): about as fast as the processor can multiply.
+"""Convolutions over samples with their activations on a CPU, in C (vocoder_conv.c): HiFi-GAN's upsampling network.
 
-Channels lie side by side in planes of 32, so that a convolution reads its operand as it lies, and a transposed one is
-one with a set of outputs for each phase. Activation, convolution, activation, convolution and the sum with the input
-are done tile by tile, in a processor's cache. Windows of a signal come out as the whole, to the bit. The models' own
-forward passes are the oracle.
+Channels lie side by side in planes of 32, so that a convolution reads its operand in its own layout; a transposed
+convolution is a convolution with a set of outputs for each phase. Activation, convolution, activation, convolution and
+the sum with the input are done tile by tile, in a processor's cache. A part of a signal has the same bits as the whole.
 
-What is multiplied is float32; or, for a matrix unit (AMX), `split` into the sum of two bfloat16 numbers: 16 bits, three
-products for one, and still two to three times as fast. Sums, activations and what lies between the layers are float32.
+Operands are float32; or, for AMX, `split` into the sum of two bfloat16 numbers: 16 bits, three products for one, and
+still two to three times as fast. Sums, activations and the signals between the layers are float32.
 """
 
 from __future__ import annotations
@@ -16,20 +15,29 @@ from collections.abc import Sequence
 from ctypes import POINTER, c_float, c_int64, c_void_p
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from tutortoietts.native.build import library
-from tutortoietts.nn.upsample import split_levels
 
-__all__ = ["Activation", "Layer", "Pair", "Upsampler", "can_convolve", "layer_of", "leaky", "snake", "upsampler_of"]
+__all__ = [
+    "Activation",
+    "Layer",
+    "Pair",
+    "Upsampler",
+    "can_convolve",
+    "convolution",
+    "leaky",
+    "snake",
+    "transposed_convolution",
+]
 
 _SOURCE = Path(__file__).with_name("vocoder_conv.c")
 _PLANE = 32
-_FEWEST, _NUMBERS = 64, 1 << 16  # rows of a tile, and what a tile holds at most beyond them
+_FEWEST, _NUMBERS = 64, 1 << 16  # rows of a tile at least; numbers of a tile at most, where it has more rows
 
 
 class _Layer(ctypes.Structure):
@@ -49,60 +57,62 @@ class _Activation(ctypes.Structure):
 
 
 def can_convolve(split: bool = False) -> bool:
-    """Whether this machine can: it has a C compiler and AVX2 at least, and for `split` a matrix unit for bfloat16."""
-    made = _functions()
-    return made is not None and bool(made.has_vectors()) and (not split or bool(made.has_matrix_unit()))
+    """Return True if there is a C compiler and AVX2, and for `split` AMX for bfloat16."""
+    found = _functions()
+    return found is not None and bool(found.has_vectors()) and (not split or bool(found.has_amx()))
 
 
 def _functions() -> ctypes.CDLL | None:
-    """vocoder_conv.c, which says what the arguments mean."""
-    made = library(_SOURCE)
-    if made is None:
+    """Return the compiled functions of vocoder_conv.c, or None; the arguments are explained there."""
+    found = library(_SOURCE)
+    if found is None:
         return None
     layer: Any = POINTER(_Layer)
     activation: Any = POINTER(_Activation)
     numbers: list[Any] = [c_int64] * 5
     scratch: list[Any] = [c_int64, c_void_p, c_int64]
-    for name in ("has_vectors", "has_matrix_unit", "scratch_convolve", "scratch_pair"):
-        getattr(made, name).restype = c_int64
-    made.scratch_convolve.argtypes = (layer, c_int64)
-    made.scratch_pair.argtypes = (layer, layer, c_int64)
-    made.convolve.argtypes = (c_void_p, c_int64, layer, activation, c_void_p, *numbers, *scratch)
+    for name in ("has_vectors", "has_amx", "scratch_convolve", "scratch_pair"):
+        getattr(found, name).restype = c_int64
+    found.scratch_convolve.argtypes = (layer, c_int64)
+    found.scratch_pair.argtypes = (layer, layer, c_int64)
+    found.convolve.argtypes = (c_void_p, c_int64, layer, activation, c_void_p, *numbers, *scratch)
     layers = [layer, activation, layer, activation]
-    made.pair.argtypes = (c_void_p, c_int64, *layers, c_void_p, c_float, c_int64, *scratch)
-    made.convolve.restype = made.pair.restype = None
-    return made
+    found.pair.argtypes = (c_void_p, c_int64, *layers, c_void_p, c_float, c_int64, *scratch)
+    found.convolve.restype = found.pair.restype = None
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Activation:
-    """What a layer does with its input first: nothing, a leaky ReLU, or a snake with `tensors` rate, share and taps."""
+    """Activation of a layer's input: none, a leaky ReLU, or a snake with `tensors` rate, share and taps."""
 
     slope: float = 1.0
     tensors: tuple[Tensor, ...] = ()
 
-    def side(self) -> _Activation:
-        """For C, while this lives."""
+    def struct(self) -> _Activation:
+        """Return the C structure, which is valid while this object lives."""
         kind = 2 if self.tensors else int(self.slope != 1)
         return _Activation(kind, self.slope, *(values.data_ptr() for values in self.tensors))
 
 
 def leaky(slope: float) -> Activation:
-    """Leaky ReLU of this slope; of 1, nothing."""
+    """Return a leaky ReLU; slope 1: no activation."""
     return Activation(slope=slope)
 
 
 def snake(alpha: Tensor, beta: Tensor, taps: Tensor) -> Activation:
-    """x + sin^2(x alpha) / beta, alpha and beta (C,), at twice the rate, to which and from which `taps` (12,) lead."""
+    """Return x + sin^2(x alpha) / beta, alpha and beta (C,), at twice the rate; the filter `taps` (12,) doubles and
+    halves the rate."""
     rate, share = (_padded(values.detach().float(), 0) for values in (alpha / torch.pi, 1 / beta))
     return Activation(tensors=(rate, share, taps.detach().float().contiguous()))
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Layer:
-    """A convolution, or a transposed one that makes `rate` outputs an input, the first `cut` of which are dropped.
+    """A convolution, or a transposed one with `rate` outputs for each input, of which the first `cut` are dropped.
 
-    weights (outputs, taps, inputs, ...) in planes, for C; an output sees inputs from `before` places before it on.
+    weights (outputs, taps, inputs, ...), in planes: see `_packed`. width: output channels. before: the first tap of
+    output t is at input t - before. kernel: taps of the transposed convolution, at its output's rate.
     """
 
     weights: Tensor
@@ -115,8 +125,8 @@ class Layer:
     cut: int = 0
     kernel: int = 1
 
-    def side(self, bias: Tensor | None = None) -> _Layer:
-        """For C, while this and the other `bias` live."""
+    def struct(self, bias: Tensor | None = None) -> _Layer:
+        """Return the C structure, with another bias if given; valid while this object and `bias` live."""
         outputs, taps, inputs = self.weights.shape[:3]
         return _Layer(
             weights=self.weights.data_ptr(),
@@ -130,25 +140,37 @@ class Layer:
         )
 
 
-def layer_of(conv: nn.Conv1d | nn.ConvTranspose1d, split: bool = False) -> Layer:
-    """The layer as it is now. Zero padding; strides only where transposed; no groups."""
-    kernel, weight, width = conv.kernel_size[0], conv.weight.detach().float(), conv.out_channels
-    rate, padding = conv.stride[0], int(conv.padding[0])
-    bias = _padded(torch.zeros(width) if conv.bias is None else conv.bias.detach().float(), 0)
-    if isinstance(conv, nn.Conv1d):
-        weights = _packed(_padded(_padded(weight, 0), 1), split)
-        place = {"before": padding, "dilation": conv.dilation[0]}
-        return Layer(weights=weights, bias=bias, split=split, width=width, **place)
-    taps = -(-kernel // rate)
-    weight = _padded(_padded(F.pad(weight, (0, taps * rate - kernel)), 0), 1)
-    phases = weight.view(*weight.shape[:2], taps, rate).flip(2).permute(3, 1, 0, 2).flatten(0, 1)
-    place = {"before": taps - 1, "rate": rate, "cut": padding, "kernel": kernel}
-    return Layer(weights=_packed(phases, split), bias=bias.repeat(rate), split=split, width=width, **place)
+def convolution(weight: Tensor, bias: Tensor | None, *, padding: int, dilation: int = 1, split: bool = False) -> Layer:
+    """Return a convolution of stride 1 with zero padding: weight (out, in, taps), bias (out,)."""
+    weight, width = weight.detach().float(), weight.shape[0]
+    weights = _packed(_padded(_padded(weight, 0), 1), split)
+    place = {"before": padding, "dilation": dilation}
+    return Layer(weights=weights, bias=_padded_bias(bias, width), split=split, width=width, **place)
+
+
+def transposed_convolution(
+    weight: Tensor, bias: Tensor | None, *, stride: int, padding: int, split: bool = False
+) -> Layer:
+    """Return a transposed convolution: weight (in, out, taps), bias (out,)."""
+    weight, width, kernel = weight.detach().float(), weight.shape[1], weight.shape[2]
+    taps = -(-kernel // stride)
+    weight = _padded(_padded(F.pad(weight, (0, taps * stride - kernel)), 0), 1)
+    phases = weight.view(*weight.shape[:2], taps, stride).flip(2).permute(3, 1, 0, 2).flatten(0, 1)
+    place = {"before": taps - 1, "rate": stride, "cut": padding, "kernel": kernel}
+    bias = _padded_bias(bias, width).repeat(stride)
+    return Layer(weights=_packed(phases, split), bias=bias, split=split, width=width, **place)
+
+
+def _padded_bias(bias: Tensor | None, width: int) -> Tensor:
+    return _padded(torch.zeros(width) if bias is None else bias.detach().float(), 0)
 
 
 def _packed(weight: Tensor, split: bool) -> Tensor:
-    """(N, C, taps), N and C whole planes -> (N / 32, taps, C / 32, ...): 32 inputs of 32 outputs each; or in bfloat16
-    two tiles of 16 outputs, each of 16 pairs of inputs, first of what is left of the weights, then of the weights."""
+    """Return weights by planes: (N, C, taps), N and C multiples of 32 -> (N / 32, taps, C / 32, ...).
+
+    The rest is (32 inputs, 32 outputs) float32; or, if split, (2, 2, 16, 16, 2) bfloat16: low numbers, then high ones,
+    each two tiles of 16 outputs with 16 pairs of inputs.
+    """
     outputs, inputs, taps = weight.shape[0] // _PLANE, weight.shape[1] // _PLANE, weight.shape[2]
     if not split:
         return weight.reshape(outputs, _PLANE, inputs, _PLANE, taps).permute(0, 4, 2, 3, 1).contiguous()
@@ -159,7 +181,7 @@ def _packed(weight: Tensor, split: bool) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """x + second(after(first(before(x)))), all of one width."""
+    """Residual pair: x + second(after(first(before(x)))), all with the same channels."""
 
     before: Activation
     first: Layer
@@ -169,8 +191,8 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upsampler:
-    """HiFi-GAN's layout, as of its making: a layer; levels of a transposed one and the mean of branches of pairs, an
-    activation before each; a last activation and layer, of one channel."""
+    """HiFi-GAN's network: a layer; levels of an activation, a transposed convolution and the mean of branches of pairs;
+    a last activation, and a last layer of one channel."""
 
     start: Layer
     levels: Sequence[tuple[Activation, Layer, Sequence[Sequence[Pair]]]]
@@ -178,7 +200,8 @@ class Upsampler:
     end: Layer
 
     def __call__(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
-        """x (B, C, F), shift (B, W) added to what the first layer makes -> (B, 1, L) float32 before a last tanh."""
+        """Return samples before the last tanh, (B, 1, L) float32: x (B, C, F); shift (B, W) is added after the first
+        layer."""
         shifts = [None] * len(x) if shift is None else shift.float()
         return torch.stack([self._row(row.float(), more) for row, more in zip(x, shifts, strict=True)])
 
@@ -191,36 +214,8 @@ class Upsampler:
         return work.convolve(planes, self.last, self.end).view(1, -1)
 
 
-class Upsampling(Protocol):
-    """A module of HiFi-GAN's layout; its residual blocks have `native(split)`, their pairs."""
-
-    conv_pre: nn.Conv1d
-    ups: nn.ModuleList
-    resblocks: nn.ModuleList
-    conv_post: nn.Conv1d
-
-
-def upsampler_of(module: Upsampling, before: Activation, last: Activation, half: bool) -> Upsampler | None:
-    """What `module` computes up to its last tanh, with its weights as they are now; None where this machine cannot.
-
-    before: the activation before each transposed convolution; last: before the last layer. half: on a matrix unit all
-    convolutions but the last multiply numbers of 16 bits.
-    """
-    split = half and can_convolve(split=True)
-    if not can_convolve(split):
-        return None
-    blocks = [cast(Any, block).native(split) for block in module.resblocks]
-    levels = zip(module.ups, split_levels(blocks, len(module.ups)), strict=True)
-    return Upsampler(
-        start=layer_of(module.conv_pre, split),
-        levels=[(before, layer_of(cast(nn.ConvTranspose1d, up), split), level) for up, level in levels],
-        last=last,
-        end=layer_of(module.conv_post),
-    )
-
-
 class _Work:
-    """The memory of one signal's way through."""
+    """Functions and scratch memory for one signal."""
 
     def __init__(self) -> None:
         self.c: Any
@@ -228,20 +223,20 @@ class _Work:
         self.scratch = torch.empty(0, dtype=torch.uint8)
 
     def convolve(self, x: Tensor, before: Activation, layer: Layer, shift: Tensor | None = None) -> Tensor:
-        """x (planes, L, 32) -> the same of the layer's outputs; (L, 1) for a layer of one channel."""
+        """Return the layer's outputs, (planes', L', 32), of x (planes, L, 32); (L', 1) for a layer of one channel."""
         bias = None if shift is None else layer.bias + _padded(shift, 0)
-        side, inputs, length = layer.side(bias), x.shape[0], x.shape[1]
+        struct, inputs, length = layer.struct(bias), x.shape[0], x.shape[1]
         size = length if layer.rate == 1 else (length - 1) * layer.rate - 2 * layer.cut + layer.kernel
-        planes, columns = side.outputs // layer.rate, 1 if layer.width == 1 else _PLANE
+        planes, columns = struct.outputs // layer.rate, 1 if layer.width == 1 else _PLANE
         out = torch.empty((size, 1) if columns == 1 else (planes, size, columns))
         rows = self._rows(-(-size // layer.rate), inputs)
         places = (out.data_ptr(), size, planes, layer.rate, layer.cut, columns)
-        scratch = self._scratch(self.c.scratch_convolve(side, rows))
-        self.c.convolve(x.data_ptr(), length, side, before.side(), *places, rows, scratch, self.threads)
+        scratch = self._scratch(self.c.scratch_convolve(struct, rows))
+        self.c.convolve(x.data_ptr(), length, struct, before.struct(), *places, rows, scratch, self.threads)
         return out
 
     def mean(self, x: Tensor, branches: Sequence[Sequence[Pair]]) -> Tensor:
-        """x (planes, L, 32) -> the mean of what the branches make of it."""
+        """Return the mean of the branches' outputs of x (planes, L, 32), in the same shape."""
         total, between = torch.empty_like(x), (torch.empty_like(x), torch.empty_like(x))
         rows = self._rows(x.shape[1], x.shape[0])
         for branch, pairs in enumerate(branches):
@@ -249,27 +244,27 @@ class _Work:
             for place, pair in enumerate(pairs):
                 done = place == len(pairs) - 1
                 target = total if done else between[place % 2]
-                first, second = pair.first.side(), pair.second.side()
-                sides = (first, pair.before.side(), second, pair.after.side())
+                first, second = pair.first.struct(), pair.second.struct()
+                structs = (first, pair.before.struct(), second, pair.after.struct())
                 scratch = self._scratch(self.c.scratch_pair(first, second, rows))
                 places = (target.data_ptr(), 1 / len(branches) if done else 1, done and branch > 0)
-                self.c.pair(source.data_ptr(), x.shape[1], *sides, *places, rows, scratch, self.threads)
+                self.c.pair(source.data_ptr(), x.shape[1], *structs, *places, rows, scratch, self.threads)
                 source = target
         return total
 
     def _rows(self, length: int, planes: int) -> int:
-        """Of a tile: what a cache holds, but a tile for each thread."""
+        """Return the rows of a tile: as many as a cache holds, but at least one tile for each thread."""
         fair = -(-length // self.threads)
         return min(max(_FEWEST, _NUMBERS // (planes * _PLANE)), -(-fair // _PLANE) * _PLANE)
 
     def _scratch(self, size: int) -> int:
-        """The address of so many bytes for each thread."""
+        """Return the address of `size` bytes for each thread."""
         if self.scratch.numel() < size * self.threads:
             self.scratch = torch.empty(size * self.threads, dtype=torch.uint8)
         return self.scratch.data_ptr()
 
 
 def _padded(x: Tensor, axis: int) -> Tensor:
-    """Zeros behind, to whole planes along the axis."""
-    lacking = -x.shape[axis] % _PLANE
-    return F.pad(x, [0] * (2 * (x.ndim - 1 - axis)) + [0, lacking]).contiguous()
+    """Return x with zeros behind, padded to whole planes along the axis."""
+    missing = -x.shape[axis] % _PLANE
+    return F.pad(x, [0] * (2 * (x.ndim - 1 - axis)) + [0, missing]).contiguous()

@@ -1,7 +1,7 @@
 """Attention: the only place that chooses a kernel.
 
-torch's scaled_dot_product_attention, but for training with a learned bias: its fused kernels have no gradient for a
-mask, and what it does instead is slower than the plain formula.
+It is torch's scaled_dot_product_attention, except for training with a learned bias: the fused kernels have no gradient
+for a mask, and torch's fallback is slower than the plain formula.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["attend", "causal_mask", "query_positions"]
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-    """softmax(q k^T / sqrt(E) [+ mask]) v.
+    """Return softmax(q k^T / sqrt(E) [+ mask]) v.
 
     q (B, H, S, E), k and v (B, H, K, E) -> (B, H, S, E). mask broadcasts to (B, H, S, K): bool (True may be seen) or
     added to the scores. causal: query i sees keys 0..i, for S = K only. The softmax is accumulated in float32.
@@ -27,7 +27,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, causa
 
 
 def causal_mask(position: int | Tensor, steps: int, span: int, device: torch.device) -> Tensor:
-    """Which of `span` keys each of `steps` queries sees, the first query being at `position`: bool, True may be seen.
+    """Return which of `span` keys each of `steps` queries may see, bool; the first query is at `position`.
 
     position: an int or a () tensor -> (1, 1, steps, span); (B,), one for each row -> (B, 1, steps, span).
     """
@@ -36,7 +36,7 @@ def causal_mask(position: int | Tensor, steps: int, span: int, device: torch.dev
 
 
 def query_positions(position: int | Tensor, steps: int, device: torch.device) -> Tensor:
-    """position, position + 1, ...: int, () or (B,) -> (1 or B, steps) int64. A tensor's value is not read."""
+    """Return position, position + 1, ... as (1 or B, steps) int64: position int, () or (B,); its value is not read."""
     offsets = torch.arange(steps, device=device)
     if isinstance(position, Tensor):
         return position.reshape(-1, 1) + offsets

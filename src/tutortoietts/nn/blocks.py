@@ -1,7 +1,7 @@
 """Blocks over time that several models share.
 
 They work on (B, T, C), channels last, so that every convolution is one matrix product (`nn.Linear`): in bfloat16 on a
-CPU that is 2 to 8 times faster than torch's convolutions, and what quantises a Linear quantises these too.
+CPU that is 2 to 8 times faster than torch's convolutions, and code that quantizes a Linear quantizes these too.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ __all__ = ["AttentionBlock", "RelativeBias", "TimeConv", "TimeGroupNorm", "group
 _BUCKETS = 32
 _MAX_DISTANCE = 64
 _ALIGNED = 8  # numbers
-_NATIVE_GROUP = 32  # channels a group from which the channels-last kernel is the faster one
+_WIDE_GROUP = 32  # least channels of a group for which the channels-last kernel is faster
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """For (B, C, T). 32 groups; 16 up to 64 channels, 8 up to 16; halved until they divide."""
+    """Return a norm for (B, C, T): 32 groups; 16 up to 64 channels, 8 up to 16; halved until they divide."""
     return nn.GroupNorm(_groups(channels), channels)
 
 
@@ -35,20 +35,20 @@ def _groups(channels: int) -> int:
 
 
 class TimeGroupNorm(nn.GroupNorm):
-    """x (B, T, C) -> (B, T, C): normalised over time and the channels of a group, in float32 inside torch's kernel."""
+    """Group norm, x (B, T, C) -> (B, T, C), over time and the channels of a group; float32 inside torch's kernel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(_groups(channels), channels)
 
     def forward(self, x: Tensor) -> Tensor:
         turned = x.transpose(1, 2)
-        if x.device.type == "cpu" and self.num_channels >= _NATIVE_GROUP * self.num_groups:
+        if x.device.type == "cpu" and self.num_channels >= _WIDE_GROUP * self.num_groups:
             return super().forward(turned.unsqueeze(2)).squeeze(2).transpose(1, 2)  # the channels-last kernel: no copy
         return super().forward(turned).transpose(1, 2).contiguous()
 
 
 class TimeConv(nn.Linear):
-    """x (B, T, C) -> (B, T / stride, C'): a convolution over time with zero padding of kernel_size // 2.
+    """Convolution over time, x (B, T, C) -> (B, T / stride, C'), with zero padding of kernel_size // 2.
 
     weight (C', kernel_size * C): tap after tap; from a Conv1d's by ``weight.permute(0, 2, 1).flatten(1)``.
     """
@@ -62,7 +62,8 @@ class TimeConv(nn.Linear):
 
 
 def stacked_taps(x: Tensor, kernel_size: int, stride: int = 1) -> Tensor:
-    """x (B, T, C) -> (B, T / stride, kernel_size * C): what a convolution of zero padding kernel_size // 2 sees."""
+    """Return the inputs of a convolution with zero padding kernel_size // 2, (B, T / stride, kernel_size * C), of x
+    (B, T, C)."""
     side, last = kernel_size // 2, x.shape[1] - 1
     padded = F.pad(x, (0, 0, side, side))
     last -= last % stride
@@ -70,7 +71,7 @@ def stacked_taps(x: Tensor, kernel_size: int, stride: int = 1) -> Tensor:
 
 
 class RelativeBias(nn.Module):
-    """A bias for every distance between two positions, in logarithmic buckets (T5, arXiv:1910.10683)."""
+    """Bias for every distance between two positions, in logarithmic buckets (T5, arXiv:1910.10683)."""
 
     def __init__(self, heads: int, scale: float) -> None:
         super().__init__()
@@ -78,17 +79,18 @@ class RelativeBias(nn.Module):
         self.table = nn.Embedding(_BUCKETS, heads)
 
     def line(self, length: int) -> Tensor:
-        """(heads, 2 length - 1): of a key length - 1 places before the query, up to one as far behind it."""
+        """Return the biases by distance, (heads, 2 length - 1): first for a key length - 1 places before the query,
+        last for one as far after it."""
         distances = torch.arange(length - 1, -length, -1, device=self.table.weight.device)  # query - key
         return (self.table(_bucket(distances)).t() * self.scale).contiguous()  # type: ignore[no-any-return]
 
     def forward(self, length: int) -> Tensor:
-        """(1, heads, length, length), to be added to the scores of query i (rows) and key j (columns)."""
+        """Return (1, heads, length, length), to be added to the scores of query i (rows) and key j (columns)."""
         return self.line(length).unfold(1, length, 1).flip(1).contiguous()[None]
 
 
 def _bucket(distance: Tensor) -> Tensor:
-    """Query position minus key position, any int64 -> bucket 0..31.
+    """Return the bucket, 0..31, of a distance: query position minus key position, any int64.
 
     The upper half is for keys after the query. Distances below 8 have their own bucket; from 8 to 64 they share
     logarithmic ones, and all beyond the last.
@@ -102,7 +104,7 @@ def _bucket(distance: Tensor) -> Tensor:
 
 
 class AttentionBlock(nn.Module):
-    """x (B, T, C) -> (B, T, C): GroupNorm, multi-head attention over time between two Linears, and the input added.
+    """Block, x (B, T, C) -> (B, T, C): GroupNorm, multi-head attention over time between two Linears; input added.
 
     relative: with a `RelativeBias`. The last Linear starts at zero, so an untrained block changes nothing.
     """
@@ -118,10 +120,10 @@ class AttentionBlock(nn.Module):
         nn.init.zeros_(self.proj_out.bias)
 
     def kept_bias(self, length: int) -> Tensor | None:
-        """What `forward` may be given where many calls have one length: the bias as this device reads it best.
+        """Return the bias in the layout that is fastest on this device, for many calls of `forward` with one length.
 
         On a CPU (heads, 2 length - 1), see `_attend_line`. Elsewhere (1, heads, length, length), in rows of a multiple
-        of 8 numbers, as CUDA's kernels want it; they would copy any other on each call.
+        of 8 numbers, because CUDA's kernels would copy other rows on each call.
         """
         if self.bias is None:
             return None
@@ -130,7 +132,7 @@ class AttentionBlock(nn.Module):
         return F.pad(self.bias(length), (0, -length % _ALIGNED))[..., :length]
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """bias: this block's own `kept_bias(T)`, where the caller has it; else it is built anew."""
+        """Apply the block. bias: its `kept_bias(T)`, if the caller has it; otherwise it is built."""
         batch, length, channels = x.shape
         if bias is None and self.bias is not None:
             bias = self.bias(length)
@@ -144,7 +146,7 @@ class AttentionBlock(nn.Module):
 
 
 def _attend_line(q: Tensor, k: Tensor, v: Tensor, line: Tensor) -> Tensor:
-    """Attention with a bias (heads, 2 T - 1) by distance, which is never written out as a square.
+    """Attend with a bias (heads, 2 T - 1) by distance, without the square.
 
     With the queries in reverse order, row i of the square is the line from its i-th number on: a view. So the bias of
     a layer is kilobytes that stay in the cache, not megabytes that are read each time.

@@ -15,7 +15,7 @@ __all__ = ["Gpt"]
 
 
 class GptBlock(nn.Module):
-    """x (B, S, D) -> (B, S, D)."""
+    """Block of attention and feed-forward, x (B, S, D) -> (B, S, D)."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class GptBlock(nn.Module):
 
 
 class Gpt(nn.Module):
-    """Blocks and the last LayerNorm."""
+    """Transformer: blocks and the last LayerNorm."""
 
     def __init__(self, dim: int, heads: int, layers: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Gpt(nn.Module):
     def forward(
         self, x: Tensor, cache: KVCache | None = None, mask: Tensor | None = None, position: int | Tensor = 0
     ) -> Tensor:
-        """x (B, S, D) at positions `position`, `position` + 1, ... -> (B, S, D). Earlier positions are in the cache.
+        """Return (B, S, D) for x (B, S, D) at `position`, `position` + 1, ...; earlier positions are in the cache.
 
         mask: in place of causality, bool, broadcasting to (B, heads, S, keys), True may be seen. With a cache and an
         int position there are position + S keys; with a tensor position, () or (B,), all positions of the cache.

@@ -1,7 +1,7 @@
 """Keys and values of all layers in two fixed buffers, owned by the caller.
 
-Nothing grows but by `lengthen`, and nothing is read back: a position may be a tensor, so a captured CUDA graph replays
-with new positions. Views (`rows`, `window`) share memory, so one buffer serves every batch and length bucket.
+Only `lengthen` allocates, and positions are never read back: a position may be a tensor, so that a captured CUDA graph
+replays with new positions. Views (`rows`, `window`) share memory, so one buffer serves every batch and length bucket.
 
     cache = KVCache.allocate(layers, rows, heads, max_len, head_dim, device=..., dtype=...)
     model.hidden_states(prefix, cache.rows(0, 1), position=0)   # prefill once, at batch 1
@@ -41,18 +41,18 @@ class KVCache:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> KVCache:
-        """Zeroed buffers: what is masked must still be finite."""
+        """Return zeroed buffers: masked positions must be finite."""
         shape = (layers, rows, heads, max_len, head_dim)
         return cls(torch.zeros(shape, device=device, dtype=dtype), torch.zeros(shape, device=device, dtype=dtype))
 
     @property
     def batch(self) -> int:
-        """Rows."""
+        """Number of rows."""
         return self.keys.shape[1]
 
     @property
     def max_len(self) -> int:
-        """Positions."""
+        """Number of positions."""
         return self.keys.shape[3]
 
     @property
@@ -61,16 +61,16 @@ class KVCache:
         return 2 * self.keys.numel() * self.keys.element_size()
 
     def clear(self) -> None:
-        """Zeros again: what is masked must be finite, and an earlier user's numbers may not have been."""
+        """Fill with zeros: masked positions must be finite, and an earlier user's numbers may not be."""
         self.keys.zero_()
         self.values.zero_()
 
     def rows(self, start: int, stop: int) -> KVCache:
-        """A view of rows start..stop-1."""
+        """Return a view of rows start..stop-1."""
         return KVCache(self.keys[:, start:stop], self.values[:, start:stop])
 
     def window(self, span: int) -> KVCache:
-        """A view of the first `span` positions, so that a step at a tensor position looks no further."""
+        """Return a view of the first `span` positions, so that a step at a tensor position attends no further."""
         return KVCache(self.keys[:, :, :, :span], self.values[:, :, :, :span])
 
     def fill_rows(self, source: int, length: int) -> None:
@@ -79,13 +79,12 @@ class KVCache:
             buffer[:, :, :, :length] = buffer[:, source : source + 1, :, :length].clone()
 
     def copy_start(self, other: KVCache) -> None:
-        """Take over all positions of another cache's one row into the first positions of all rows."""
+        """Copy all positions of another cache, of one row, to the first positions of all rows."""
         for ours, theirs in ((self.keys, other.keys), (self.values, other.values)):
             ours[:, :, :, : other.max_len] = theirs
 
     def lengthen(self, positions: int) -> None:
-        """Room for `positions` from now on, in other buffers, one of which is made after the other is let go; what the
-        old ones hold is copied. Views seen so far stay on the old ones."""
+        """Move to new buffers of `positions`, one after the other to save memory; earlier views keep the old ones."""
         for name in self.__slots__:
             before = getattr(self, name)
             after = before.new_zeros((*before.shape[:3], positions, before.shape[4]))
@@ -94,7 +93,7 @@ class KVCache:
             del before, after
 
     def keep_rows(self, index: Tensor) -> KVCache:
-        """Move the rows `index` (n,) to the front, in that order; a view of those n rows. The others are lost."""
+        """Move the rows `index` (n,) to the front, in that order, and return a view of them. The others are lost."""
         kept = self.rows(0, index.shape[0])
         for buffer in (self.keys, self.values):
             for layer in buffer:  # one layer at a time bounds the extra memory

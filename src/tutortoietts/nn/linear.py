@@ -1,4 +1,4 @@
-"""A Linear for decoding a few candidates at once in float32 on a CPU."""
+"""Linear layer for decoding a few candidates at once in float32 on a CPU."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _FEWEST, _MOST = 4, 32
 
 
 class FewRowsLinear(nn.Linear):
-    """`nn.Linear`, the other way round where that is faster: for 4 to 32 rows of float32 on a CPU, W x^T takes half the
-    time of x W^T. For inference only; training and all other sizes are `nn.Linear` itself."""
+    """`nn.Linear`, transposed where that is faster: for 4 to 32 rows of float32 on a CPU, W x^T takes half the time of
+    x W^T. Training and all other sizes are `nn.Linear` itself."""
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.numel() // self.in_features

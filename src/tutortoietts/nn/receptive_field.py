@@ -1,4 +1,4 @@
-"""Windows of a signal that come out as in the whole: linear stretching by global positions, how far layers see."""
+"""Windows of a signal with the numbers of the whole: linear stretching by global positions, and receptive fields."""
 
 from __future__ import annotations
 
@@ -12,50 +12,52 @@ from torch import Tensor, nn
 __all__ = ["Span", "Stretch", "seen", "seen_transposed", "union"]
 
 Span = tuple[int, int]
-"""First and last place of a stretch of signal."""
+"""First and last position of a part of a signal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Linear interpolation by exact `ratios`, one after the other, of which any part can be had alone.
+    """Linear interpolation by exact `ratios`, one after the other; any part can be computed alone.
 
-    It is `torch.nn.functional.interpolate(mode="linear")` of the whole signal, with exact positions (and without its
-    exception: it copies what keeps its length). Output f lies at (f + 1/2) / ratio - 1/2 of the input, between two
-    inputs; before the first and after the last it is held.
+    It is `torch.nn.functional.interpolate(mode="linear")` of the whole signal, with exact positions (torch copies a
+    signal that keeps its length). Output f lies at (f + 1/2) / ratio - 1/2 of the input, between two inputs; before the
+    first and after the last, those are held.
     """
 
     ratios: tuple[Fraction, ...]
 
     def counts(self, inputs: int) -> list[int]:
-        """Lengths: of the input, and after each ratio."""
+        """Return the lengths of the input and after each ratio."""
         lengths = [inputs]
         for ratio in self.ratios:
             lengths.append(lengths[-1] * ratio.numerator // ratio.denominator)
         return lengths
 
     def settled(self, inputs: int) -> int:
-        """How many outputs stay as they are whatever follows after the first `inputs` inputs."""
+        """Return the number of outputs that no input after the first `inputs` changes."""
         for ratio in self.ratios:
             reached = ratio.numerator * (2 * inputs - 1) - ratio.denominator
             inputs = max(0, -(-reached // (2 * ratio.denominator)))
         return inputs
 
     def needed(self, first: int, last: int, inputs: int) -> Span:
-        """The first input that outputs first..last need, and the last, when there are `inputs` of them."""
+        """Return the first and last input, of `inputs`, that outputs first..last depend on."""
         return self._spans(first, last, self.counts(inputs))[0]
 
     def __call__(self, x: Tensor, first: int, end: int, *, start: int = 0, inputs: int | None = None) -> Tensor:
-        """Outputs first..end-1, (B, C, end - first), of a signal of `inputs` inputs; x (B, C, n) are those from
-        `start` on, at least what is needed."""
+        """Return outputs first..end-1, (B, C, end - first), of a signal of `inputs` inputs.
+
+        x (B, C, n): inputs from `start` on, with all that are `needed`.
+        """
         lengths = self.counts(x.shape[-1] if inputs is None else inputs)
         spans = [*self._spans(first, end - 1, lengths), (first, end - 1)]
-        for ratio, length, (wanted, last) in zip(self.ratios, lengths, spans[1:], strict=False):
-            x = _linear(x, ratio, (wanted, last), start, length)
-            start = wanted
+        for ratio, length, (low, high) in zip(self.ratios, lengths, spans[1:], strict=False):
+            x = _linear(x, ratio, (low, high), start, length)
+            start = low
         return x
 
     def _spans(self, first: int, last: int, lengths: list[int]) -> list[Span]:
-        """What is needed of the input and of all results but the last."""
+        """Return the needed spans of the input and of all results but the last."""
         spans: list[Span] = []
         for ratio, length in zip(reversed(self.ratios), reversed(lengths[:-1]), strict=True):
             step = 2 * ratio.numerator
@@ -65,9 +67,9 @@ class Stretch:
         return spans
 
 
-def _linear(x: Tensor, ratio: Fraction, wanted: Span, start: int, length: int) -> Tensor:
+def _linear(x: Tensor, ratio: Fraction, span: Span, start: int, length: int) -> Tensor:
     step = 2 * ratio.numerator
-    places = torch.arange(wanted[0], wanted[1] + 1)
+    places = torch.arange(span[0], span[1] + 1)
     places = ((2 * places + 1) * ratio.denominator - ratio.numerator).clamp(min=0)
     left = (places // step).clamp(max=length - 1)
     right = (left + 1).clamp(max=length - 1)
@@ -77,9 +79,9 @@ def _linear(x: Tensor, ratio: Fraction, wanted: Span, start: int, length: int) -
 
 
 def seen(span: Span, *layers: nn.Module) -> Span:
-    """Which inputs of a chain of convolutions and paddings its outputs first..last depend on.
+    """Return the inputs that outputs first..last of a chain of convolutions and paddings depend on.
 
-    TypeError for a layer that is neither.
+    Raises TypeError for another layer.
     """
     first, last = span
     for layer in reversed(layers):
@@ -100,11 +102,11 @@ def seen(span: Span, *layers: nn.Module) -> Span:
 
 
 def seen_transposed(span: Span, size: int, stride: int, padding: int) -> Span:
-    """The same for a transposed convolution or an overlap-add of frames of `size`."""
+    """Return the inputs that outputs of a transposed convolution, or an overlap-add of `size`, depend on."""
     return -((size - 1 - padding - span[0]) // stride), (span[1] + padding) // stride
 
 
 def union(spans: Iterable[Span]) -> Span:
-    """The smallest span that holds them all."""
+    """Return the smallest span that holds all spans."""
     firsts, lasts = zip(*spans, strict=True)
     return min(firsts), max(lasts)

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from tutortoietts.engine.decoding.workspace import Workspaces
+from tutortoietts.runtime.cuda_graphs import use_cuda_graphs
+from tutortoietts.runtime.device import synchronizer
 from tutortoietts.runtime.offload import Copier, Offload, copier_for
 from tutortoietts.runtime.precision import Precision, plain_precision
 from tutortoietts.runtime.source import PUBLIC, ModelSource
 
 if TYPE_CHECKING:
-    from tutortoietts.models.autoregressive import Autoregressive
-    from tutortoietts.models.clvp import Clvp
-    from tutortoietts.models.diffusion import Diffusion
     from tutortoietts.text.tokenizer import Tokenizer
 
 __all__ = ["LoadedModels"]
@@ -30,10 +28,11 @@ _log = logging.getLogger(__name__)
 
 
 class LoadedModels:
-    """The loaded models. With `offload` they wait in the CPU's memory and visit `device` in time (`runtime.offload`).
+    """The components of one voice model, loaded when first needed.
 
-    Safe to share between threads: loading is done once; with offload one request at a time has the parts.
-    `copier`: how they get to the device and back, where the device's own way is not wanted.
+    With `offload` they wait in CPU memory and are copied to `device` in time (`runtime.offload`). Safe to share between
+    threads: loading is done once; with offload one request at a time has the components.
+    copier: how they get to the device, where its usual way is not wanted.
     """
 
     def __init__(
@@ -48,97 +47,93 @@ class LoadedModels:
         self.source, self.spec = source, source.spec
         given = dtype if isinstance(dtype, Precision) else plain_precision("", dtype)
         self.device, self.dtype, self.precision = device, given.dtype, given
+        self.cuda_graphs = use_cuda_graphs(device) and not offload  # captured steps know where the weights lie
+        self.synchronize = synchronizer(device)
         copier = copier or copier_for(device)
         self._offload = Offload(copier) if offload and copier is not None else None
-        self.workspaces = Workspaces()
         self._loaded: dict[str, nn.Module] = {}
         self._lock = threading.RLock()
         self._tokenizer: Tokenizer | None = None
         self._norms: Tensor | None = None
 
-    def has(self, part: str) -> bool:
-        """Whether this model has such a part."""
-        return part in self._loaded or getattr(self.spec, part, None) is not None
+    def has(self, component: str) -> bool:
+        """Return whether this model has such a component."""
+        return component in self._loaded or getattr(self.spec, component, None) is not None
 
-    def get(self, part: str) -> nn.Module:
-        """The part, loaded if it is not yet. Raises ModelError, FetchError, OptionError."""
+    def get(self, component: str) -> nn.Module:
+        """Return the component, loaded if it is not yet. Raise ModelError, FetchError, OptionError."""
         with self._lock:
-            if part not in self._loaded:
-                self._settle(part, self._load(part))
-            return self._loaded[part]
+            if component not in self._loaded:
+                self._settle(component, self._load(component))
+            return self._loaded[component]
 
-    def replace(self, part: str, module: nn.Module) -> None:
-        """Use `module` instead, moved to where this part works."""
+    def load(self, components: Iterable[str]) -> None:
+        """Load several components. Raise ModelError, FetchError, OptionError."""
+        for component in components:
+            self.get(component)
+
+    def replace(self, component: str, module: nn.Module) -> None:
+        """Use `module` as this component from now on, moved to where it works."""
+        from tutortoietts.accelerate import accelerate
+
         with self._lock:
-            self._settle(part, module.to(self._home))
+            module = module.to(self._home)
+            if component in ("autoregressive", "diffusion"):  # others are used as they were given
+                accelerate(module, self.device)
+            self._settle(component, module)
 
     @property
     def offload(self) -> bool:
-        """Whether parts wait in the CPU's memory."""
+        """Whether components wait in CPU memory."""
         return self._offload is not None
 
     @property
     def _home(self) -> torch.device:
         return torch.device("cpu") if self.offload else self.device
 
-    def _settle(self, part: str, module: nn.Module) -> None:
+    def _settle(self, component: str, module: nn.Module) -> None:
         if self._offload is not None:
-            self._offload.add(part, module)
-        self._loaded[part] = module
+            self._offload.add(component, module)
+        self._loaded[component] = module
 
-    def dtype_of(self, part: str) -> torch.dtype:
-        """Of a part's inputs and outputs."""
-        if part in ("vocoder", "stream_decoder") or part.startswith("random"):
+    def dtype_of(self, component: str) -> torch.dtype:
+        """Return the type of a component's inputs and outputs."""
+        if component in ("vocoder", "stream_decoder") or component.startswith("random"):
             return torch.float32
-        return self.precision.decoder if part == "autoregressive" else self.dtype
+        return self.precision.decoder if component == "autoregressive" else self.dtype
 
-    def _load(self, part: str) -> nn.Module:
-        weights = self.precision.weights_of(part)
-        _log.info("loading %s of %s", part, self.spec.name)
-        module = self.source.load(part, self._home if weights is None else self.device, self.dtype_of(part))
-        if weights is not None:
-            cast("Autoregressive | Diffusion | Clvp", module).quantize(weights)  # on the device that will use them
-        return self._accelerated(module.to(self._home))
+    def _load(self, component: str) -> nn.Module:
+        from tutortoietts.accelerate import accelerate
 
-    def _accelerated(self, module: nn.Module) -> nn.Module:
-        """A vocoder or a ranking model that is fast on this device; others as they are."""
-        from tutortoietts.models.bigvgan import BigVGAN
-        from tutortoietts.models.hifigan import Hifigan
-        from tutortoietts.nn.rotary_encoder import RotaryEncoder
-
-        if self.device.type == "cpu":
-            for encoder in module.modules():
-                if isinstance(encoder, RotaryEncoder):
-                    encoder.accelerate()
-        if self.device.type == "cpu" and isinstance(module, BigVGAN | Hifigan):
-            module.accelerate(half=self.precision.half_products)
-        if isinstance(module, Hifigan) and module.native is None and self.dtype == torch.bfloat16:
-            module.lower(self.dtype)
-        return module
+        precision = self.precision.of(component)
+        _log.info("loading %s of %s", component, self.spec.name)
+        place = self.device if precision in ("int8", "int4") else self._home  # quantized where it will be used
+        module = self.source.load(component, place, self.dtype_of(component))
+        return accelerate(module, self.device, precision).to(self._home)
 
     @contextmanager
-    def use(self, part: str) -> Iterator[nn.Module]:
-        """The part on the working device, for the length of a block; blocks may be nested."""
-        module = self.get(part)
+    def use(self, component: str) -> Iterator[nn.Module]:
+        """Yield the component on the working device, for the length of a block; blocks may be nested."""
+        module = self.get(component)
         if self._offload is None:
             yield module
             return
         with self._lock:
-            module = self._offload.enter(part)
+            module = self._offload.enter(component)
             try:
                 yield module
             finally:
-                self._offload.leave(part)
+                self._offload.leave(component)
 
-    def prepare(self, part: str) -> None:
-        """Inside a block of `use`: this part is the next, and may come to the device beside the work."""
+    def prepare(self, component: str) -> None:
+        """Announce the next component inside a block of `use`, so that it may be copied to the device meanwhile."""
         if self._offload is not None:
             with self._lock:
-                self._offload.prepare(part)
+                self._offload.prepare(component)
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """Of this model, with its cleaner and the token limit of the autoregressive model."""
+        """The model's tokenizer, with its cleaner and the token limit of the autoregressive model."""
         from tutortoietts.text.tokenizer import Tokenizer
 
         with self._lock:
@@ -154,7 +149,7 @@ class LoadedModels:
 
     @property
     def mel_norms(self) -> Tensor:
-        """(80,) float32: what conditioning mels are divided by."""
+        """Divisors of conditioning mels, (80,) float32."""
         from tutortoietts.weights.load import load_tensor
 
         with self._lock:

@@ -1,8 +1,8 @@
-"""In which numbers the models are kept: one name for a user, a choice for each device.
+"""Numeric precision of the models: one name for a user, a choice for each device.
 
 auto   fp16 on a CUDA GPU of compute capability 7 or more, otherwise fp32
-fp32, bf16, fp16   weights and activations of all models but the vocoders, which stay in float32 (but for what a CPU's
-             matrix unit multiplies in half precision: 16 bits, `native.vocoder_conv`)
+fp32, bf16, fp16   weights and activations of all models but the vocoders, which stay in float32 (but with AMX their
+             convolutions multiply 16-bit numbers: `native.vocoder_conv`)
 int8, int4   the autoregressive model's weights (`nn.quant`), which decoding reads again for every code. The other
              models in half precision where the device is fast at it; on a CPU that is faster still at 8-bit numbers,
              the diffusion and CLVP in those (`native.layer_chain`)
@@ -26,9 +26,12 @@ _QUANTIZED = {"cpu": ("int8", "int4"), "cuda": ("int8", "int4"), "mps": ("int8",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Precision:
-    """`dtype` of all models but the vocoders; `decoder` that of the autoregressive model, whose weights may be
-    `weights` "int8" or "int4"; `others` "int8": those of the diffusion and of CLVP. `half_products`: vocoders may
-    multiply numbers of 16 bits where a CPU has a unit for them."""
+    """Numbers of each model.
+
+    dtype: that of all models but the vocoders. decoder: that of the autoregressive model. weights: "int8" or "int4" for
+    the autoregressive model's; others: "int8" for those of the diffusion and of CLVP. half_products: vocoders may
+    multiply 16-bit numbers.
+    """
 
     name: str
     dtype: torch.dtype
@@ -37,8 +40,10 @@ class Precision:
     others: str | None = None
     half_products: bool = False
 
-    def weights_of(self, part: str) -> str | None:
-        """In what the weights of a part are rounded, if they are."""
+    def of(self, part: str) -> str | None:
+        """Return the `precision` to which `accelerate` brings a model: None keeps the dtype of its weights."""
+        if part in ("vocoder", "stream_decoder"):
+            return "bf16" if self.half_products else None
         return {"autoregressive": self.weights, "diffusion": self.others, "clvp": self.others}.get(part)
 
 
@@ -63,7 +68,7 @@ def pick_precision(name: str, half: bool, device: torch.device) -> Precision:
     if name not in _QUANTIZED.get(device.type, ()):
         raise OptionError(f"precision {name!r} has no kernels for {device}: use 'fp16' or 'fp32'")
     if device.type == "cpu":
-        half, others = _matrix_unit(), "int8" if has_integer_products() else None
+        half, others = _has_amx(), "int8" if has_integer_products() else None
         dtype = torch.bfloat16 if half and others is None else torch.float32
         return Precision(name=name, dtype=dtype, decoder=torch.float32, weights=name, others=others, half_products=half)
     if name == "int4" and device.type == "cuda" and _capability(device) < 8:
@@ -82,7 +87,7 @@ def _capability(device: torch.device) -> int:
     return torch.cuda.get_device_capability(device)[0]
 
 
-def _matrix_unit() -> bool:
-    """Whether this CPU multiplies bfloat16 matrices faster than float32 ones."""
+def _has_amx() -> bool:
+    """Return True if this CPU has AMX, and so multiplies bfloat16 matrices faster than float32 ones."""
     known = getattr(torch.cpu, "_is_amx_tile_supported", None)
     return bool(known is not None and known())

@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from tutortoietts.core.components import kind_of, public_vocoders
 from tutortoietts.core.config import (
     AutoregressiveConfig,
     ClvpConfig,
@@ -21,7 +22,6 @@ from tutortoietts.core.config import (
     DiffusionConfig,
     HifiganConfig,
     ModelSpec,
-    kind_of,
 )
 from tutortoietts.core.errors import ModelError, OptionError
 from tutortoietts.core.paths import expanded
@@ -29,7 +29,7 @@ from tutortoietts.core.paths import expanded
 __all__ = ["PUBLIC", "PUBLIC_VOCODERS", "ModelSource", "open_source", "public_spec"]
 
 PUBLIC = "tortoise-v2"
-PUBLIC_VOCODERS = ("bigvgan_base", "bigvgan", "univnet")
+PUBLIC_VOCODERS = public_vocoders()
 _BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
 
 

@@ -1,42 +1,47 @@
-"""Sampling arithmetic: it gets callables, never models. `sample` runs the diffusion; `tokens` draws codes."""
+"""Sampling arithmetic, on callables instead of models: `sample` runs the diffusion, `tokens` draws codes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
+from typing import cast
 
 import torch
 from torch import Tensor
 
+from tutortoietts.core.components import resolve
 from tutortoietts.core.errors import OptionError
+from tutortoietts.core.samplers import SAMPLERS, SPACINGS
 from tutortoietts.sampling.guidance import NoiseModel, guide, ramp
 from tutortoietts.sampling.rows import Generators, randn
-from tutortoietts.sampling.schedule import SPACINGS, Schedule, trained_schedule
-from tutortoietts.sampling.solvers import SOLVERS, Trajectory
+from tutortoietts.sampling.schedule import Schedule, trained_schedule
+from tutortoietts.sampling.solvers import Solver, Trajectory
 
 __all__ = ["SOLVERS", "SPACINGS", "noised", "plan", "sample"]
 
-_RESPACED = ("ancestral", "ddim")  # on the originals' whole steps, clipped, unless asked otherwise
+SOLVERS: dict[str, Solver] = {name: resolve(sampler.function) for name, sampler in SAMPLERS.items()}
+"""Name -> function of each sampler in `core.samplers`."""
 
 
 def plan(solver: str, steps: int, spacing: str | None = None, start_step: float | None = None) -> list[float]:
-    """The trained steps a solver will show the model, the first taken first.
+    """Return the trained steps that a sampler visits, the noisiest first.
 
-    `spacing` None: the solver's own best, measured on Gaussian data and mixtures (docs/quality.md); ancestral and ddim
-    then take the originals' respaced whole steps.
+    `spacing` None: the sampler's own best, measured on Gaussian data and mixtures (docs/quality.md); ancestral and ddim
+    then take the respaced integer steps of the original Tortoise. A sampler may also call the model between them.
+    Raises OptionError for an unknown sampler or spacing and numbers out of range.
     """
-    if solver not in SOLVERS:
-        near = get_close_matches(str(solver), SOLVERS, n=1)
+    if solver not in SAMPLERS:
+        near = get_close_matches(str(solver), SAMPLERS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise OptionError(f"unknown diffusion solver {solver!r}{hint}; choose one of {', '.join(SOLVERS)}")
+        raise OptionError(f"unknown diffusion solver {solver!r}{hint}; choose one of {', '.join(SAMPLERS)}")
     schedule = trained_schedule()
-    if solver in _RESPACED and spacing in (None, "uniform"):
+    if SAMPLERS[solver].original and spacing in (None, "uniform"):
         return list(schedule.respace(steps, None if start_step is None else int(start_step)))
     return schedule.place(spacing or "sinh", steps, start_step)
 
 
 def noised(start: Tensor, noise: Tensor, step: float, schedule: Schedule | None = None) -> Tensor:
-    """A clean `start` as it looks at a trained step: alpha * start + sigma * noise."""
+    """Return a clean `start` noised to a trained step: alpha * start + sigma * noise."""
     schedule = schedule or trained_schedule()
     return schedule.alpha(step) * start + schedule.sigma(step) * noise
 
@@ -60,17 +65,19 @@ def sample(
 ) -> Tensor:
     """Solve the reverse diffusion from `noise` (B, C, F), standard normal at the noisiest step -> (B, C, F) float32.
 
-    `eps_model(x, step)` gives the noise estimate (B, C, F) at trained step 0..3999 (a float; whole for ancestral and
-    ddim), or (B, 2C, F) with the variance half that `ancestral` uses. With `guidance` = k it must return the pair
-    (conditional, unconditional), combined as (1 + k) c - k u. It is called `steps` times.
-    `guidance_ramp`: k grows evenly from k / steps at the noisiest step to k at the last (default: ancestral and ddim
-    only, as the originals).
+    `eps_model(x, step)` returns the noise estimate (B, C, F) at trained step 0..3999 (a float; an integer for ancestral
+    and ddim), or (B, 2C, F) with the variance half that `ancestral` uses. With `guidance` = k it must return the pair
+    (conditional, unconditional), combined as (1 + k) c - k u. It is called once at each of the `plan`'s steps; a
+    sampler with two forward passes a step also calls it between them.
+    `solver`: a name in `core.samplers.SAMPLERS`. `steps`: how many steps it takes.
+    `guidance_ramp`: k grows evenly from k / steps at the noisiest step to k at the last (default: for ancestral and
+    ddim only, as in the original).
     `guidance_interval`: only trained steps of this (lowest, highest) are guided; elsewhere `eps_model` may return the
     conditional estimate alone.
-    `generator`: one for all, or one a row, for the solvers that draw noise; `step_noise` (steps, B, C, F) gives that
-    noise instead. `clip`: hold clean estimates in [-1, 1] (default: ancestral and ddim only, as the originals).
+    `generator`: one for all rows, or one per row, for samplers that draw noise; `step_noise` (steps, B, C, F) gives
+    that noise instead. `clip`: hold clean estimates in [-1, 1] (default: for ancestral and ddim only).
     `start` (B, C, F) with `start_step`: begin from this clean estimate, noised to that step, instead of pure noise.
-    `on_step(done, steps)` is called after each step; what it raises stops the work.
+    `on_step(done, steps)` is called after each step; an exception from it stops the work.
     Raises OptionError for an unknown solver or spacing and numbers out of range.
     """
     placed = plan(solver, steps, spacing, start_step)
@@ -89,16 +96,16 @@ def sample(
             return step_noise[index].to(x)
         return randn(noise.shape, generator, noise.device)
 
-    ramped = solver in _RESPACED if guidance_ramp is None else guidance_ramp
-    walk = Trajectory(
+    ramped = SAMPLERS[solver].original if guidance_ramp is None else guidance_ramp
+    trajectory = Trajectory(
         estimate=guide(
             eps_model, ramp(guidance, placed) if ramped and guidance is not None else guidance, guidance_interval
         ),
         schedule=trained_schedule(),
         steps=placed,
         noise=fresh,
-        clip=solver in _RESPACED if clip is None else clip,
+        clip=SAMPLERS[solver].original if clip is None else clip,
         on_step=on_step,
     )
     with torch.no_grad():
-        return SOLVERS[solver](walk, x)
+        return cast(Solver, resolve(SAMPLERS[solver].function))(trajectory, x)

@@ -1,6 +1,6 @@
-"""Guidance without conditioning ("conditioning-free"): push the estimate away from the unconditional one.
+"""Guidance by an estimate without conditioning ("conditioning-free"): push the estimate away from that one.
 
-It may be left out where it matters least (an interval of steps, Kynkaanniemi et al. 2024, arXiv:2404.07724).
+It may be limited to an interval of steps, as it matters little elsewhere (Kynkaanniemi et al. 2024, arXiv:2404.07724).
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ EpsModel = Callable[[Tensor, float], Tensor]
 """(x (B, C, F), trained step) -> noise estimate (B, C, F), or (B, 2C, F) with the variance half behind it."""
 
 PairModel = Callable[[Tensor, float], tuple[Tensor, Tensor]]
-"""As EpsModel, but gives the (conditional, unconditional) pair: what `guidance=k` needs."""
+"""As EpsModel, but returns the (conditional, unconditional) pair that `guidance=k` needs."""
 
 NoiseModel = Callable[[Tensor, float], Tensor | tuple[Tensor, Tensor]]
-"""Either, or a pair at some steps and one estimate at others."""
+"""An EpsModel, a PairModel, or a model that returns a pair at some steps and one estimate at others."""
 
 Estimate = Callable[[Tensor, float], tuple[Tensor, Tensor | None]]
-"""(x, step) -> (noise estimate, variance half or None), both float32 (B, C, F): what the solvers use."""
+"""(x, step) -> (noise estimate, variance half or None), both float32 (B, C, F): the form that samplers call."""
 
 
 def split_variance(output: Tensor, channels: int) -> tuple[Tensor, Tensor | None]:
-    """A model output -> (noise estimate, variance half or None), in float32."""
+    """Split a model output into (noise estimate, variance half or None), in float32."""
     if output.shape[1] == channels:
         return output.float(), None
     if output.shape[1] == 2 * channels:
@@ -41,16 +41,26 @@ Guidance = float | Callable[[float], float]
 
 
 def ramp(guidance: float, steps: Sequence[float]) -> Callable[[float], float]:
-    """The originals' strength: from k / n at the first (noisiest) of the n `steps`, evenly up to k at the last."""
+    """Return the original Tortoise's strength by trained step: from k / n at the first (noisiest) of the n `steps`,
+    evenly up to k at the last. Steps between two of them get what lies between."""
     strength = {step: guidance * (index + 1) / len(steps) for index, step in enumerate(steps)}
-    return strength.__getitem__
+
+    def at(step: float) -> float:
+        if step in strength:
+            return strength[step]
+        after = next(index for index, one in enumerate(steps) if one < step)
+        share = (steps[after - 1] - step) / (steps[after - 1] - steps[after])
+        return guidance * (after + share) / len(steps)
+
+    return at
 
 
 def guide(model: NoiseModel, guidance: Guidance | None, interval: tuple[float, float] | None = None) -> Estimate:
-    """(1 + k) * conditional - k * unconditional with k = `guidance`; None: the conditional estimate as it is.
+    """Return the estimate (1 + k) * conditional - k * unconditional with k = `guidance`; None: the conditional one.
 
-    The variance half is the conditional one's. With a k the model must return the pair, but for trained steps outside
-    the `interval` (lowest, highest): there the conditional estimate is taken as it is, and may come alone.
+    The variance half is the conditional one's. With a k the model must return the pair, except at trained steps outside
+    the `interval` (lowest, highest): there the conditional estimate is used, and may come alone.
+    Raises OptionError where the model returns a pair without guidance, or one estimate with it.
     """
 
     def plain(x: Tensor, step: float) -> tuple[Tensor, Tensor | None]:

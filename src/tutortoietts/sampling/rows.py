@@ -1,4 +1,4 @@
-"""Randomness that belongs to a row: the same row gets the same numbers alone, in any batch and on any device."""
+"""Random numbers by row: the same row gets the same numbers alone, in any batch and on any device."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MASK = (1 << 64) - 1
 
 
 def mix_seed(seed: int, *path: int) -> int:
-    """A seed for one purpose: hashes `seed` with a path of small numbers (stage, part, row) by SplitMix64 steps."""
+    """Return a seed for one purpose: `seed` hashed with a path of small numbers (stage, passage, row) by SplitMix64."""
     state = seed & _MASK
     for number in (seed >> 64, *path):
         state = (state + 0x9E3779B97F4A7C15 + (number & _MASK)) & _MASK
@@ -27,12 +27,15 @@ def mix_seed(seed: int, *path: int) -> int:
 
 
 def row_generators(seed: int, rows: int, *path: int) -> list[torch.Generator]:
-    """One CPU generator a row, seeded from (seed, path, row number)."""
+    """Return one CPU generator per row, seeded from (seed, path, row number)."""
     return [torch.Generator().manual_seed(mix_seed(seed, *path, row)) for row in range(rows)]
 
 
 def randn(shape: Sequence[int], generator: Generators, device: torch.device | str = "cpu") -> Tensor:
-    """Standard normal float32 of `shape` (B, ...). With a sequence of generators, row b comes from the b-th."""
+    """Return standard normal float32 of `shape` (B, ...). With a sequence of generators, row b comes from the b-th.
+
+    Raises OptionError unless there is one generator for each row.
+    """
     if generator is None or isinstance(generator, torch.Generator):
         home = generator.device if generator is not None else torch.device(device)
         return torch.randn(tuple(shape), generator=generator, device=home).to(device)

@@ -1,4 +1,4 @@
-"""The noise schedule the diffusion model was trained on, and the ways to place a few steps on it.
+"""Noise schedule that the diffusion model was trained on, and the ways to place a few steps on it.
 
 4000 trained steps, betas linear from 2.5e-5 to 5e-3. At trained step s a clean value x0 is seen as
 alpha(s) * x0 + sigma(s) * noise with alpha^2 + sigma^2 = 1; lambda = log(alpha / sigma) falls from 5.3 to -5.0.
@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from tutortoietts.core.errors import OptionError
+from tutortoietts.core.samplers import SPACINGS
 
-__all__ = ["SPACINGS", "Schedule", "trained_schedule"]
-
-SPACINGS = ("uniform", "logsnr", "karras", "sinh")
+__all__ = ["Schedule", "trained_schedule"]
 
 _SINH_WIDTH = 2.0  # nats of lambda around the centre in which steps lie about evenly
 _SINH_CENTRE = 2.0
@@ -25,41 +24,41 @@ _KARRAS_RHO = 7.0
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`log_alpha_bar[s]` = log(alpha(s)^2) for every trained step s; plain float arithmetic throughout."""
+    """Noise schedule: `log_alpha_bar[s]` = log(alpha(s)^2) for every trained step s, in plain float arithmetic."""
 
     log_alpha_bar: tuple[float, ...]
 
     @property
     def trained_steps(self) -> int:
-        """How many there are: 4000."""
+        """Number of trained steps: 4000."""
         return len(self.log_alpha_bar)
 
     @property
     def last(self) -> int:
-        """The noisiest trained step."""
+        """Index of the noisiest trained step."""
         return len(self.log_alpha_bar) - 1
 
     def log_abar(self, step: float) -> float:
-        """log(alpha^2) at a step, 0..`last`."""
+        """Return log(alpha^2) at a step, 0..`last`."""
         low = min(int(step), self.last - 1)
         a, b = self.log_alpha_bar[low], self.log_alpha_bar[low + 1]
         return a + (step - low) * (b - a)
 
     def alpha(self, step: float) -> float:
-        """The share of the clean value at a step."""
+        """Return alpha, the share of the clean value, at a step."""
         return math.exp(0.5 * self.log_abar(step))
 
     def sigma(self, step: float) -> float:
-        """The share of the noise at a step."""
+        """Return sigma, the share of the noise, at a step."""
         return math.sqrt(-math.expm1(self.log_abar(step)))
 
     def lam(self, step: float) -> float:
-        """Half the log signal-to-noise ratio at a step."""
+        """Return lambda, half the log signal-to-noise ratio, at a step."""
         value = self.log_abar(step)
         return 0.5 * (value - math.log(-math.expm1(value)))
 
     def step_at(self, lam: float) -> float:
-        """The step whose lambda this is, clamped to the trained range."""
+        """Return the step that has this lambda, clamped to the trained range."""
         value = -math.log1p(math.exp(-2.0 * lam))
         table = self.log_alpha_bar
         high = bisect_left(table, -value, key=lambda entry: -entry)
@@ -71,7 +70,7 @@ class Schedule:
         return high - 1 + (value - a) / (b - a)
 
     def place(self, spacing: str, steps: int, start: float | None = None) -> list[float]:
-        """`steps` trained steps from `start` (default: the noisiest) down to 0, the first taken first.
+        """Return `steps` trained steps from `start` (default: the noisiest) down to 0, the noisiest first.
 
         uniform: evenly in trained steps. logsnr: evenly in lambda. karras: sigma/alpha to the power 1/7 even
         (arXiv 2206.00364). sinh: lambda = 2 + 2 sinh(u), u even: dense where a mel takes shape, sparse at the ends.
@@ -103,7 +102,7 @@ class Schedule:
         return [start, *(self.step_at(lam) for lam in lams[1:-1]), 0.0]
 
     def respace(self, steps: int, start: int | None = None) -> list[int]:
-        """The originals' respacing: evenly placed whole trained steps, the first taken first (golden `timesteps`)."""
+        """Return the original Tortoise's respacing: evenly placed integer steps, the noisiest first."""
         start = self.last if start is None else start
         if not 0 <= start <= self.last:
             raise OptionError(f"diffusion start_step {start} outside 0..{self.last}")
@@ -120,7 +119,7 @@ class Schedule:
 
 @lru_cache(maxsize=4)
 def trained_schedule(trained_steps: int = 4000, first: float = 2.5e-5, last: float = 5e-3) -> Schedule:
-    """The schedule of the public checkpoints (and, the same, of the bundled model)."""
+    """Return the schedule of the public checkpoints, which is also that of the bundled model."""
     total, table = 0.0, []
     for index in range(trained_steps):
         beta = first + (last - first) * index / (trained_steps - 1)

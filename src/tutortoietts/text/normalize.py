@@ -1,6 +1,6 @@
-"""Cleaners: what is done to text before the tokenizer sees it.
+"""Cleaners of text before it is tokenized.
 
-"english" (specification, section 1): ASCII, lower case, numbers and abbreviations in words, single spaces, no
+"english": ASCII, lower case, numbers and abbreviations in words, single spaces, no
 double quotes. "basic", for other languages: lower case and single spaces. Both first drop control characters.
 """
 
@@ -61,14 +61,14 @@ _NUMBER = re.compile(r"[0-9]+")
 
 
 def clean_english(text: str) -> str:
-    """The English cleaner; `text` of any script -> lower-case ASCII in words."""
+    """Clean text of any script for an English tokenizer -> lower-case ASCII in words."""
     text = to_ascii(drop_controls(text)).lower()
     text = expand_abbreviations(expand_numbers(text))
     return collapse_whitespace(text).replace('"', "")
 
 
 def clean_basic(text: str) -> str:
-    """Lower case and single spaces, for tokenizers that know other alphabets."""
+    """Clean text for tokenizers of other alphabets: lower case and single spaces."""
     return collapse_whitespace(drop_controls(text).lower())
 
 
@@ -76,19 +76,19 @@ CLEANERS: dict[str, Cleaner] = {"basic": clean_basic, "english": clean_english}
 
 
 def cleaner(name: str) -> Cleaner:
-    """The cleaner of this name; OptionError for another name than "english" or "basic"."""
+    """Return the cleaner of this name. Raises OptionError for names other than "english" and "basic"."""
     if name not in CLEANERS:
         raise OptionError(f"unknown cleaner {name!r}: use one of {', '.join(sorted(CLEANERS))}")
     return CLEANERS[name]
 
 
 def collapse_whitespace(text: str) -> str:
-    """Every run of whitespace becomes one space."""
+    """Replace every run of whitespace by one space."""
     return re.sub(r"\s+", " ", text)
 
 
 def drop_controls(text: str) -> str:
-    """Without control characters (NUL and the like) and unpaired surrogates; says in the log what it dropped."""
+    """Drop control characters (such as NUL) and unpaired surrogates; they are named in the log."""
     found = dict.fromkeys(_CONTROL.findall(text))
     if found:
         _log.warning("dropped control characters: %s", describe(found))
@@ -97,12 +97,12 @@ def drop_controls(text: str) -> str:
 
 
 def expand_abbreviations(text: str) -> str:
-    """Abbreviated titles in words, in any case: "dr. smith" -> "doctor smith"."""
+    """Replace abbreviated titles by words, in any case: "dr. smith" -> "doctor smith"."""
     return _ABBREVIATION.sub(lambda match: ABBREVIATIONS[match[1].lower()], text)
 
 
 def expand_numbers(text: str) -> str:
-    """Numbers, years, ordinals and amounts in £ and $ as English words."""
+    """Replace numbers, years, ordinals and amounts in £ and $ by English words."""
     text = _COMMAS.sub(lambda match: match[0].replace(",", ""), text)
     text = _POUNDS.sub(r"\1 pounds", text)
     text = _DOLLARS.sub(_dollars, text)
@@ -119,7 +119,7 @@ def _number(digits: str) -> str:
 
 
 def _dollars(match: re.Match[str]) -> str:
-    """$3.50 -> "3 dollars, 50 cents"; the part after the dot is read as a whole number of cents."""
+    """Read "$3.50" as "3 dollars, 50 cents"; digits after the dot are read as an integer number of cents."""
     parts = match[1].replace(",", "").split(".")
     if len(parts) > 2:
         return f"{match[1]} dollars"
@@ -133,5 +133,5 @@ def _dollars(match: re.Match[str]) -> str:
 
 
 def is_sayable(text: str) -> bool:
-    """Whether anything is left to say: a letter or a digit of any script."""
+    """Return True if there is anything to say: a letter or a digit of any script."""
     return any(unicodedata.category(char)[0] in "LN" for char in text)

@@ -28,9 +28,12 @@ _IRREGULAR = {
 MAX_DIGITS = 3 * (len(_SCALES) + 1)
 
 
-def cardinal(digits: str) -> str:
-    """Digits "1234567" -> "one million, two hundred thirty-four thousand, five hundred sixty-seven"."""
-    return _words(digits, joiner=" ")
+def cardinal(digits: str, *, joiner: str = " ") -> str:
+    """Digits "1234567" -> "one million, two hundred thirty-four thousand, five hundred sixty-seven".
+
+    `joiner` stands before the part below one hundred: " " or " and ".
+    """
+    return _words(digits, joiner=joiner)
 
 
 def ordinal(digits: str) -> str:

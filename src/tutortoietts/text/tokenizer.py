@@ -1,4 +1,4 @@
-"""Text to token ids and back, with a Hugging Face `tokenizers` file.
+"""Convert text to token ids and back, with a Hugging Face `tokenizers` file.
 
 tokenizer = Tokenizer("tokenizer.json")
 tokens = tokenizer.encode("Hello there.")        # Tokens(text="hello there.", ids=(1, T) int64)
@@ -29,10 +29,10 @@ TOKEN_LIMIT = 400
 
 
 class Tokenizer:
-    """Cleans text and encodes it; spaces become [SPACE] before encoding.
+    """Tokenizer that cleans text before it encodes it; spaces become [SPACE].
 
-    `path`: the tokenizer's JSON file. `cleaner_name`: "english" or "basic". `limit`: the token row, with the one 0
-    that the models append, must be shorter than this. `unknown`: what becomes of characters the vocabulary lacks:
+    `path`: the tokenizer's JSON file. `cleaner_name`: "english" or "basic". `limit`: the row of tokens, with the
+    stop token that the models append, must be shorter. `unknown`: treatment of characters that the vocabulary lacks:
     "keep" leaves [UNK] tokens, as the public model was trained; "drop" leaves them out. Both are logged.
     Raises ModelError for a file that cannot be read, OptionError for other names.
     """
@@ -72,11 +72,11 @@ class Tokenizer:
         return int(self._encoder.get_vocab_size())
 
     def clean(self, text: str) -> str:
-        """The text as it will be encoded."""
+        """Return the cleaned text."""
         return self._clean(text)
 
     def ids(self, text: str) -> list[int]:
-        """Token ids of already cleaned text; no checks but the warning about unknown characters."""
+        """Return the token ids of cleaned text, unchecked; unknown characters are logged."""
         encoding = self._encoder.encode(text.replace(" ", SPACE), add_special_tokens=False)
         ids = list(encoding.ids)
         if self._unknown_id not in ids:
@@ -93,9 +93,9 @@ class Tokenizer:
         return ids if self.unknown == "keep" else [i for i in ids if i != self._unknown_id]
 
     def count(self, *pieces: str) -> int:
-        """How many tokens these consecutive pieces of a text become, with the 0 that the models append.
+        """Return the number of tokens of consecutive pieces of a text, with the stop token that the models append.
 
-        Silent about unknown characters. 0 for letters of which cleaning leaves nothing to say: none has a reading.
+        Unknown characters are not logged. 0 for letters of which cleaning leaves nothing to say.
         """
         cleaned = self._cleaned(pieces)
         if is_sayable("".join(pieces)) and not is_sayable("".join(cleaned)):
@@ -104,7 +104,7 @@ class Tokenizer:
         return sum(len(self._encoder.encode(piece, add_special_tokens=False).ids) for piece in spaced) + 1
 
     def _cleaned(self, pieces: Sequence[str]) -> list[str]:
-        """Each piece cleaned, with no second space where two meet."""
+        """Clean each piece, with one space at most where two meet."""
         cleaned, last = [], ""
         for piece in map(self._clean, pieces):
             cleaned.append(piece.lstrip(" ") if last.endswith(" ") else piece)
@@ -112,17 +112,17 @@ class Tokenizer:
         return cleaned
 
     def encode(self, text: str) -> Tokens:
-        """Cleans and encodes one passage.
+        """Clean and encode one passage.
 
-        Raises TextError when nothing sayable is left or the row would not be shorter than the limit (split
-        the text first: `text.split.passages` does).
+        Raises TextError if nothing sayable is left or the row is not shorter than the limit (split the text first, with
+        `text.split.passages`).
         """
         return self.encode_parts([text])[0]
 
     def encode_parts(self, parts: Sequence[str]) -> tuple[Tokens, list[int]]:
-        """Encodes consecutive pieces of one passage and tells where each ends: (tokens, token count after each piece).
+        """Encode consecutive pieces of one passage: (tokens, token count after each piece).
 
-        The pieces of a bracketed text (`text.brackets`) are encoded so, to find their tokens again.
+        The pieces of a bracketed text (`text.brackets`) are encoded with it, to find their tokens again.
         Raises TextError as `encode`.
         """
         import torch
@@ -144,7 +144,7 @@ class Tokenizer:
         return Tokens(text=cleaned, ids=torch.tensor([ids], dtype=torch.int64)), ends
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Ids back to cleaned text; [STOP] and [UNK] leave nothing."""
+        """Convert ids back to cleaned text; [STOP] and [UNK] are left out."""
         pieces = (self._encoder.id_to_token(identity) or "" for identity in ids if identity not in self._silent)
         return "".join(" " if piece == SPACE else piece for piece in pieces)
 

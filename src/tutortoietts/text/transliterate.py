@@ -1,4 +1,4 @@
-"""Any text to ASCII, for the English cleaner.
+"""Transliterate any text to ASCII, for the English cleaner.
 
 The public model's tokenizer was fitted on text passed through Unidecode. For the characters of English text
 (Latin-1, General Punctuation, some symbols) the table below gives the same results. All other scripts go through
@@ -68,7 +68,7 @@ _SILENT = ("Mn", "Me", "Cf")
 
 
 def to_ascii(text: str) -> str:
-    """The ASCII reading of `text`; characters that have none are dropped, with one logged warning naming them."""
+    """Return `text` in ASCII; characters without a transliteration are dropped and named in one logged warning."""
     if text.isascii():
         return text
     text = text.translate(_TABLE)
@@ -82,7 +82,7 @@ def to_ascii(text: str) -> str:
 
 
 def describe(characters: dict[str, None]) -> str:
-    """A short list for a message: "☃" (U+2603), ... and 3 more."""
+    """Return a short list of characters for a message: "☃" (U+2603), ... and 3 more."""
     shown = [f"{char!r} (U+{ord(char):04X})" for char in list(characters)[:8]]
     more = len(characters) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -1,4 +1,4 @@
-"""Voices: clips and latents on disk, mixed and kept. `VoiceStore` is the store, `load_voice` what old scripts call."""
+"""Voices: clips and latents on disk, mixed and kept. `VoiceStore` is the store, `load_voice` the original's call."""
 
 from tutortoietts.voices.clips import crop_clip, expand_samples, load_clips
 from tutortoietts.voices.files import read_voice, write_voice

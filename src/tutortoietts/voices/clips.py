@@ -1,4 +1,4 @@
-"""Reference clips: finding them, loading them as the models want them, cropping them the same way every time."""
+"""Reference clips: find them, load them in the form that the models take, crop them reproducibly."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ CLIP_RATE = 22050
 
 
 def clips_in(folder: Path) -> tuple[Path, ...]:
-    """The sound files of a folder, by name; hidden files and subfolders are not looked at."""
+    """Return the sound files of a folder, sorted by name, without hidden files and subfolders."""
     files = (file for file in folder.iterdir() if file.suffix.lower() in CLIP_SUFFIXES and file.name[0] != ".")
     return tuple(sorted(file for file in files if file.is_file()))
 
 
 def expand_samples(samples: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Files, folders of sound files and glob patterns -> files, each once, in the order given.
+    """Expand files, folders of sound files and glob patterns to files, each once, in the order given.
 
     Raises AudioError for a folder without sound files, a pattern that matches none and a file that is missing.
     """
@@ -51,12 +51,12 @@ def expand_samples(samples: str | os.PathLike[str] | Iterable[str | os.PathLike[
 
 
 def load_clips(paths: Sequence[str | os.PathLike[str]]) -> list[Tensor]:
-    """Each file as (1, N) float32 at 22 050 Hz. Raises AudioError for one that no voice can be learned from."""
+    """Return each file as (1, N) float32 at 22 050 Hz. Raises AudioError for a clip that cannot be used."""
     return [load_clip(path, CLIP_RATE) for path in paths]
 
 
 def crop_clip(clip: Tensor, samples: int) -> Tensor:
-    """(..., N) -> (..., samples): the middle of a longer clip, a shorter one followed by zeros."""
+    """Crop a clip (..., N) to its middle (..., samples), or pad a shorter one with zeros at the end."""
     extra = clip.shape[-1] - samples
     if extra <= 0:
         return functional.pad(clip, (0, -extra))
@@ -64,7 +64,7 @@ def crop_clip(clip: Tensor, samples: int) -> Tensor:
 
 
 def digest(paths: Sequence[Path]) -> str:
-    """SHA-256 (hex) of the files' contents in this order; names and dates do not matter."""
+    """Return the SHA-256 (hex) of the files' contents in this order; names and dates do not matter."""
     whole = hashlib.sha256()
     for path in paths:
         content = hashlib.sha256()

@@ -1,6 +1,6 @@
-"""A voice on disk: one safetensors file with `speaker` (1, D) and, unless it can only stream, `diffusion` (1, 2C).
+"""Voice files: one safetensors file with `speaker` (1, D) and, unless it can only stream, `diffusion` (1, 2C).
 
-Its metadata tag the file with the model that made the latents, so that they are never fed to another:
+The metadata name the model that made the latents, so that no other model is given them:
 `format` "tutortoietts-voice-1", `name`, `model`, and `clips`, the digest of the clips it was made from, if any.
 """
 
@@ -27,14 +27,14 @@ FORMAT = "tutortoietts-voice-1"
 
 
 def file_name(model: str) -> str:
-    """The file name for latents of this model id, which may hold any characters."""
+    """Return the file name for latents of a model id, which may contain any characters."""
     return re.sub(r"[^\w.-]", "_", model).lstrip(".") + SUFFIX
 
 
 def write_voice(path: str | os.PathLike[str], voice: Voice, *, clips: str = "") -> Path:
-    """Saves a voice, under another name first, so the file is complete or absent. Folders are made.
+    """Save a voice, under a temporary name first, so that the file is complete or absent. Folders are made.
 
-    `clips`: the digest of the clips it was made from. Raises OutputError where it cannot be written.
+    `clips`: digest of the clips it was made from. Raises OutputError if it cannot be written.
     """
     path = Path(path)
     tensors = {"speaker": _plain(voice.speaker)}
@@ -55,7 +55,7 @@ def write_voice(path: str | os.PathLike[str], voice: Voice, *, clips: str = "") 
 
 
 def read_tags(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The metadata of a voice file, without its tensors. Raises VoiceError for a file that is none of ours."""
+    """Return the metadata of a voice file, without its tensors. Raises VoiceError for any other file."""
     try:
         with safe_open(path, "pt") as file:
             tags = dict(file.metadata() or {})
@@ -67,7 +67,7 @@ def read_tags(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def read_voice(path: str | os.PathLike[str]) -> Voice:
-    """Reads a voice, float32 on the CPU. Raises VoiceError for a file that is not a voice or is damaged."""
+    """Read a voice, float32 on the CPU. Raises VoiceError for a file that is not a voice or is damaged."""
     tags = read_tags(path)
     with safe_open(path, "pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}
@@ -78,7 +78,10 @@ def read_voice(path: str | os.PathLike[str]) -> Voice:
 
 
 def read_original(path: str | os.PathLike[str], model: str) -> Voice:
-    """Reads latents saved by the originals, a pickled pair (speaker, diffusion), for `model`; runs no code in it."""
+    """Read latents that the original Tortoise saved, a pickled pair (speaker, diffusion), for `model`.
+
+    No code in the file is run. Raises VoiceError for a file that holds no such pair.
+    """
     try:
         pair = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling raises nearly anything; all of it means the same here

@@ -1,4 +1,4 @@
-"""What a user may type for a voice: a name, a path, or a mix such as "anna+ben" or "anna*2+ben"."""
+"""Names of voices that a user may type: a name, a path, or a mix such as "anna+ben" or "anna*2+ben"."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _NAME = re.compile(r"\w(?:[\w .-]*[\w-])?")
 
 
 def check_name(name: str) -> str:
-    """The name (in Unicode's composed form), safe as a file name on every system and as a part of a mix.
+    """Return the name in Unicode's composed form, safe as a file name on every system and in a mix.
 
-    Raises VoiceError for an empty or over-long one, other characters than letters, digits, space, '_', '-' and
-    inner dots, and for "random", which has a meaning of its own.
+    Raises VoiceError for an empty or too long name, for characters other than letters, digits, space, '_', '-' and
+    inner dots, and for "random", which is reserved.
     """
     name = unicodedata.normalize("NFC", name)
     if not 1 <= len(name) <= MAX_NAME:
@@ -32,12 +32,12 @@ def check_name(name: str) -> str:
 
 
 def is_path(text: str) -> bool:
-    """Whether the user means a file or folder: it has a separator or starts as paths do."""
+    """Return True if the text is a path: it contains a separator or starts as paths do."""
     return "/" in text or "\\" in text or text.startswith(("~", "."))
 
 
 def parse_mix(spec: str) -> list[tuple[str, float]]:
-    """A mix into names and weights: "anna*2+ben" -> [("anna", 2.0), ("ben", 1.0)]; a plain name is a mix of one.
+    """Parse a mix into names and weights: "anna*2+ben" -> [("anna", 2.0), ("ben", 1.0)]; a plain name is a mix of one.
 
     Raises VoiceError for empty terms and for weights that are not positive numbers.
     """

@@ -1,4 +1,4 @@
-"""`load_voice` and `load_voices` as scripts written for the original expect them."""
+"""`load_voice` and `load_voices`, as scripts for the original Tortoise call them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ Folders = Iterable[str | os.PathLike[str]]
 def load_voice(
     voice: str, extra_voice_dirs: Folders = (), *, model: str | None = None
 ) -> tuple[Clips | None, LatentPair | None]:
-    """A voice by name or path -> (clips, None), or (None, latents) if it has no clips; "random" -> (None, None).
+    """Load a voice by name or path: (clips, None), or (None, latents) if it has no clips; "random": (None, None).
 
     Clips are (1, N) float32 at 22 050 Hz, latents (speaker (1, D), diffusion (1, 2C) or None). "a+b" is `load_voices`
     of both. `model` chooses among latents of several models.
-    Raises VoiceError for a voice that is not there, AudioError for clips that cannot be used.
+    Raises VoiceError for an unknown voice, AudioError for clips that cannot be used.
     """
     if voice.strip().lower() == RANDOM:
         return None, None
@@ -50,7 +50,7 @@ def load_voice(
 def load_voices(
     voices: Sequence[str], extra_voice_dirs: Folders = (), *, model: str | None = None
 ) -> tuple[Clips | None, LatentPair | None]:
-    """Several voices as one: all their clips, or the mean of their latents; (None, None) if "random" is among them.
+    """Load several voices as one: all clips, or the mean of the latents; (None, None) if "random" is among them.
 
     Raises VoiceError as `load_voice`, for no voices, and when voices of clips are mixed with voices of latents.
     """

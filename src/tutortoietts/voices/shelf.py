@@ -1,4 +1,4 @@
-"""Writing in the user's folder of voices: a voice is there whole or not at all, and none is lost for another."""
+"""Write in the user's folder of voices: a voice is complete or absent, and none is lost when it is replaced."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _ENDINGS = ("", ".safetensors", ".pth")
 
 
 def owned(folder: Path, name: str) -> Path | None:
-    """Where a voice of this name lies in the folder itself, if it does."""
+    """Return the path of a voice of this name in the folder itself, or None."""
     return next((path for path in (folder / (name + end) for end in _ENDINGS) if path.exists()), None)
 
 
 @contextlib.contextmanager
 def new_voice(folder: Path, name: str, *, replace: bool) -> Iterator[Path]:
-    """An empty folder to fill in a block; it becomes the voice `name` when the block ends well, else it vanishes.
+    """Yield an empty folder; it becomes the voice `name` if the block succeeds, and is deleted if it fails.
 
     Raises VoiceError for a name that is taken, before and after the block, unless `replace`; OutputError.
     """
@@ -42,7 +42,7 @@ def new_voice(folder: Path, name: str, *, replace: bool) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def saving(folder: Path, name: str) -> Iterator[None]:
-    """OutputError for what the disk refuses in a block."""
+    """Turn an OSError in a block into an OutputError."""
     try:
         yield
     except OutputError:
@@ -52,7 +52,7 @@ def saving(folder: Path, name: str) -> Iterator[None]:
 
 
 def delete(folder: Path, name: str) -> None:
-    """Takes the voice away, in whatever forms it is there. Raises OSError."""
+    """Delete a voice in every form that it has. Raises OSError."""
     while (path := owned(folder, name)) is not None:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -70,9 +70,9 @@ def _check_free(folder: Path, name: str, replace: bool) -> None:
 
 
 def _put(part: Path, folder: Path, replace: bool) -> None:
-    """Moves a finished folder to where the voice belongs. What was there is moved beside it, to vanish with its parent.
+    """Move a finished folder to its place. A voice that is there is moved beside it, and deleted with its parent.
 
-    Renaming refuses a folder that another process has put there meanwhile: then that one is looked at anew.
+    Renaming fails if another process has put a folder there meanwhile: then that one is examined again.
     """
     name, aside = part.name, part.with_name(f"{part.name}.old")
     moved: list[tuple[Path, Path]] = []

@@ -1,4 +1,4 @@
-"""Where voices live, and how clips become one.
+"""Store of voices: find them by name, and turn clips into latents once.
 
     store = VoiceStore()                                     # ~/.local/share/tutortoietts/voices
     store.add("anna", ["a.wav", "b.mp3"])
@@ -53,7 +53,7 @@ Compute = Callable[[list[Tensor]], tuple[Tensor, "Tensor | None"]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceSource:
-    """A voice as found on disk: `path` is its folder or only file; `latents` are files, one a model."""
+    """A voice on disk: `path` is its folder or only file; `latents` are files, one per model."""
 
     name: str
     path: Path
@@ -61,12 +61,12 @@ class VoiceSource:
     latents: tuple[Path, ...] = ()
 
     def model_of(self, latents: Path) -> str:
-        """The model id these latents belong to. Raises VoiceError for a file without one."""
+        """Return the model id of a file of latents. Raises VoiceError for a file without one."""
         return read_tags(latents)["model"] if latents.suffix == SUFFIX else ORIGINAL_MODEL
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models it has latents for, whether or not they still fit the clips; damaged files are left out."""
+        """Models that it has latents for, also those of older clips; damaged files are left out."""
         found = set()
         for file in self.latents:
             with contextlib.suppress(VoiceError):
@@ -75,12 +75,12 @@ class VoiceSource:
 
 
 def default_folder() -> Path:
-    """The user's voices: the first of TUTORTOIETTS_VOICES, else ~/.local/share/tutortoietts/voices."""
+    """Return the user's folder: the first of TUTORTOIETTS_VOICES, else ~/.local/share/tutortoietts/voices."""
     return expanded(next(iter(_named_folders()), "~/.local/share/tutortoietts/voices"))
 
 
 def further_folders() -> tuple[Path, ...]:
-    """The other folders of TUTORTOIETTS_VOICES, which are only read. Raises OptionError for one that is not there."""
+    """Return the other folders of TUTORTOIETTS_VOICES, which are only read. Raises OptionError for a missing one."""
     return tuple(existing_folder(folder, FOLDER_VARIABLE) for folder in _named_folders()[1:])
 
 
@@ -89,18 +89,17 @@ def _named_folders() -> list[str]:
 
 
 def bundled_folders() -> tuple[Path, ...]:
-    """The folders of voices that ship inside the package."""
+    """Return the folders of voices inside the package."""
     bundled = Path(__file__).resolve().parents[1] / "bundled"
     return tuple(sorted(folder for folder in (bundled / "voices", *bundled.glob("*/voices")) if folder.is_dir()))
 
 
 class VoiceStore:
-    """Finds voices, turns their clips into latents once, and keeps those.
+    """Store of voices: finds them, turns their clips into latents once, and keeps these.
 
     `folder`: where voices are added; None: `default_folder()`, then `further_folders()`. `extra_folders` are searched
-    before it,
-    `builtin_folders` (a model's own voices; `bundled_folders()` if None) after it. `paths` False takes names only,
-    for callers that must not let others read their files.
+    before it, `builtin_folders` (a model's own voices; `bundled_folders()` if None) after it. `paths` False takes names
+    only, for callers that must not let others read their files.
     """
 
     def __init__(
@@ -122,10 +121,10 @@ class VoiceStore:
         self.folders = (*extra, self.folder, *further, *builtin)
 
     def get(self, spec: str, model: str, compute: Compute | None = None) -> Voice:
-        """The voice of a name, a path or a mix ("anna+ben", "anna*2+ben") for `model`; its name is `spec`.
+        """Return the voice of a name, a path or a mix ("anna+ben", "anna*2+ben") for `model`; its name is `spec`.
 
         Clips are turned into latents by `compute` if no saved latents fit. A mix is the weighted mean of its voices'
-        latents. Raises VoiceError for what cannot be found or is of another model, AudioError for unusable clips.
+        latents. Raises VoiceError for a voice that is unknown or of another model, AudioError for unusable clips.
         """
         terms = self.terms(spec)
         voices = [self._latents(self.find(name), model, compute) for name, _ in terms]
@@ -137,7 +136,7 @@ class VoiceStore:
         return Voice(name=spec, model=model, speaker=speaker, diffusion=diffusion)
 
     def find(self, name: str) -> VoiceSource:
-        """One voice (no mix) by name or path. Raises VoiceError that suggests a near name."""
+        """Return one voice (no mix) by name or path. Raises VoiceError that suggests a similar name."""
         if not name.strip():
             raise VoiceError("the voice's name is empty: give a name or a path")
         if name.strip().lower() == RANDOM:
@@ -162,7 +161,7 @@ class VoiceStore:
         raise VoiceError(f"no voice named {name!r}, {hint} (a new one is cloned from clips, or give a path)")
 
     def voices(self) -> list[VoiceSource]:
-        """Every voice that a plain name reaches, by name."""
+        """Return every voice that has a name, sorted by name."""
         found: dict[str, VoiceSource] = {}
         for folder in self.folders:
             for path in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -175,7 +174,7 @@ class VoiceStore:
         return [found[name] for name in sorted(found)]
 
     def add(self, name: str, clips: Sequence[str | os.PathLike[str]], *, replace: bool = False) -> VoiceSource:
-        """Copies clips into the user's folder as a new voice, wholly or not at all. Raises as `adding`."""
+        """Copy clips into the user's folder as a new voice, completely or not at all. Raises as `adding`."""
         with self.adding(name, clips, replace=replace):
             pass
         return _source(self.folder / check_name(name))
@@ -184,11 +183,11 @@ class VoiceStore:
     def adding(
         self, name: str, clips: Sequence[str | os.PathLike[str]], *, replace: bool = False
     ) -> Iterator[VoiceSource]:
-        """A new voice of copies of clips, to be tried in a block: kept if the block ends well, else as if never made.
+        """Yield a new voice made of copies of clips; it is kept if the block succeeds, and deleted if it fails.
 
-        Until then another voice of that name stays what it was; the new one is reached by its `path`, and latents made
-        from it there are kept with it. Every clip is checked first (AudioError). Raises VoiceError for a bad or taken
-        name (`replace` takes it over) or no clips, OutputError where the folder cannot be written.
+        Until then another voice of that name stays unchanged; the new one is found by its `path`, and latents made from
+        it are kept with it. Every clip is checked first (AudioError). Raises VoiceError for no clips and for a bad or
+        taken name (unless `replace`), OutputError if the folder cannot be written.
         """
         name = check_name(name)
         if not clips:
@@ -202,7 +201,7 @@ class VoiceStore:
             yield _source(part)
 
     def save(self, name: str, voice: Voice, *, replace: bool = False) -> Path:
-        """Keeps latents without clips (a random voice, a mix) under a name -> the file. Raises as `add`."""
+        """Keep latents without clips (a random voice, a mix) under a name; return the file. Raises as `add`."""
         name = check_name(name)
         named = Voice(name=name, model=voice.model, speaker=voice.speaker, diffusion=voice.diffusion)
         with shelf.new_voice(self.folder, name, replace=replace) as part:
@@ -210,7 +209,7 @@ class VoiceStore:
         return self.folder / name / file.name
 
     def remove(self, name: str) -> Path:
-        """Deletes a voice of the user's folder -> where it was. Other folders' voices are refused (VoiceError)."""
+        """Delete a voice of the user's folder and return its path. Raises VoiceError for voices of other folders."""
         name = check_name(name)
         path = shelf.owned(self.folder, name)
         if path is None:
@@ -223,7 +222,7 @@ class VoiceStore:
         return path
 
     def terms(self, spec: str) -> list[tuple[str, float]]:
-        """The voices of a mix and their weights; a path that exists is one voice, whatever characters it has."""
+        """Return the voices of a mix and their weights; a path that exists is one voice, whatever its characters."""
         if is_path(spec) and os.path.exists(os.path.expanduser(spec)):
             return [(spec, 1.0)]
         return parse_mix(spec)
@@ -257,14 +256,14 @@ class VoiceStore:
         return voice
 
     def _home(self, source: VoiceSource, model: str, made_from: str) -> Path:
-        """Where latents computed from clips are kept: with a voice of the user's folder, else in its cache."""
+        """Return where latents computed from clips are kept: with a voice of the user's folder, else in its cache."""
         if source.path.is_dir() and self.folder in source.path.parents:
             return source.path / file_name(model)
         return self.folder / ".cache" / f"{made_from[:32]}-{file_name(model)}"
 
 
 def _source(path: Path, name: str | None = None) -> VoiceSource:
-    """What is at `path`, which the user named. Raises VoiceError when nothing of a voice is there."""
+    """Return the voice at a path that the user named. Raises VoiceError if there is none."""
     if not os.path.exists(path):
         raise VoiceError(f"no voice at {path}: check the path")
     if not os.path.isdir(path) and not os.path.isfile(path):

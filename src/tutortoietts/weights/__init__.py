@@ -1,1 +1,1 @@
-"""Where weights come from: what exists, how to get it, and how the public checkpoints become ours."""
+"""Weights: the registry of public files, how to get them, and how public checkpoints become ours."""

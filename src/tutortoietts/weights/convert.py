@@ -3,7 +3,7 @@
 A table (``weights.tables``) says, key by key, where each of our tensors comes from. Its rules are templates, the same
 placeholders on both sides, so a table reads in both directions and an error can name the key as the file spells it:
 
-    ``{i}`` ``{j}`` ``{k}``   a whole number
+    ``{i}`` ``{j}`` ``{k}``   an integer
     ``{p}``                   ``weight`` or ``bias``
     ``{a}`` ``{b}``           one name without dots
     ``{rest}``                anything, dots included
@@ -25,9 +25,10 @@ from string import Formatter
 import torch
 from torch import Tensor
 
+from tutortoietts.core.components import COMPONENTS, resolve
 from tutortoietts.core.errors import ModelError
 
-__all__ = ["Drop", "Rule", "Table", "convert", "fold_weight_norm", "swap_last_two"]
+__all__ = ["Drop", "Rule", "Table", "convert", "fold_weight_norm", "nested_entry", "swap_last_two"]
 
 _NUMBER, _NAME = r"\d+", r"[^.]+"
 _PLACEHOLDERS = {"i": _NUMBER, "j": _NUMBER, "k": _NUMBER, "p": "weight|bias", "a": _NAME, "b": _NAME, "rest": ".+"}
@@ -37,13 +38,13 @@ _CONSTANT_TOLERANCE = 1e-4
 
 
 def swap_last_two(tensor: Tensor) -> Tensor:
-    """(..., A, B) -> (..., B, A): GPT-2's Conv1D keeps (in, out), nn.Linear (out, in)."""
+    """Swap the last two dimensions, (..., A, B) -> (..., B, A): GPT-2's Conv1D keeps (in, out), nn.Linear (out, in)."""
     return tensor.transpose(-1, -2)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One of our keys from one of theirs; from several of theirs: joined along dimension 0 in that order.
+    """Rule for one of our keys, made from one of theirs or from several, joined along dimension 0 in that order.
 
     ``op`` is applied to each of their tensors first.
     """
@@ -59,7 +60,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """A key of theirs that we do not keep. With ``constant`` it must hold what that function of its shape returns."""
+    """Rule for a key that is dropped. With ``constant`` it must equal what that function of its shape returns."""
 
     theirs: str
     constant: Callable[[torch.Size], Tensor] | None = None
@@ -81,16 +82,15 @@ def convert(
     expected: Mapping[str, torch.Size] | None = None,
     file: str | PathLike[str] | None = None,
 ) -> dict[str, Tensor]:
-    """Our state from theirs.
+    """Return our state, made from the state of a public checkpoint.
 
-    kind: a name in ``weights.tables.TABLES``; expected: our keys and shapes, to be met exactly; file: named in errors.
-    Raises ModelError for an unknown key, a missing one or a wrong shape, naming the key as the file spells it.
+    kind: one of ``core.components`` that has a key table; expected: our keys and shapes, to be met exactly; file: named
+    in errors. Raises ModelError for an unknown key, a missing one or a wrong shape, naming the key as the file does.
     """
-    from tutortoietts.weights.tables import TABLES
-
-    if kind not in TABLES:
-        raise ModelError(f"no key table for a model of kind {kind!r}; there are {', '.join(sorted(TABLES))}", file=file)
-    table = TABLES[kind]
+    table = _table_of(kind)
+    if table is None:
+        known = ", ".join(sorted(name for name, one in COMPONENTS.items() if one.key_table))
+        raise ModelError(f"no key table for a model of kind {kind!r}; there are {known}", file=file)
     folded = fold_weight_norm(state, file=file)
     parts, unknown = _sort_into_rules(table, folded, file)
     if unknown:
@@ -105,6 +105,18 @@ def convert(
     if expected is not None:
         _check_expected(kind, table, result, {ours: names for ours, (_, names) in parts.items()}, expected, file)
     return result
+
+
+def nested_entry(kind: str) -> str | None:
+    """Return the entry of a public checkpoint of this kind that holds the state; None where the file is the state."""
+    table = _table_of(kind)
+    return None if table is None else table.nested
+
+
+def _table_of(kind: str) -> Table | None:
+    name = COMPONENTS[kind].key_table if kind in COMPONENTS else None
+    table: Table | None = None if name is None else resolve(name)
+    return table
 
 
 def fold_weight_norm(state: Mapping[str, Tensor], *, file: str | PathLike[str] | None = None) -> dict[str, Tensor]:
@@ -153,7 +165,7 @@ def _normed(gain: Tensor, direction: Tensor, key: str, file: str | PathLike[str]
 def _sort_into_rules(
     table: Table, state: Mapping[str, Tensor], file: str | PathLike[str] | None
 ) -> tuple[dict[str, tuple[Rule, list[str]]], list[str]]:
-    """Our key -> (its rule, their keys that make it), and the keys that no rule takes."""
+    """Return {our key: (its rule, their keys that make it)} and the keys that no rule takes."""
     rules = [(_compiled(source), rule) for rule in table.rules for source in rule.sources]
     drops = [(_compiled(drop.theirs), drop) for drop in table.drop]
     parts: dict[str, tuple[Rule, list[str]]] = {}
@@ -248,7 +260,7 @@ def _check_expected(
 
 
 def _their_names(table: Table, ours: str) -> list[str]:
-    """How a checkpoint would spell one of our keys; our own spelling where no rule makes it."""
+    """Return the names of a checkpoint that make one of our keys; our own name where no rule makes it."""
     for rule in table.rules:
         if match := _compiled(rule.ours).fullmatch(ours):
             return [source.format(**match.groupdict()) for source in rule.sources]

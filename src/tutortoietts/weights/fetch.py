@@ -1,12 +1,12 @@
 """Get a public file: from the user's own folder of models, from a cache, or from the network.
 
     fetch(name, models_dir=None, offline=None) -> path          name: of weights.registry, or its PublicFile
-    fetch_all(names, models_dir=None) -> paths                  one that cannot be had: an error that names all of those
+    fetch_all(names, models_dir=None) -> paths                  raises FetchError naming all that cannot be had
     find(name, models_dir=None) -> path or None                 without the network
     verify(file, path)                                          raises FetchError unless path has the known sha256
 
-Folders looked into, in this order: ``models_dir``, TORTOISE_MODELS_DIR, the folder of the original program, the caches.
-A folder that is named and not there is an OptionError.
+Folders are searched in this order: ``models_dir``, TORTOISE_MODELS_DIR, that of the original Tortoise, the caches.
+A named folder that does not exist raises OptionError.
 HF_HUB_OFFLINE=1 (or ``offline=True``) keeps everything off the network.
 """
 
@@ -39,9 +39,9 @@ _ORIGINAL_FOLDER = "~/.cache/tortoise/models"
 def fetch(
     file: str | PublicFile, models_dir: str | os.PathLike[str] | None = None, *, offline: bool | None = None
 ) -> Path:
-    """Where the file lies on this machine, downloaded first if need be.
+    """Return the path of a file on this machine; download it first if needed.
 
-    Raises FetchError, saying which file to put where, if it can be had nowhere; or naming it if its sha256 is wrong.
+    Raises FetchError that says which file to put where, if it cannot be had, and for a wrong sha256.
     """
     file = lookup(file) if isinstance(file, str) else file
     found = find(file, models_dir)
@@ -65,7 +65,7 @@ def fetch(
 
 
 def fetch_all(files: Sequence[str | PublicFile], models_dir: str | os.PathLike[str] | None = None) -> Iterator[Path]:
-    """`fetch` of each in turn. The error for one that cannot be had also names all others that are not here."""
+    """Yield `fetch` of each file. The FetchError for one that cannot be had also names all others that are missing."""
     for place, file in enumerate(files):
         try:
             yield fetch(file, models_dir)
@@ -79,7 +79,7 @@ def fetch_all(files: Sequence[str | PublicFile], models_dir: str | os.PathLike[s
 
 
 def find(file: str | PublicFile, models_dir: str | os.PathLike[str] | None = None) -> Path | None:
-    """The file if it is already on this machine, unverified; never touches the network."""
+    """Return the path of a file on this machine, unverified, or None; never use the network."""
     file = lookup(file) if isinstance(file, str) else file
     for folder in _folders(models_dir):
         for name in file.local_names:
@@ -93,7 +93,7 @@ def find(file: str | PublicFile, models_dir: str | os.PathLike[str] | None = Non
 
 
 def verify(file: PublicFile, path: str | os.PathLike[str]) -> None:
-    """FetchError unless the file at ``path`` has the sha256 known for it (where none is known, nothing is checked)."""
+    """Raise FetchError unless the file at ``path`` has the known sha256; if none is known, nothing is checked."""
     if file.sha256 is None:
         return
     actual = file_sha256(path)
@@ -105,7 +105,7 @@ def verify(file: PublicFile, path: str | os.PathLike[str]) -> None:
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
-    """The sha256 of a file's content, in hexadecimal."""
+    """Return the sha256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
         while block := stream.read(_CHUNK):
@@ -114,12 +114,15 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 
 
 def is_offline() -> bool:
-    """HF_HUB_OFFLINE, read as huggingface_hub reads it."""
+    """Return True if HF_HUB_OFFLINE is set, as huggingface_hub reads it."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
 def download(url: str, target: Path, sha256: str | None = None) -> Path:
-    """Download to ``target``: goes on where an earlier try stopped, is checked, and appears complete or not at all."""
+    """Download to ``target``, continuing an earlier try; it is checked, and appears complete or not at all.
+
+    Raises FetchError for a wrong sha256, OSError for a network error.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"{target.name}.part")
     try:
@@ -137,7 +140,7 @@ def download(url: str, target: Path, sha256: str | None = None) -> Path:
 
 
 def _append(url: str, partial: Path) -> None:
-    """Ask for what ``partial`` still lacks; a server that cannot do that sends all, and all is kept."""
+    """Request the bytes that ``partial`` still lacks; a server without ranges sends all, which replace it."""
     have = partial.stat().st_size if partial.is_file() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
@@ -169,7 +172,7 @@ def _from_hub(source: HubFile) -> Path:
 
 
 def _check_reachable(address: str) -> None:
-    """OSError at once where there is no network: the client itself would knock for half a minute, and log each try."""
+    """Raise OSError at once if there is no network: the client itself would retry for half a minute, and log it."""
     parts = urllib.parse.urlsplit(address)
     if urllib.request.getproxies() or parts.hostname is None:
         return

@@ -1,4 +1,4 @@
-"""Files to modules. Nothing here executes what a file contains, and a module is built wholly or not at all.
+"""Load modules from files. No code in a file is executed, and a module is built completely or not at all.
 
     load_model(kind, path, config, device="cpu", dtype=torch.float32, *, name=None, cache=True) -> module, eval, frozen
         ``path`` is a public checkpoint (.pth, .pt, .bin pickle or .safetensors with the original keys), one file of
@@ -10,8 +10,7 @@
     shapes(module_factory) -> {key: shape} that such a module needs
     model_class(kind) -> the class; its one argument is its config
 
-Kinds: autoregressive, bigvgan, classifier, clvp, cvvp, diffusion, dvae, hifigan, random_latent, stream_vocos, univnet,
-vocos.
+Kinds: those of ``core.components.COMPONENTS``.
 Parameters and persistent buffers come from the state and get ``dtype``; a module's constants (buffers registered with
 ``persistent=False``) must be made with ``device="cpu"`` written out, because modules are built on the meta device.
 """
@@ -24,7 +23,6 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,39 +32,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from tutortoietts.core.components import component, resolve
 from tutortoietts.core.errors import ModelError
 from tutortoietts.core.paths import cache_dir
-from tutortoietts.weights.convert import convert
+from tutortoietts.weights.convert import convert, nested_entry
 from tutortoietts.weights.read import is_ours, load_state, load_tensor, stored_elements
-from tutortoietts.weights.tables import TABLES
 
 __all__ = ["build", "cache_dir", "load_model", "load_state", "load_tensor", "model_class", "save_state", "shapes"]
 
 _log = logging.getLogger(__name__)
 _CONVERSION = 1  # raise it when a table changes: older files in the cache are then not used
 
-_CLASSES = {
-    "autoregressive": "Autoregressive",
-    "bigvgan": "BigVGAN",
-    "classifier": "Classifier",
-    "clvp": "Clvp",
-    "cvvp": "Cvvp",
-    "diffusion": "Diffusion",
-    "dvae": "Dvae",
-    "hifigan": "Hifigan",
-    "random_latent": "RandomLatent",
-    "stream_vocos": "StreamFront",
-    "univnet": "UnivNet",
-    "vocos": "Vocos",
-}
 _DRAWS = (Tensor.normal_, Tensor.uniform_)
-_FILE_IN_DIRECTORY = {
-    "bigvgan": "vocoder",
-    "univnet": "vocoder",
-    "vocos": "vocoder",
-    "hifigan": "stream_decoder",
-    "stream_vocos": "stream_decoder",
-}
 
 
 class _Config(Protocol):
@@ -74,10 +51,8 @@ class _Config(Protocol):
 
 
 def model_class(kind: str) -> Callable[[Any], nn.Module]:
-    """The class of one kind of model; ModelError for an unknown kind."""
-    if kind not in _CLASSES:
-        raise ModelError(f"no model of kind {kind!r}; there are {', '.join(sorted(_CLASSES))}")
-    found: Callable[[Any], nn.Module] = getattr(import_module(f"tutortoietts.models.{kind}"), _CLASSES[kind])
+    """Return the class of one kind of model. Raises ModelError for an unknown kind."""
+    found: Callable[[Any], nn.Module] = resolve(component(kind).cls)
     return found
 
 
@@ -91,14 +66,14 @@ def load_model(
     name: str | None = None,
     cache: bool = True,
 ) -> nn.Module:
-    """A module of this kind with the weights of ``path``, in eval mode, without gradients.
+    """Return a module of this kind with the weights of ``path``, in eval mode, without gradients.
 
     name: in a model directory, the file's name without ``.safetensors``. Raises ModelError naming file and key.
     """
     make = model_class(kind)
     path = Path(path)
     if path.is_dir():
-        path = path / f"{name or _FILE_IN_DIRECTORY.get(kind, kind)}.safetensors"
+        path = path / f"{name or component(kind).role}.safetensors"
         return build(lambda: make(config), load_state(path), device, dtype, file=path)
     expected = shapes(lambda: make(config))
     state = _our_state(kind, path, expected, cache)
@@ -113,7 +88,7 @@ def build(
     *,
     file: str | os.PathLike[str] | None = None,
 ) -> nn.Module:
-    """The factory's module holding this state: constructed without memory, then given the tensors, strictly.
+    """Return the factory's module with this state: constructed on the meta device, then loaded strictly.
 
     Raises ModelError (naming ``file``) for an unknown, missing or wrongly shaped key.
     """
@@ -128,7 +103,7 @@ def build(
 
 
 def shapes(module_factory: Callable[[], nn.Module]) -> dict[str, torch.Size]:
-    """The keys and shapes that a module needs, found without allocating it."""
+    """Return the keys and shapes that a module needs, without allocating it."""
     return _shapes(_without_memory(module_factory).state_dict())
 
 
@@ -156,7 +131,7 @@ def save_state(
 
 
 def _our_state(kind: str, path: Path, expected: Mapping[str, torch.Size], cache: bool) -> dict[str, Tensor]:
-    """The state under our keys, from a single file of either sort."""
+    """Return the state under our keys, from one file of ours or of the public ones."""
     if path.suffix == ".safetensors":
         state = load_state(path)
         if is_ours(path) or _shapes(state) == dict(expected):
@@ -168,15 +143,14 @@ def _our_state(kind: str, path: Path, expected: Mapping[str, torch.Size], cache:
             return _checked(load_state(target), expected)
         except ModelError as error:
             _log.warning("converting %s again: %s", path.name, error)
-    nested = TABLES[kind].nested if kind in TABLES else None
-    state = convert(kind, load_state(path, nested), expected=expected, file=path)
+    state = convert(kind, load_state(path, nested_entry(kind)), expected=expected, file=path)
     if target is not None:
         _store(kind, target, state)
     return state
 
 
 class _NoInitialisation(TorchFunctionMode):
-    """Random initial values of tensors without memory are not drawn: torch would import its compiler for them."""
+    """Mode that skips random initial values of meta tensors: torch would import its compiler for them."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -205,7 +179,7 @@ def _checked(state: dict[str, Tensor], expected: Mapping[str, torch.Size]) -> di
 
 
 def _cached_name(kind: str, path: Path) -> Path | None:
-    """Where the converted file of this source lies; the name changes with the source's size and time."""
+    """Return the path of the converted file of a source; its name changes with the source's size and time."""
     if not path.is_file():
         return None
     source = path.resolve()
@@ -216,7 +190,7 @@ def _cached_name(kind: str, path: Path) -> Path | None:
 
 
 def _store(kind: str, target: Path, state: Mapping[str, Tensor]) -> None:
-    """Keep a conversion, and forget older ones of the same source. A full disk costs time later, not this load."""
+    """Keep a conversion, and delete older ones of the same source. An error is logged: it costs time later only."""
     try:
         save_state(target, state, kind=kind)
         for older in target.parent.glob(f"{target.name.rsplit('-', 1)[0]}-*.safetensors"):
@@ -227,7 +201,7 @@ def _store(kind: str, target: Path, state: Mapping[str, Tensor]) -> None:
 
 
 def _writable(state: Mapping[str, Tensor], dtype: torch.dtype | None) -> dict[str, Tensor]:
-    """On the CPU, contiguous, no two in the same memory; copied only where needed."""
+    """Return the tensors on the CPU, contiguous, no two in the same memory; copied only where needed."""
     ready: dict[str, Tensor] = {}
     taken: set[int] = set()
     for key, tensor in state.items():
@@ -258,4 +232,4 @@ def _check_strict(own: Mapping[str, Tensor], state: Mapping[str, Tensor], file: 
                 key=key,
             )
         if state[key].is_floating_point() != tensor.is_floating_point():
-            raise ModelError(f"{label}: {key} holds {state[key].dtype}, needed are {tensor.dtype}", file=file, key=key)
+            raise ModelError(f"{label}: {key} holds {state[key].dtype}, must be {tensor.dtype}", file=file, key=key)

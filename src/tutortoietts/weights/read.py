@@ -1,4 +1,4 @@
-"""Files to tensors. A pickle is only ever read with torch's restricted unpickler, which runs nothing.
+"""Read tensors from files. A pickle is read with torch's restricted unpickler only, which runs no code.
 
 load_state(path, nested=None) -> {key: tensor} on the CPU, as the file has it
 load_tensor(path) -> the only tensor of a file (mel_norms.pth)
@@ -29,7 +29,7 @@ _LEGACY_PICKLES = 5  # torch's old format: three pickles of preamble, the conten
 
 
 def load_state(path: str | os.PathLike[str], nested: str | None = None) -> dict[str, Tensor]:
-    """All tensors of a file, on the CPU. nested: the entry of a pickled checkpoint that holds them, if it has one.
+    """Return all tensors of a file, on the CPU. nested: the entry of a pickled checkpoint that holds them, if any.
 
     Raises ModelError if the file is absent, truncated, not a checkpoint, or holds anything but plain tensors.
     """
@@ -43,7 +43,7 @@ def load_state(path: str | os.PathLike[str], nested: str | None = None) -> dict[
 
 
 def load_tensor(path: str | os.PathLike[str]) -> Tensor:
-    """The one tensor of a file that holds nothing else (the public ``mel_norms.pth``), on the CPU, float32."""
+    """Return the only tensor of a file (the public ``mel_norms.pth``), float32 on the CPU. Raises ModelError."""
     path = _existing(path)
     if path.suffix == ".safetensors":
         state = _read_safetensors(path)
@@ -57,13 +57,13 @@ def load_tensor(path: str | os.PathLike[str]) -> Tensor:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a safetensors file says that it holds our keys."""
+    """Return True if a safetensors file is marked as holding our keys."""
     with safe_open(path, "pt") as file:
         return "tutortoietts" in (file.metadata() or {})
 
 
 def stored_elements(tensor: Tensor) -> int:
-    """How many elements the tensor's storage really holds: an expanded view claims more."""
+    """Return the number of elements in a tensor's storage: an expanded view claims more."""
     return tensor.untyped_storage().nbytes() // tensor.element_size()
 
 
@@ -79,7 +79,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         with safe_open(path, "pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}
     except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{path}: not a whole safetensors file ({error}); fetch it again", file=path) from error
+        raise ModelError(f"{path}: not a complete safetensors file ({error}); fetch it again", file=path) from error
 
 
 def _read_pickle(path: Path) -> object:
@@ -106,12 +106,12 @@ def _is_zip(path: Path) -> bool:
 
 
 def _first_code(path: Path, refused: str | None) -> tuple[str | None, str | None]:
-    """The entry of a pickle that names code, and that name; found by reading the opcodes, without running them.
+    """Return the entry of a pickle that names code, and that name, by reading the opcodes without running them.
 
-    refused: the name that the unpickler complained of; without it, the first that has nothing to do with tensors.
+    refused: the name that the unpickler refused; without it, the first that does not belong to tensors.
     """
     key: str | None = None
-    with contextlib.suppress(Exception):  # only to word an error that is certain already
+    with contextlib.suppress(Exception):  # it only words an error that is certain already
         for text, code in _opcodes(path):
             if code is None:
                 key = text
@@ -121,7 +121,7 @@ def _first_code(path: Path, refused: str | None) -> tuple[str | None, str | None
 
 
 def _opcodes(path: Path) -> Iterator[tuple[str, str | None]]:
-    """(text, None) for each string of a pickle, (the string before it, name) for each class or function it names."""
+    """Yield (text, None) for each string of a pickle, (the string before it, name) for each class or function."""
     with _pickles(path) as stream:
         for _ in range(_LEGACY_PICKLES):
             texts: list[str] = [""]
@@ -138,7 +138,7 @@ def _opcodes(path: Path) -> Iterator[tuple[str, str | None]]:
 
 @contextlib.contextmanager
 def _pickles(path: Path) -> Iterator[IO[bytes]]:
-    """The bytes of a checkpoint's pickle: inside the archive, or the file itself."""
+    """Open the pickle of a checkpoint: inside the archive, or the file itself."""
     if not _is_zip(path):
         with path.open("rb") as stream:
             yield stream

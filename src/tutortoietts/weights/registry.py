@@ -1,4 +1,4 @@
-"""Every public file the package can use: what it is, where it lies, how it is known to be the right one."""
+"""Registry of the public files that the package can use: kind, sources, local names, digest, purpose."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class WebFile:
 class PublicFile:
     """One public file.
 
-    kind: a model's kind (``core.config.CONFIGS``), "tokenizer" or "mel_norms"; settings: its configuration where that
-    differs from the kind's defaults; sources: tried in this order; local_names: what it may be called in a folder of
-    models; sha256: None where it is not known.
+    kind: a model's kind (``core.components.COMPONENTS``), "tokenizer" or "mel_norms"; settings: its configuration where
+    it differs from the kind's defaults; sources: tried in this order; local_names: names that it may have in a folder
+    of models; sha256: None where it is not known.
     """
 
     name: str
@@ -54,7 +54,7 @@ class PublicFile:
     sha256: str | None = None
 
     def config(self) -> Config:
-        """The configuration of the model in this file; ModelError for a file that holds no model."""
+        """Return the configuration of the model in this file. Raises ModelError for a file that holds no model."""
         if self.kind not in CONFIGS:
             raise ModelError(f"{self.name} is a {self.kind} file, not a model")
         return CONFIGS[self.kind].from_dict(self.settings)
@@ -78,7 +78,7 @@ def _tortoise(name: str, file: str, kind: str, megabytes: float, **settings: int
 
 
 def _bigvgan(name: str, repo: str, megabytes: float, settings: Mapping[str, Any]) -> PublicFile:
-    """All three are called bigvgan_generator.pt on the Hub: in a folder of models they need a name of their own."""
+    """Return a file of BigVGAN. All three have one name on the Hub: in a folder of models each needs its own."""
     return PublicFile(
         name=name,
         kind="bigvgan",
@@ -136,7 +136,7 @@ REGISTRY: Mapping[str, PublicFile] = MappingProxyType({file.name: file for file 
 
 
 def lookup(name: str) -> PublicFile:
-    """The file of this name; ModelError suggesting the nearest one."""
+    """Return the file of this name. Raises ModelError that suggests the nearest one."""
     if name in REGISTRY:
         return REGISTRY[name]
     near = get_close_matches(name, REGISTRY, n=1)

@@ -1,4 +1,7 @@
-"""Key tables of the public checkpoints: which of their tensors becomes which of ours. Templates: see ``convert``."""
+"""Key tables of the public checkpoints: which of their tensors becomes which of ours. For templates see ``convert``.
+
+The entries of `core.components` name them.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +12,38 @@ from torch import Tensor
 
 from tutortoietts.weights.convert import Drop, Rule, Table, swap_last_two
 
-__all__ = ["TABLES"]
+__all__ = [
+    "AUTOREGRESSIVE",
+    "BIGVGAN",
+    "CLASSIFIER",
+    "CLVP",
+    "CVVP",
+    "DIFFUSION",
+    "DVAE",
+    "HIFIGAN",
+    "RANDOM_LATENT",
+    "UNIVNET",
+]
 
 
 _LINEAR_GAIN = 0.1  # the learning-rate multiplier of the equalised layers of random_latent
 
 
 def _rotary_frequencies(shape: torch.Size) -> Tensor:
-    """(n,): 10000 ** (-k / n), the angular step of each rotated pair."""
+    """Return (n,): 10000 ** (-k / n), the angular step of each rotated pair."""
     count = shape[0]
     return 10000.0 ** (-torch.arange(count, dtype=torch.float32, device="cpu") / count)
 
 
 def _antialias(shape: torch.Size) -> Tensor:
-    """(1, 1, 12), the filter of every activation of BigVGAN."""
+    """Return (1, 1, 12), the filter of every activation of BigVGAN."""
     from tutortoietts.models.bigvgan import antialias_filter
 
     return antialias_filter()[None, None]
 
 
 def _equalised_weight(weight: Tensor) -> Tensor:
-    """weight * 0.1 / sqrt(in), and the sqrt(2) that follows the activation, which scales through it."""
+    """Return weight * 0.1 / sqrt(in), times the sqrt(2) that follows the activation, which scales through it."""
     return weight * (_LINEAR_GAIN * math.sqrt(2 / weight.shape[1]))
 
 
@@ -41,12 +55,12 @@ _SAME = Rule("{rest}", "{rest}")  # for modules that keep the original names; th
 
 
 def _conv_as_linear(weight: Tensor) -> Tensor:
-    """(out, in, taps) of a Conv1d -> (out, taps * in) of a TimeConv; of one tap: of a Linear."""
+    """Reshape (out, in, taps) of a Conv1d to (out, taps * in) of a TimeConv, or with one tap of a Linear."""
     return weight.permute(0, 2, 1).flatten(1)
 
 
 def _under(rules: tuple[Rule, ...], theirs: str, ours: str) -> tuple[Rule, ...]:
-    """The same rules for a block that lies at these places."""
+    """Return the same rules for a block under these prefixes."""
     return tuple(Rule(f"{theirs}.{rule.theirs}", f"{ours}.{rule.ours}", rule.op) for rule in rules)
 
 
@@ -66,7 +80,7 @@ _HIFIGAN_BODY = (
     Rule("resblocks.{i}.convs2.{j}.{p}", "resblocks.{i}.plain.{j}.{p}"),
 )
 
-_BIGVGAN = Table(
+BIGVGAN = Table(
     nested="generator",
     rules=(
         *_HIFIGAN_BODY,
@@ -80,7 +94,7 @@ _BIGVGAN = Table(
     ),
 )
 
-_HIFIGAN = Table(
+HIFIGAN = Table(
     rules=(
         *_HIFIGAN_BODY,
         Rule("ups.{i}.{p}", "ups.{i}.{p}"),
@@ -88,7 +102,7 @@ _HIFIGAN = Table(
     )
 )
 
-_UNIVNET = Table(
+UNIVNET = Table(
     nested="model_g",
     rules=(
         Rule("conv_pre.{p}", "conv_pre.{p}"),
@@ -103,7 +117,7 @@ _UNIVNET = Table(
     ),
 )
 
-_CLASSIFIER = Table(
+CLASSIFIER = Table(
     rules=(
         Rule("enc.init.0.{p}", "init.{p}"),
         Rule("enc.res.{i}.in_layers.0.{p}", "res.{i}.norm1.{p}"),
@@ -118,7 +132,7 @@ _CLASSIFIER = Table(
     )
 )
 
-_RANDOM_LATENT = Table(
+RANDOM_LATENT = Table(
     rules=(
         Rule("layers.5.{p}", "out.{p}"),
         Rule("layers.{i}.weight", "hidden.{i}.weight", _equalised_weight),
@@ -140,7 +154,7 @@ _GPT2_BLOCK = (
     Rule("gpt.ln_f.{p}", "gpt.ln_f.{p}"),
 )
 
-_AUTOREGRESSIVE = Table(
+AUTOREGRESSIVE = Table(
     rules=(
         *_GPT2_BLOCK,
         Rule("mel_pos_embedding.emb.weight", "mel_pos_embedding.weight"),
@@ -165,11 +179,11 @@ _RESIDUAL = (
 
 
 def _conv(theirs: str, ours: str) -> tuple[Rule, Rule]:
-    """A Conv1d of theirs that is a TimeConv or Linear of ours."""
+    """Return the rules for a Conv1d of theirs that is a TimeConv or Linear of ours."""
     return Rule(f"{theirs}.weight", f"{ours}.weight", _conv_as_linear), Rule(f"{theirs}.bias", f"{ours}.bias")
 
 
-_DIFFUSION = Table(
+DIFFUSION = Table(
     rules=(
         *_under(_RESIDUAL, "layers.{i}", "layers.{i}"),
         *_under(_RESIDUAL, "layers.{i}.resblk", "layers.{i}.resblk"),
@@ -195,7 +209,7 @@ _DIFFUSION = Table(
 
 
 def _rotary_encoder(theirs: str, ours: str, wrap: str) -> tuple[Rule, ...]:
-    """Attention and feed-forward by turns; `wrap` is what lies between a layer and its weights."""
+    """Return the rules for alternate attention and feed-forward layers; `wrap`: prefix of a layer's weights."""
     layer, own = f"{theirs}.attn_layers.layers.{{i}}", f"{ours}.layers.{{i}}"
     qkv = (f"{layer}.1.{wrap}to_q.weight", f"{layer}.1.{wrap}to_k.weight", f"{layer}.1.{wrap}to_v.weight")
     return (
@@ -208,7 +222,7 @@ def _rotary_encoder(theirs: str, ours: str, wrap: str) -> tuple[Rule, ...]:
     )
 
 
-_CLVP = Table(
+CLVP = Table(
     rules=(
         *_rotary_encoder("text_transformer.transformer", "text_encoder", "wrap."),
         *_rotary_encoder("speech_transformer.transformer", "speech_encoder", "wrap."),
@@ -228,7 +242,7 @@ def _tower(theirs: str, ours: str) -> tuple[Rule, ...]:
     )
 
 
-_CVVP = Table(
+CVVP = Table(
     rules=(
         *_tower("conditioning_transformer", "mel_tower"),
         *_tower("speech_transformer", "speech_tower"),
@@ -241,7 +255,7 @@ _CVVP = Table(
     drop=(Drop("{a}.transformer.attn_layers.rotary_pos_emb.inv_freq", _rotary_frequencies),),
 )
 
-_DVAE = Table(
+DVAE = Table(
     rules=(
         Rule("codebook.embed", "codebook", swap_last_two),
         Rule("{a}.{i}.net.0.{p}", "{a}.{i}.conv1.{p}"),
@@ -253,16 +267,3 @@ _DVAE = Table(
     ),
     drop=(Drop("codebook.cluster_size"), Drop("codebook.embed_avg"), Drop("discrete_loss.{rest}")),
 )
-
-TABLES: dict[str, Table] = {
-    "autoregressive": _AUTOREGRESSIVE,
-    "bigvgan": _BIGVGAN,
-    "classifier": _CLASSIFIER,
-    "clvp": _CLVP,
-    "cvvp": _CVVP,
-    "diffusion": _DIFFUSION,
-    "dvae": _DVAE,
-    "hifigan": _HIFIGAN,
-    "random_latent": _RANDOM_LATENT,
-    "univnet": _UNIVNET,
-}

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from support import CONFIG, decode_request, latents, lively_model, run
+from support import CONFIG, SPEAKER, TEXT, decode_request, latents, lively_model, run
 from tutortoietts.engine.decoding import backends, workspace
 from tutortoietts.engine.decoding.loop import decode, decode_incrementally, join_codes
 from tutortoietts.engine.decoding.workspace import Workspace, Workspaces
@@ -51,14 +51,14 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("rows", [1, 3, 7])
 @pytest.mark.parametrize(
-    "changes", [{}, {"min_codes": 20}, {"calm_token": None}, {"batch_size": 2}, {"check_every": 5}]
+    "changes", [{}, {"min_codes": 20}, {"silence_code": None}, {"batch_size": 2}, {"check_every": 5}]
 )
 def test_equal_to_the_usual_path(model: Autoregressive, rows: int, changes: dict) -> None:
     ours, usual = (run(model, decode_request(rows, **{**changes, "fixed": fixed})) for fixed in (True, False))
     width = int(usual.lengths.max())
     assert torch.equal(ours.lengths, usual.lengths) and torch.equal(ours.finished, usual.finished)
     assert torch.equal(ours.ids[:, :width], usual.ids[:, :width])
-    if "calm_token" not in changes:
+    if "silence_code" not in changes:
         torch.testing.assert_close(latents(model, ours), latents(model, usual))
 
 
@@ -111,13 +111,13 @@ def test_a_longer_workspace(model: Autoregressive) -> None:
     assert space.longer(32) is space and space.steps
     other = space.longer(33)
     assert other.cache.max_len == 48 and other.cache.keys.sum() == other.cache.keys.numel() * 32 / 48
-    assert not other.steps and not space.steps and other.slots is space.slots
+    assert not other.steps and not space.steps and other.state is space.state
 
 
 def test_numbers_gone_wrong_in_one_request_do_not_reach_the_next(model: Autoregressive) -> None:
     lender = Workspaces()
     space = lender.take(model, 3, 58, 50)
-    for buffer in (space.cache.keys, space.cache.values, space.slots.hidden):
+    for buffer in (space.cache.keys, space.cache.values, space.state.hidden):
         buffer.fill_(torch.nan)
     lender.give_back(space)
     ours = run(model, decode_request(3, fixed=True, workspaces=lender))
@@ -145,7 +145,7 @@ def test_a_workspace_for_other_weights_or_too_small_is_not_lent(model: Autoregre
     lender.give_back(first)
     assert lender.take(model, 5, 20, 20) is not first
     lender.give_back(first)
-    assert lender.take(model, 1, 40, 20).slots is first.slots  # only its cache grows
+    assert lender.take(model, 1, 40, 20).state is first.state  # only its cache grows
     lender.give_back(first)
     moved = Autoregressive(CONFIG).eval().requires_grad_(False)
     assert lender.take(moved, 1, 20, 20) is not first
@@ -275,13 +275,13 @@ def test_a_captured_step_is_the_step(model: Autoregressive) -> None:
     wanted = decode_request(3)
     results = []
     with torch.inference_mode():
-        prefix = there.prefix(wanted.speaker.cuda(), wanted.text.cuda())
+        prefix = there.prefix(SPEAKER.cuda(), TEXT.cuda())
         for space in spaces:
             there.hidden_states(prefix, space.cache.rows(0, 1))
             space.cache.fill_rows(0, prefix.shape[1])
-            space.slots.begin(there, torch.rand(3, 30, generator=torch.Generator().manual_seed(0)), None, 0)
-            space.go_to(0, prefix.shape[1])
+            numbers = torch.rand(3, 30, generator=torch.Generator().manual_seed(0))
+            space.state.begin(CONFIG, numbers, None, 0, prefix.shape[1])
             for place in range(20):
                 space.step(there, wanted.options, 4, prefix.shape[1] + place)
-            results.append(space.slots.codes[:3, :20].clone())
+            results.append(space.state.codes[:3, :20].clone())
     assert torch.equal(*results)

@@ -1,23 +1,27 @@
-"""The whole pipeline on a tiny model: parts from the seed, the stream joined is the whole, closing, progress."""
+"""Streams of a tiny model by the whole pipeline, and the prefetching behind them."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
-from tutortoietts.core.errors import AudioError, OptionError, VoiceError
+from support import speech_request
+from tutortoietts.core.errors import AudioError
 from tutortoietts.core.presets import SpeechOptions
-from tutortoietts.core.types import Codes, Voice
-from tutortoietts.engine.decoding.loop import DecodeRequest, decode
-from tutortoietts.engine.pipeline import Request, speak_all
+from tutortoietts.core.streaming import Streaming
+from tutortoietts.core.types import Codes
+from tutortoietts.engine.decoding.loop import decode
+from tutortoietts.engine.decoding.request import DecodeRequest
+from tutortoietts.engine.pipeline import Pipeline
 from tutortoietts.engine.progress import Progress
-from tutortoietts.engine.streaming import stream as stream_room
-from tutortoietts.engine.streaming.prefetch import ahead
-from tutortoietts.engine.streaming.stream import stream, whole
+from tutortoietts.engine.request import Request
+from tutortoietts.engine.streaming.prefetch import prefetch
+from tutortoietts.engine.streaming.stream import stream
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.runtime.models import LoadedModels
 from tutortoietts.runtime.source import open_source
@@ -26,66 +30,67 @@ from tutortoietts.text.brackets import Passage
 OPTIONS = SpeechOptions(
     num_autoregressive_samples=3, max_mel_tokens=10, diffusion_iterations=2, sampler="dpm++2m", cond_free=False
 )
+Show = Callable[[str, int, int], None]
 
 
 @pytest.fixture(scope="module")
-def parts(tiny_model: Path) -> LoadedModels:
+def models(tiny_model: Path) -> LoadedModels:
     return LoadedModels(open_source(tiny_model), device=torch.device("cpu"), dtype=torch.float32)
 
 
-def request(parts: LoadedModels, *texts: str, **changes) -> Request:
-    generator = torch.Generator().manual_seed(0)
-    voice = Voice(
-        name="test",
-        model="tiny",
-        speaker=torch.randn(1, 64, generator=generator),
-        diffusion=0.1 * torch.randn(1, 128, generator=generator),
-    )
-    passages = tuple(Passage(text=text) for text in texts or ("one two", "three", "four five six"))
-    return Request(**{"passages": passages, "voice": voice, "options": OPTIONS, "seed": 7, **changes})
+def request_of(*texts: str, **changes) -> Request:
+    return speech_request(*(texts or ("one two", "three", "four five six")), options=OPTIONS, **changes)
 
 
-def test_the_joined_stream_is_the_whole(parts: LoadedModels) -> None:
-    chunks = list(stream(parts, request(parts), Progress()))
-    (wave,) = whole(parts, request(parts), Progress())
+def whole(models: LoadedModels, request: Request, show: Show | None = None) -> list[Tensor]:
+    return [samples for samples, _ in Pipeline(models, request, Progress(show=show)).whole()]
+
+
+def streamed(models: LoadedModels, request: Request, show: Show | None = None) -> Iterator[Tensor]:
+    return stream(Pipeline(models, request, Progress(show=show)), Streaming(decoder="diffusion"))
+
+
+def test_the_joined_stream_is_the_whole(models: LoadedModels) -> None:
+    chunks = list(streamed(models, request_of()))
+    (wave,) = whole(models, request_of())
     assert len(chunks) == 3 and all(chunk.ndim == 1 and chunk.dtype == torch.float32 for chunk in chunks)
     torch.testing.assert_close(torch.cat(chunks), wave.flatten(), rtol=0, atol=1e-6)
-    (chunk,) = stream(parts, request(parts, "alone"), Progress())
-    assert torch.equal(chunk, whole(parts, request(parts, "alone"), Progress())[0].flatten())
+    (chunk,) = streamed(models, request_of("alone"))
+    assert torch.equal(chunk, whole(models, request_of("alone"))[0].flatten())
 
 
-def test_each_part_follows_from_the_seed_and_its_place(parts: LoadedModels) -> None:
-    (first,), (second,) = speak_all(parts, request(parts, "same", "same"), Progress())
-    (again,), *_ = speak_all(parts, request(parts, "same", "other", "more"), Progress())
-    assert torch.equal(first, again)
-    assert first.shape != second.shape or not torch.equal(first, second)
-    (other,) = whole(parts, request(parts, "same", seed=8), Progress())
-    assert other.shape != first.shape or not torch.equal(other, first)
+def test_each_passage_follows_from_the_seed_and_its_place(models: LoadedModels) -> None:
+    (first,), (second,) = Pipeline(models, request_of("same", "same"), Progress()).passages()
+    (again,), *_ = Pipeline(models, request_of("same", "other", "more"), Progress()).passages()
+    assert torch.equal(first.samples, again.samples)
+    assert first.samples.shape != second.samples.shape or not torch.equal(first.samples, second.samples)
+    (other,) = whole(models, request_of("same", seed=8))
+    assert other.shape != first.samples.shape or not torch.equal(other, first.samples)
 
 
-def test_readings_do_not_depend_on_k_or_the_batch(parts: LoadedModels) -> None:
-    three = whole(parts, request(parts, "one two", k=3), Progress())
+def test_results_do_not_depend_on_k_or_the_batch(models: LoadedModels) -> None:
+    three = whole(models, request_of("one two", k=3))
     assert len(three) == 3
     for k, size in ((1, 1), (2, 2)):
-        fewer = whole(parts, request(parts, "one two", k=k, batch_size=size), Progress())
+        fewer = whole(models, request_of("one two", k=k, batch_size=size))
         for ours, theirs in zip(fewer, three, strict=False):
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
 
 
-def test_no_cache_is_only_slower(parts: LoadedModels) -> None:
-    fast, slow = (whole(parts, request(parts, "one two", kv_cache=cached), Progress())[0] for cached in (True, False))
+def test_no_cache_is_only_slower(models: LoadedModels) -> None:
+    fast, slow = (whole(models, request_of("one two", kv_cache=cached))[0] for cached in (True, False))
     torch.testing.assert_close(fast, slow, rtol=0, atol=1e-4)
 
 
-def test_closing_ends_the_work(parts: LoadedModels) -> None:
-    watch = Progress()
-    chunks = stream(parts, request(parts), watch)
+def test_closing_ends_the_work(models: LoadedModels) -> None:
+    pipeline = Pipeline(models, request_of(), Progress())
+    chunks = stream(pipeline, Streaming(decoder="diffusion"))
     next(chunks)
     chunks.close()  # type: ignore[attr-defined]
-    spent = dict(watch.stages)
-    assert not any(thread.name == "tutortoietts-ahead" for thread in threading.enumerate())
-    assert watch.stages == spent
-    assert list(stream(parts, request(parts), Progress()))  # and leaves nothing behind
+    spent = dict(pipeline.progress.stages)
+    assert not any(thread.name == "tutortoietts-prefetch" for thread in threading.enumerate())
+    assert pipeline.progress.stages == spent
+    assert list(streamed(models, request_of()))  # and leaves nothing behind
 
 
 def test_the_next_passage_is_made_while_one_plays_and_no_further() -> None:
@@ -98,7 +103,7 @@ def test_the_next_passage_is_made_while_one_plays_and_no_further() -> None:
             yield number
             made.release()  # asked for the next
 
-    items = ahead(passages(), stop)
+    items = prefetch(passages(), stop)
     assert next(items) == 1
     made.acquire()  # the second is begun although nobody asked
     assert next(items) == 2
@@ -115,7 +120,7 @@ def test_work_that_does_not_wait_is_done_whoever_listens() -> None:
         yield from range(20)
         done.set()
 
-    made = ahead(items(), threading.Event(), waiting=False)
+    made = prefetch(items(), threading.Event(), waiting=False)
     assert next(made) == 0
     assert done.wait(60)
     assert list(made) == list(range(1, 20))
@@ -126,40 +131,40 @@ def test_errors_of_the_work_ahead_come_out() -> None:
         yield 1
         raise AudioError("broken")
 
-    items = ahead(failing(), threading.Event())
+    items = prefetch(failing(), threading.Event())
     assert next(items) == 1
     with pytest.raises(AudioError, match="broken"):
         next(items)
-    assert list(ahead(iter_of(3), threading.Event())) == [0, 1, 2]
+    assert list(prefetch(iter_of(3), threading.Event())) == [0, 1, 2]
 
 
 def iter_of(count: int) -> Generator[int, None, None]:
     yield from range(count)
 
 
-def test_an_interruption_while_streaming(parts: LoadedModels) -> None:
+def test_an_interruption_while_streaming(models: LoadedModels) -> None:
     def stop(stage: str, done: int, of: int) -> None:
         if stage == "2/3 diffusion":
             raise KeyboardInterrupt
 
-    chunks = stream(parts, request(parts), Progress(show=stop))
+    chunks = streamed(models, request_of(), stop)
     next(chunks)
     with pytest.raises(KeyboardInterrupt):
         next(chunks)
 
 
-def test_an_interruption_leaves_the_models_usable(parts: LoadedModels) -> None:
+def test_an_interruption_leaves_the_models_usable(models: LoadedModels) -> None:
     def stop(stage: str, done: int, of: int) -> None:
         if stage.endswith("diffusion") and done == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        whole(parts, request(parts), Progress(show=stop))
-    before = whole(parts, request(parts, "one"), Progress())[0]
-    assert torch.equal(before, whole(parts, request(parts, "one"), Progress())[0])
+        whole(models, request_of(), stop)
+    before = whole(models, request_of("one"))[0]
+    assert torch.equal(before, whole(models, request_of("one"))[0])
 
 
-def test_an_error_while_ranking_ends_the_decoding(parts: LoadedModels, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_while_ranking_ends_the_decoding(models: LoadedModels, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[bool] = []
 
     def noted(model: Autoregressive, work: DecodeRequest) -> Iterator[Codes]:
@@ -174,55 +179,32 @@ def test_an_error_while_ranking_ends_the_decoding(parts: LoadedModels, monkeypat
     monkeypatch.setattr("tutortoietts.engine.pipeline.decode", noted)
     monkeypatch.setattr("tutortoietts.engine.rerank.Ranker.candidates", fails)
     with pytest.raises(RuntimeError, match="no rank") as caught:
-        whole(parts, request(parts, "One two three."), Progress())
+        whole(models, request_of("One two three."))
     assert closed and caught.value  # whoever holds the error does not hold the cache
 
 
-def test_stages_are_timed_and_shown(parts: LoadedModels) -> None:
+def test_stages_are_timed_and_shown(models: LoadedModels) -> None:
     shown: list[tuple[str, int, int]] = []
-    watch = Progress(show=lambda *step: shown.append(step))
-    whole(parts, request(parts, "one", "two"), watch)
-    assert {"load", "codes", "ranking", "latents", "diffusion", "vocoder"} == set(watch.stages)
+    pipeline = Pipeline(models, request_of("one", "two"), Progress(show=lambda *step: shown.append(step)))
+    pipeline.whole()
+    stages = pipeline.progress.ordered_stages()
+    assert list(stages) == ["load", "codes", "ranking", "latents", "diffusion", "vocoder"]
     assert ("1/2 diffusion", 2, 2) in shown and ("2/2 diffusion", 2, 2) in shown
 
 
-def test_hidden_text_is_cut(parts: LoadedModels) -> None:
+def test_hidden_text_is_cut(models: LoadedModels) -> None:
     passage = Passage(text="so sad now, feed me", hidden=((0, 11),))
-    (cut,) = whole(parts, request(parts, passages=(passage,)), Progress())
-    (plain,) = whole(parts, request(parts, passages=(Passage(text=passage.text),)), Progress())
+    ((cut, (spoken,)),) = Pipeline(models, request_of(passages=(passage,)), Progress()).whole()
+    (plain,) = whole(models, request_of(passage.text))
     assert 0 < cut.shape[-1] < plain.shape[-1]
+    assert spoken.spoken.kept is not None and spoken.spoken.codes.shape[0] == 1
+    assert torch.equal(spoken.spoken.samples, cut) and spoken[1:] == (0.0, cut.shape[-1] / 24000, 0.0)
 
 
-def test_nothing_left_to_hear(parts: LoadedModels, monkeypatch: pytest.MonkeyPatch) -> None:
-    def silent(*_) -> list[list[torch.Tensor]]:
-        return [[torch.zeros(1, 1, 0)]]
-
-    monkeypatch.setattr(stream_room, "speak_all", silent)
+def test_nothing_left_to_hear(models: LoadedModels, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tutortoietts.engine.pipeline.redact", lambda wave, *_: wave[..., :0])
+    hidden = tuple(Passage(text=text, hidden=((0, 3),)) for text in ("one two", "six seven"))
     with pytest.raises(AudioError, match="nothing is left to hear"):
-        whole(parts, request(parts, "one"), Progress())
+        whole(models, request_of(passages=hidden))
     with pytest.raises(AudioError, match="nothing is left to hear"):
-        list(stream(parts, request(parts, "one", "two"), Progress()))
-
-
-def test_voices_of_other_sizes_are_refused(parts: LoadedModels) -> None:
-    small = Voice(name="small", model="tiny", speaker=torch.zeros(1, 32), diffusion=torch.zeros(1, 128))
-    with pytest.raises(VoiceError, match="'small' has latents of 32 and 128 numbers, but the model 'tiny' needs 64"):
-        whole(parts, request(parts, "one", voice=small), Progress())
-    streaming = Voice(name="thin", model="tiny", speaker=torch.zeros(1, 64))
-    with pytest.raises(VoiceError, match="'thin' has no diffusion latent"):
-        whole(parts, request(parts, "one", voice=streaming), Progress())
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"k": 0}, r"k is 0, outside 1\.\.3"),
-        ({"k": 4}, r"k is 4, outside 1\.\.3: draw at least"),
-        ({"options": SpeechOptions(max_mel_tokens=61)}, r"max_mel_tokens is 61, outside 1\.\.60"),
-        ({"batch_size": 0}, "autoregressive_batch_size is 0"),
-        ({"options": SpeechOptions(cvvp_amount=0.5)}, "cvvp_amount is 0.5, but CVVP compares"),
-    ],
-)
-def test_bad_requests(parts: LoadedModels, changes: dict, message: str) -> None:
-    with pytest.raises(OptionError, match=message):
-        next(speak_all(parts, request(parts, "one", **changes), Progress()))
+        list(streamed(models, request_of(passages=hidden)))

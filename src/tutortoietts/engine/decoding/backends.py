@@ -1,91 +1,87 @@
-"""Hidden states of new codes: from the cache, from the cache in steps of fixed shape, or by a whole pass for each code.
+"""Hidden states of new codes: from a KV cache, from a cache in steps of fixed shape, or by a full pass for each code.
 
-A backend belongs to one request, and serves its batches one after the other.
+A backend belongs to one request and serves its batches one after the other.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
-from tutortoietts.accelerate.gpt import GptStep
+from tutortoietts.accelerate import GptStep, compiled_step
+from tutortoietts.engine.decoding.request import CodeModel, DecodeRequest
 from tutortoietts.engine.decoding.state import DecodeState, decode_step
 from tutortoietts.engine.decoding.workspace import Workspaces
-from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.runtime.cuda_graphs import use_cuda_graphs
 from tutortoietts.runtime.memory import bucket
 
-if TYPE_CHECKING:
-    from tutortoietts.engine.decoding.loop import DecodeRequest
-
 __all__ = ["CachedBackend", "FixedShapeBackend", "UncachedBackend", "open_backend"]
 
-_CODES = 128  # that the cache has room for at first, about a sentence, and by how many it grows
-_HIDDEN, _LOGITS = Autoregressive.hidden_states, Autoregressive.mel_logits
+_CODES = 128  # codes the cache has room for at first, about a sentence, and by how many it grows
 
 
 class CachedBackend:
-    """Hidden states of new inputs from a cache that belongs to a batch and grows with what is said; the prefix is
-    computed once. On a CPU by one compiled call where that can be (`accelerate.gpt`), otherwise by the model itself."""
+    """Keep keys and values in a cache that belongs to one batch and grows with what is drawn.
 
-    def __init__(self, model: Autoregressive, request: DecodeRequest, rows: int) -> None:
+    The prefix is computed once and copied to the rows of each batch. On a CPU a step is one compiled call where that is
+    possible (`accelerate.gpt`), otherwise the model's own operations.
+    """
+
+    def __init__(self, model: CodeModel, request: DecodeRequest, rows: int) -> None:
         self.model, self.options = model, request.options
-        prefix = model.prefix(request.speaker, request.text)
-        self.start, self.most = prefix.shape[1], prefix.shape[1] + request.max_codes
-        self.cache = self.kept = model.allocate_cache(1, self.start)
-        model.hidden_states(prefix, self.kept, position=0)
-        self.slots = self.buffers(request, rows)
+        self.start, self.most = request.prefix.shape[1], request.prefix.shape[1] + request.max_codes
+        self.cache = self.prefilled = model.allocate_cache(1, self.start)
+        model.hidden_states(request.prefix, self.prefilled, position=0)
+        self.state = self.allocate_state(request, rows)
         self.compiled = self.compile()
 
     def compile(self) -> GptStep | None:
-        """What does the same as `model.hidden_states` and `model.mel_logits`, None where only these will do."""
-        model, kind = self.model, type(self.model)
-        own = getattr(kind, "hidden_states", None) is _HIDDEN and getattr(kind, "mel_logits", None) is _LOGITS
-        if model.device.type != "cpu" or not own or {"hidden_states", "mel_logits"} & vars(model).keys():
-            return None
-        return GptStep.fit(model.gpt, (model.gpt.ln_f, model.final_norm), model.mel_head)
+        """Return a compiled step that stands in for the model's own methods, None where only these will do."""
+        return compiled_step(self.model)
 
-    def buffers(self, request: DecodeRequest, rows: int) -> DecodeState:
+    def allocate_state(self, request: DecodeRequest, rows: int) -> DecodeState:
+        """Return the buffers of batches of up to `rows` rows."""
         return DecodeState.allocate(self.model, rows, request.max_codes)
 
     def size(self, rows: int) -> int:
-        """Rows to compute for so many rows."""
+        """Return how many rows are computed for a batch of `rows`."""
         return rows
 
-    def begin(self, slots: int) -> None:
-        """A batch of so many slots, with the prefix in the cache."""
+    def begin(self, rows: int) -> None:
+        """Start a batch: the cached prefix is copied to all its rows."""
         self.rest()
-        self.cache = self.model.allocate_cache(slots, self.positions(1))
-        self.cache.copy_start(self.kept)
+        self.cache = self.model.allocate_cache(rows, self.positions(1))
+        self.cache.copy_start(self.prefilled)
 
     def rest(self) -> None:
-        """The batch is done: its keys and values may go."""
-        self.cache = self.kept
+        """Let the keys and values of the last batch go."""
+        self.cache = self.prefilled
 
     def positions(self, codes: int) -> int:
-        """Of the cache for so many codes."""
+        """Return the cache positions to allocate for `codes` codes behind the prefix."""
         return min(self.start + -(-codes // _CODES) * _CODES, self.most)
 
     def reach(self, codes: int) -> None:
-        """Room for so many codes."""
+        """Grow the cache until it has room for `codes` codes."""
         if self.start + codes > self.cache.max_len:
             self.cache.lengthen(self.positions(codes))
 
-    def __call__(self, x: Tensor, at: int | Tensor) -> Tensor:
-        if isinstance(at, int):
-            self.reach(at + x.shape[1])
-        position = self.start + at
+    def __call__(self, x: Tensor, position: int | Tensor) -> Tensor:
+        """Embedded inputs (R, S, D), the first at code `position`, -> hidden states (R, S, D)."""
+        if isinstance(position, int):
+            self.reach(position + x.shape[1])
+        where = self.start + position
         if self.compiled is not None and self.compiled.takes(x, self.cache):
-            return self.compiled(x, self.cache, position, shared=self.start)
-        return self.model.hidden_states(x, cache=self.cache, position=position)
+            return self.compiled(x, self.cache, where, shared=self.start)
+        return self.model.hidden_states(x, cache=self.cache, position=where)
 
-    def step(self, slots: DecodeState, at: int) -> None:
-        head = self.model.mel_logits if self.compiled is None else self.compiled.logits
-        decode_step(self.model, self, slots, self.options, at, head)
+    def step(self, state: DecodeState, position: int) -> None:
+        """Draw the code at `position` of every row of `state`."""
+        logits_of = self.model.mel_logits if self.compiled is None else self.compiled.logits
+        decode_step(self.model, self, state, self.options, position, logits_of)
 
     def keep(self, index: Tensor) -> None:
+        """Go on with the rows `index` of the cache, in that order."""
         self.cache = self.cache.keep_rows(index)
 
     def close(self) -> None:
@@ -93,55 +89,54 @@ class CachedBackend:
 
 
 class FixedShapeBackend(CachedBackend):
-    """The same in steps of fixed shape over borrowed buffers."""
+    """Decode in steps of fixed shape over borrowed buffers, which CUDA graphs need."""
 
     def compile(self) -> None:
         """Steps that may be captured are torch's."""
 
-    def buffers(self, request: DecodeRequest, rows: int) -> DecodeState:
+    def allocate_state(self, request: DecodeRequest, rows: int) -> DecodeState:
         self.lender = request.workspaces or Workspaces()
         self.space = self.lender.take(self.model, rows, self.positions(1), request.max_codes)
         self.space.cache.rows(0, bucket(rows)).clear()
-        return self.space.slots
+        return self.space.state
 
     def size(self, rows: int) -> int:
         return bucket(rows)
 
-    def begin(self, slots: int) -> None:
-        self.cache = self.space.cache.rows(0, slots)
-        self.cache.copy_start(self.kept)
-        self.space.go_to(0, self.start)
+    def begin(self, rows: int) -> None:
+        self.cache = self.space.cache.rows(0, rows)
+        self.cache.copy_start(self.prefilled)
 
     def reach(self, codes: int) -> None:
         if self.start + codes > self.space.cache.max_len:
-            rows, self.cache = self.cache.batch, self.kept
+            rows, self.cache = self.cache.batch, self.prefilled
             self.space = self.lender.longer(self.space, self.start + codes)
             self.cache = self.space.cache.rows(0, rows)
 
-    def step(self, slots: DecodeState, at: int) -> None:
-        self.reach(at + 1)
-        self.space.step(self.model, self.options, len(slots.lengths), self.start + at)
+    def step(self, state: DecodeState, position: int) -> None:
+        self.reach(position + 1)
+        self.space.step(self.model, self.options, len(state.lengths), self.start + position)
 
     def close(self) -> None:
         self.lender.give_back(self.space)
 
 
 class UncachedBackend(CachedBackend):
-    """The oracle: everything so far goes through the model again."""
+    """The slow reference: everything so far goes through the model again for each code."""
 
-    def __init__(self, model: Autoregressive, request: DecodeRequest, rows: int) -> None:
+    def __init__(self, model: CodeModel, request: DecodeRequest, rows: int) -> None:
         self.model, self.options = model, request.options
-        self.compiled = None
-        self.inputs = self.prefix = model.prefix(request.speaker, request.text)
-        self.slots = DecodeState.allocate(model, rows, request.max_codes)
+        self.compiled, self.start = None, request.prefix.shape[1]
+        self.inputs = self.prefix = request.prefix
+        self.state = self.allocate_state(request, rows)
 
-    def begin(self, slots: int) -> None:
-        self.inputs = self.prefix.expand(slots, -1, -1)
+    def begin(self, rows: int) -> None:
+        self.inputs = self.prefix.expand(rows, -1, -1)
 
     def rest(self) -> None:
         """There is no cache."""
 
-    def __call__(self, x: Tensor, at: int | Tensor) -> Tensor:
+    def __call__(self, x: Tensor, position: int | Tensor) -> Tensor:
         self.inputs = torch.cat([self.inputs, x], dim=1)
         return self.model.hidden_states(self.inputs)[:, -x.shape[1] :]
 
@@ -149,8 +144,8 @@ class UncachedBackend(CachedBackend):
         self.inputs = self.inputs[index]
 
 
-def open_backend(model: Autoregressive, request: DecodeRequest, rows: int) -> CachedBackend:
-    """What the request asks for, for batches of up to so many rows, with the prefix in it."""
+def open_backend(model: CodeModel, request: DecodeRequest, rows: int) -> CachedBackend:
+    """Return the backend that the request asks for, prefilled, for batches of up to `rows` rows."""
     if not request.cached:
         return UncachedBackend(model, request, rows)
     fixed = use_cuda_graphs(model.device) if request.fixed is None else request.fixed
