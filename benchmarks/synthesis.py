@@ -40,6 +40,7 @@ class Voicer:
     def __init__(self, options: argparse.Namespace) -> None:
         if options.threads:
             torch.set_num_threads(options.threads)
+        self.stream = getattr(options, "stream", False)
         self.spec = open_source(options.model).spec
         self.preset = options.preset or self.spec.default_preset
         began = time.perf_counter()
@@ -62,16 +63,20 @@ class Voicer:
 
     def _timed(self, text: str, voice: str | list[str], seed: int) -> tuple[np.ndarray, Seconds]:
         began, spent = time.perf_counter(), time.process_time()
-        wave = self.tts.tts_with_preset(
-            text, preset=self.preset, voice_samples=voice, use_deterministic_seed=seed, verbose=False
-        )
-        return wave.reshape(-1).numpy(), (time.perf_counter() - began, time.process_time() - spent)
+        if self.stream:
+            chunks = self.tts.stream(text, voice=voice, seed=seed, decoder="stream")
+            wave = torch.cat([chunk.reshape(-1) for chunk in chunks])
+        else:
+            wave = self.tts.tts_with_preset(
+                text, preset=self.preset, voice_samples=voice, use_deterministic_seed=seed, verbose=False
+            ).reshape(-1)
+        return wave.numpy(), (time.perf_counter() - began, time.process_time() - spent)
 
     def about(self) -> dict[str, Any]:
         first = None if self.first_seconds is None else self.load_seconds + self.first_seconds
         return {
             "model": self.spec.name,
-            "preset": self.preset,
+            "preset": "streamed" if self.stream else self.preset,
             "threads": torch.get_num_threads(),
             "load_and_first_sentence_seconds": first,
         }
