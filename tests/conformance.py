@@ -79,7 +79,7 @@ def _two_threads() -> Iterator[None]:
 
 
 def relative_error(ours: Tensor, theirs: Tensor) -> float:
-    """||ours - theirs|| / ||theirs||; infinite for another shape. For whole numbers 0 or infinite."""
+    """||ours - theirs|| / ||theirs||; infinite for another shape. For integers 0 or infinite."""
     if ours.shape != theirs.shape:
         return float("inf")
     if not theirs.is_floating_point():

@@ -17,7 +17,7 @@ from tortoise.models.diffusion_decoder import DiffusionTts
 from tortoise.models.vocoder import BigVGAN
 from tutortoietts.api import TextToSpeech
 from tutortoietts.audio.io import save_audio
-from tutortoietts.core.errors import FetchError, ModelError, OptionError, TextError, VoiceError
+from tutortoietts.core.errors import Cancelled, FetchError, ModelError, OptionError, TextError, VoiceError
 from tutortoietts.core.presets import known_names
 
 TEXT = "One two three."
@@ -409,3 +409,15 @@ def test_concurrent_calls_share_a_batch_and_sound_as_alone(streaming_model: Path
         torch.testing.assert_close(found[number], job(alone, number), rtol=0, atol=1e-6)
     with pytest.raises(OptionError, match="shared_batch_rows is 1, must be an integer"):
         TextToSpeech(streaming_model, shared_batch_rows=1)
+
+
+def test_every_way_to_speak_can_be_stopped(streaming_model: Path) -> None:
+    tts, stop = TextToSpeech(streaming_model, device="cpu"), threading.Event()
+    stop.set()
+    for way in (tts.speak, tts.tts, tts.tts_with_preset):
+        with pytest.raises(Cancelled):
+            way("Hi.", stop=stop, verbose=False)
+    for stream in (tts.stream("Hi.", stop=stop), tts.tts_stream("Hi.", stop=stop)):
+        with pytest.raises(Cancelled):
+            next(iter(stream))
+    assert tts.speak("Hi.").seconds > 0

@@ -18,7 +18,7 @@ from tutortoietts.text.tokenizer import Tokenizer
 BUNDLED = Path(tutortoietts.__file__).with_name("bundled") / "tokenizer.json"
 TALE = (
     "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness, "
-    "it was the epoch of belief, it was the epoch of incredulity, it was the season of Light, it was a season of Darkness."
+    "it was the epoch of belief, it was the epoch of incredulity, it was the season of Light, it was a season of Night."
 )
 
 

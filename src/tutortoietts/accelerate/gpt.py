@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import nn
 
+from tutortoietts.accelerate.cache import KernelCache
 from tutortoietts.accelerate.eligible import changed_layer, forwards
 from tutortoietts.accelerate.layers import CompiledInt8Linear, linear_weights, norm_weights
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.native import gpt_step as native
 from tutortoietts.native.gpt_step import BlockWeights, GptStep
-from tutortoietts.nn.gpt import Gpt, GptBlock
-from tutortoietts.nn.linear import FewRowsLinear
+from tutortoietts.nn.gpt import FewRowsLinear, Gpt, GptBlock
 from tutortoietts.nn.quant import Int8RowsLinear
 
 __all__ = ["AcceleratedAutoregressive", "GptStep", "compiled_step", "gpt_step"]
@@ -28,6 +28,9 @@ _KNOWN = forwards(Gpt, GptBlock, nn.LayerNorm, FewRowsLinear, nn.Linear, Int8Row
 _DTYPES = (torch.float32, torch.bfloat16, torch.int8, torch.int32)
 _METHODS = {name: getattr(Autoregressive, name) for name in ("hidden_states", "mel_logits")}
 _log = logging.getLogger(__name__)
+
+steps: KernelCache[GptStep] = KernelCache()
+"""Steps of this process's models, from which each request takes a copy."""
 
 
 class AcceleratedAutoregressive(Autoregressive):
@@ -52,7 +55,9 @@ def compiled_step(model: object) -> GptStep | None:
     if reason is not None:
         _say(reason)
         return None
-    return gpt_step(model.gpt, (model.gpt.ln_f, model.final_norm), model.mel_head)
+    layers = (model.gpt, model.final_norm, model.mel_head)
+    build = partial(gpt_step, model.gpt, (model.gpt.ln_f, model.final_norm), model.mel_head)
+    return steps.get(model.gpt, layers, 0, build).copy()
 
 
 def gpt_step(gpt: Gpt, norms: Sequence[nn.LayerNorm], head: nn.Module) -> GptStep:

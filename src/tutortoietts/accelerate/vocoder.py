@@ -37,6 +37,10 @@ class AcceleratedBigVGAN(BigVGAN):
 
     network: Upsampler
 
+    def accelerate(self, half: bool = False) -> None:
+        """Take the weights anew, after a change to them. half: as in `accelerate_vocoder`."""
+        accelerate_vocoder(self, half)
+
     def upsample(self, mel: Tensor) -> Tensor:
         if mel.device.type != "cpu" or torch.is_grad_enabled():
             return super().upsample(mel)
@@ -47,6 +51,10 @@ class AcceleratedHifigan(Hifigan):
     """HiFi-GAN whose forwards without gradients on a CPU run in C, with the weights at the time of `accelerate`."""
 
     network: Upsampler
+
+    def accelerate(self, half: bool = False) -> None:
+        """Take the weights anew, after a change to them. half: as in `accelerate_vocoder`."""
+        accelerate_vocoder(self, half)
 
     def upsample(self, frames: Tensor, shift: Tensor | None) -> Tensor:
         if frames.device.type != "cpu" or torch.is_grad_enabled():

@@ -82,7 +82,7 @@ def _stft(wav: Tensor) -> Tensor:
 
 
 # The two tables below are constants, computed once a device. They are made outside inference mode, so that a
-# training step may use them whoever asked first.
+# training step may use them whichever caller came first.
 
 
 @lru_cache(maxsize=16)

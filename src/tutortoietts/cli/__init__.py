@@ -6,7 +6,7 @@ __all__ = ["run"]
 
 
 def run() -> None:
-    """The console command `tutortoietts`; leaves by SystemExit."""
+    """Run the console command `tutortoietts`; leaves by SystemExit."""
     try:
         from tutortoietts.cli.main import app
 

@@ -53,7 +53,7 @@ _speaking, _model, _other = of_panel(SPEAKING), of_panel(MODEL), of_panel(OTHER)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
-    """How the models are loaded: the arguments of `TextToSpeech`."""
+    """Options for loading the models: the arguments of `TextToSpeech`."""
 
     model: Annotated[
         str, _model("--model", "-m", help='"bundled", "tortoise-v2" (the public checkpoints) or a model directory.')
@@ -104,7 +104,7 @@ class EngineOptions:
         None
     )
     tokenizer_basic: Annotated[
-        bool, _model("--tokenizer-basic", help="Only lower-case the text: for models of other languages.")
+        bool, _model("--tokenizer-basic", help="Lower-case the text, nothing more: for models of other languages.")
     ] = False
     ar_checkpoint: Annotated[
         Path | None, _model(help="Autoregressive checkpoint to use instead of the model's own.")
@@ -134,6 +134,15 @@ class SpeakOptions:
     seed: Annotated[int | None, _speaking(parser=integer, help="Random seed; the same seed gives the same audio.")] = (
         None
     )
+    language: Annotated[str, _speaking(help="Language of the text: en, en-US or en-GB (dates are read by it).")] = "en"
+    normalize: Annotated[
+        bool | None,
+        _speaking(
+            "--normalize/--no-normalize",
+            help="Say numbers, symbols and abbreviations as a person would; without it the text is left to the model's "
+            "own cleaner.",
+        ),
+    ] = None
     play: Annotated[bool, _speaking("--play", help="Play the result; with --streaming, while it is made.")] = False
     quiet: Annotated[bool, _other("--quiet", "-q", help="Show no progress and no report.")] = False
     as_json: Annotated[bool, _other("--json", help="Print the result as JSON on stdout.")] = False

@@ -41,6 +41,8 @@ class Job:
     streaming: bool = False
     stream: dict[str, Any] = field(default_factory=dict)
     form: str | None = None
+    language: str = "en"
+    normalize: bool | None = None
     play: bool = False
     quiet: bool = False
     as_json: bool = False
@@ -115,6 +117,8 @@ def _at_once(tts: TextToSpeech, job: Job) -> Report:
         job.candidates,
         preset=job.preset,
         voice=job.voice_at or job.voice,
+        normalize=job.normalize,
+        language=job.language,
         verbose=job.progress,
         seed=job.seed,
         **job.tuning,
@@ -140,6 +144,8 @@ def _stream(tts: TextToSpeech, job: Job, hear: Callable[[bytes], None] | None) -
     stream = tts.stream(
         job.text,
         voice=job.voice_at or job.voice,
+        normalize=job.normalize,
+        language=job.language,
         verbose=job.progress,
         seed=job.seed,
         preset=job.preset,

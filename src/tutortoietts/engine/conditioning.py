@@ -50,13 +50,13 @@ def voice_latents(models: LoadedModels, clips: Sequence[Tensor], mode: int = 0) 
 
 
 def _speaker(model: Autoregressive, models: LoadedModels, wave: Tensor) -> Tensor:
-    """(pieces, 132 300) -> (pieces, D)."""
+    """Encode pieces (pieces, 132 300) -> (pieces, D)."""
     mel = conditioning_mel(wave, models.mel_norms)[:, None]
     return model.conditioning(mel.to(models.device, models.dtype_of("autoregressive"))).float().cpu()
 
 
 def _spectrum(model: Diffusion, models: LoadedModels, wave: Tensor) -> Tensor:
-    """(pieces, 102 400) -> (pieces, 2C)."""
+    """Encode pieces (pieces, 102 400) -> (pieces, 2C)."""
     mel = diffusion_mel(wave)
     if models.spec.reference_mel == "normalized":
         mel = normalize_mel(mel)
@@ -64,7 +64,7 @@ def _spectrum(model: Diffusion, models: LoadedModels, wave: Tensor) -> Tensor:
 
 
 def _mean(each: list[Tensor], mode: int) -> Tensor:
-    """Latents of each clip's pieces -> (1, L)."""
+    """Average the latents of each clip's pieces -> (1, L)."""
     if mode == 2:
         each = [some.mean(dim=0, keepdim=True) for some in each]
     return torch.cat(each).mean(dim=0, keepdim=True)
@@ -75,7 +75,7 @@ def _first(wave: Tensor, samples: int) -> Tensor:
 
 
 def _pieces(wave: Tensor, samples: int) -> Tensor:
-    """(1, N) -> (pieces, samples): consecutive, the last one padded, or left out if it is less than half full."""
+    """Cut (1, N) into consecutive (pieces, samples); the last is padded, or left out if it is less than half full."""
     whole, rest = divmod(wave.shape[-1], samples)
     count = whole + (1 if rest >= samples // 2 or whole == 0 else 0)
     return _first(wave, count * samples).reshape(count, samples)

@@ -1,4 +1,4 @@
-"""From one request to sound: the only place that chains the stages.
+"""The pipeline from one request to sound: the only place that chains the stages.
 
 passage --encode--> tokens --decode--> candidates --rerank--> the best --latents--> --denoise--> mel --vocode--> sound
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, cast
@@ -211,6 +211,10 @@ class Pipeline:
         draw = decode_incrementally if self.shared_batch is None else self.shared_batch.decode_incrementally
         return draw(cast(Autoregressive, model), work)
 
+    def turn(self, deadline: float) -> AbstractContextManager[None]:
+        """Wait until no other stream makes sound whose listener runs dry before `deadline` (of `time.monotonic`)."""
+        return nullcontext() if self.shared_batch is None else self.shared_batch.turns.turn(deadline)
+
     def cut_of(self, model: nn.Module, encoded: EncodedPassage, codes: Codes) -> Spans:
         """Return the spans of hidden pieces in the sound of one candidate; row 0 of `codes`."""
         if not any(encoded.hidden):
@@ -284,7 +288,7 @@ class Pipeline:
             return denoise(model, latents, conditioning, options, generator, on_step=on_step, unconditioned=shared)
 
     def _waves(self, mels: Sequence[Mel], seeds: Sequence[int], *, more: bool) -> list[Tensor]:
-        """Mels to sounds (1, 1, L) on the CPU. more: another passage follows."""
+        """Turn mels into samples (1, 1, L) on the CPU. more: another passage follows."""
         generators = [torch.Generator().manual_seed(mix_seed(seed, _VOCODE)) for seed in seeds]
         with self.progress.stage("vocoder"), self.models.use("vocoder") as module:
             if more:

@@ -18,7 +18,7 @@ STAGES = ("load", "codes", "ranking", "latents", "diffusion", "decoder", "vocode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """How a request went.
+    """Report on a request: how long its stages took.
 
     stages: seconds of work by stage, in the order of the flow. audio_seconds: duration of the best result.
     passages: passages spoken one by one. candidates: candidates drawn for each.

@@ -1,4 +1,4 @@
-"""Bracketed text is spoken and then cut from the sound. `engine.align` finds where it lies in the codes.
+"""Cut bracketed text from the sound after it was spoken. `engine.align` finds where it lies in the codes.
 
 The cut is moved to the quietest moment nearby. Cuts are good to about a tenth of a second where there is a pause.
 """
@@ -23,10 +23,10 @@ _FRAME_SECONDS = 0.02
 def cut_spans(
     path: Tensor | None, codes: int, ends: Sequence[int], hidden: Sequence[bool]
 ) -> list[tuple[float, float | None]]:
-    """Seconds (from, to) of the hidden pieces; `to` None: to the end.
+    """Return the seconds (from, to) of the hidden pieces; `to` None: to the end.
 
-    `path`: of `text_path`; None: in proportion. `codes`: how many were spoken. `ends`: tokens up to the end of each
-    piece, `hidden`: whether it is cut.
+    `path`: from `text_path`; None: cut in proportion to the tokens. `codes`: number of codes spoken. `ends`: number of
+    tokens up to the end of each piece; `hidden`: True for the pieces to cut.
     """
     spans: list[tuple[float, float | None]] = []
     begin = 0
@@ -39,14 +39,14 @@ def cut_spans(
 
 
 def _seconds(path: Tensor | None, codes: int, token: int, tokens: int) -> float:
-    """When token number `token` begins to sound."""
+    """Return the second at which token number `token` begins to sound."""
     if path is None:
         return codes * token / max(tokens, 1) * CODE_SECONDS
     return int((path < token).sum()) * CODE_SECONDS
 
 
 def redact(wave: Tensor, spans: Sequence[tuple[float, float | None]], rate: int) -> Tensor:
-    """wave (..., N) without the spans (seconds), each inner edge moved to the quietest moment within 0.25 s."""
+    """Remove the spans (seconds) from wave (..., N), each inner edge moved to the quietest moment within 0.25 s."""
     edges = _edges(wave, spans, rate)
     if sum(last - first for first, last in edges) >= wave.shape[-1]:
         return wave[..., :0]
@@ -61,7 +61,7 @@ def kept_spans(wave: Tensor, spans: Sequence[tuple[float, float | None]], rate: 
 
 
 def _edges(wave: Tensor, spans: Sequence[tuple[float, float | None]], rate: int) -> list[tuple[int, int]]:
-    """The spans to cut in samples, in order and apart."""
+    """Return the spans to cut in samples, in order and without overlap."""
     samples = wave.shape[-1]
     edges: list[tuple[int, int]] = []
     floor = 0
@@ -76,7 +76,7 @@ def _edges(wave: Tensor, spans: Sequence[tuple[float, float | None]], rate: int)
 
 
 def _quietest(wave: Tensor, seconds: float, rate: int) -> int:
-    """The middle of the frame of least energy near a moment, the nearer of equals."""
+    """Return the middle of the frame of least energy near a moment; of equal ones, the nearest."""
     frame = round(_FRAME_SECONDS * rate)
     low = max(0, round((seconds - _SEARCH_SECONDS) * rate))
     high = min(wave.shape[-1], round((seconds + _SEARCH_SECONDS) * rate))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tutortoietts.core.config import ModelSpec, StreamVocosConfig
 from tutortoietts.core.errors import OptionError
+from tutortoietts.core.options import plain_number
 from tutortoietts.core.presets import SpeechOptions, known_names, preset_options
 from tutortoietts.core.streaming import Streaming, refuse_unheard
 from tutortoietts.core.types import Voice
@@ -73,8 +74,9 @@ class Request:
         options: as `resolve_options` gives them. redaction: [bracketed] text is hidden. normalize: numbers, symbols and
         abbreviations are put into words of the `language`; without it the text is left to the model's cleaner.
 
-        Raise OptionError, TextError, VoiceError, AudioError, ModelError unless this model can do what is asked.
+        Raise OptionError, TextError, VoiceError, AudioError, ModelError unless this model can do it.
         """
+        k = plain_number(k, integer=True)
         family, from_latents = voices.family, _from_latents(streaming)
         _check_options(models, options, k)
         clauses = streaming is not None and not from_latents
@@ -100,7 +102,7 @@ class Request:
 
     @property
     def from_latents(self) -> bool:
-        """Whether sound is made straight from the latents, without ranking and diffusion."""
+        """True if sound is made straight from the latents, without ranking and diffusion."""
         return _from_latents(self.streaming)
 
 
@@ -168,6 +170,7 @@ def resolve_seed(given: int | None, name: str = "use_deterministic_seed") -> int
     """Return the given seed, or a random one. Raise OptionError naming the argument unless it is an integer."""
     if given is None:
         return secrets.randbits(31)
+    given = plain_number(given, integer=True)
     if isinstance(given, bool) or not isinstance(given, int):
         raise OptionError(f"{name} is {given!r}, must be an integer")
     return given

@@ -1,4 +1,4 @@
-"""The results that a caller holds: `Speech`, the whole sound of a text, and `SpeechStream`, its chunks."""
+"""Results that a caller holds: `Speech`, all the sound of a text, and `SpeechStream`, its chunks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Speech:
     """Spoken text.
 
     samples: (N,) float32 in -1..1 on the CPU, at `sample_rate`. seed: gives the same samples again.
-    report: how long the stages took.
+    report: seconds of each stage.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Speech:
 
     @property
     def seconds(self) -> float:
-        """Duration."""
+        """Duration in seconds."""
         return len(self.samples) / self.sample_rate
 
     @cached_property
@@ -98,7 +98,7 @@ class SpeechStream:
 
     @property
     def report(self) -> Report:
-        """How long the stages took. Raise OptionError before the last chunk."""
+        """Report on the request, with the time of each stage. Raise OptionError before the last chunk."""
         self._need_end("report")
         return self._report()
 

@@ -49,7 +49,7 @@ class VoiceResolver:
         seed: int = 0,
         want_clips: bool = False,
     ) -> tuple[Voice, list[Tensor]]:
-        """Return the voice asked for, and the clips it was made from if `want_clips` and they are known.
+        """Return the requested voice, and the clips it was made from if `want_clips` and they are known.
 
         Neither samples nor latents: the model's default voice, its first, or a random one (of `seed`) if it has none.
         mode: `latent_averaging_mode`. Raise OptionError, VoiceError, AudioError.

@@ -16,9 +16,8 @@ from tutortoietts.core.config import AutoregressiveConfig
 from tutortoietts.core.errors import OptionError
 from tutortoietts.nn.attention import query_positions
 from tutortoietts.nn.blocks import AttentionBlock
-from tutortoietts.nn.gpt import Gpt
+from tutortoietts.nn.gpt import FewRowsLinear, Gpt
 from tutortoietts.nn.kv_cache import KVCache
-from tutortoietts.nn.linear import FewRowsLinear
 
 __all__ = ["Autoregressive"]
 
@@ -102,7 +101,7 @@ class Autoregressive(nn.Module):
         return self.mel_embedding(codes) + self.mel_pos_embedding.weight[offset:end]  # type: ignore[no-any-return]
 
     def prefix(self, speaker: Tensor, text: Tensor) -> Tensor:
-        """Return what comes before the codes, (B, 1 + T + 2, D): speaker (B, D), text (B, T), which ends in 0.
+        """Return what comes before the codes, (B, 1 + T + 2, D): speaker (B, D), text (B, T) with its stop token.
 
         Either may have batch 1 and is then used for all rows.
         """
@@ -132,7 +131,7 @@ class Autoregressive(nn.Module):
         return KVCache.allocate(*size, device=self.device, dtype=self.cache_dtype or self.dtype)
 
     def forward(self, speaker: Tensor, text: Tensor, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Run a whole sequence at once: speaker (B or 1, D), text (B or 1, T), which ends in 0, codes (B, S).
+        """Run a whole sequence at once: speaker (B or 1, D), text (B or 1, T) with its stop token, codes (B, S).
 
         Returns latents (B, S, D), where latent i is the one that code i is drawn from; mel logits (B, S + 2, V), at i
         those of code i, then of stop_mel; text logits (B, T + 2, W), of the token after each of the text part.

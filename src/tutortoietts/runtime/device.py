@@ -1,4 +1,4 @@
-"""Where the models work."""
+"""Devices that models run on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ __all__ = ["deepspeed_note", "pick_device", "synchronizer"]
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for, or the fastest present; a CUDA GPU with its number, as "cuda" is another one in a thread
-    that chose another. Raises OptionError for one that cannot be used here."""
+    """Return the given device, or the fastest present.
+
+    A CUDA GPU gets its number, because "cuda" means another one in a thread that chose another. Raises OptionError for
+    a device that cannot be used here.
+    """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -29,7 +32,7 @@ def pick_device(device: str | torch.device | None) -> torch.device:
 
 
 def deepspeed_note(device: torch.device) -> str:
-    """Why DeepSpeed's kernels are not used on this device, for the log."""
+    """Return why DeepSpeed's kernels are not used on this device, for the log."""
     if importlib.util.find_spec("deepspeed") is None:
         lacking = "the deepspeed package is not installed"
     elif device.type != "cuda":
@@ -40,9 +43,9 @@ def deepspeed_note(device: torch.device) -> str:
 
 
 def synchronizer(device: torch.device) -> Callable[[], None] | None:
-    """What waits until the device has done the work of this thread; None where the work is done at once.
+    """Return a function that waits until the device has done this thread's work; None where work is done at once.
 
-    Only for the thread's own stream: to wait for a whole GPU while another thread captures a graph breaks the capture.
+    It waits for the thread's own stream only: waiting for the whole GPU would break a capture of another thread.
     """
     if device.type != "cuda":
         return None

@@ -1,4 +1,4 @@
-"""The loaded models of one voice model: each is loaded when first needed and placed where it is to work."""
+"""The components of one voice model: each is loaded when first needed and placed where it is to work."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LoadedModels:
 
     With `offload` they wait in CPU memory and are copied to `device` in time (`runtime.offload`). Safe to share between
     threads: loading is done once; with offload one request at a time has the components.
-    copier: how they get to the device, where its usual way is not wanted.
+    copier: copies them to the device; None: the usual one of the device.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class LoadedModels:
 
     @property
     def offload(self) -> bool:
-        """Whether components wait in CPU memory."""
+        """True if components wait in CPU memory."""
         return self._offload is not None
 
     @property

@@ -1,4 +1,4 @@
-"""Where the files of a voice model lie: bundled, the public checkpoints, or a directory with a model.json."""
+"""Files of a voice model: bundled, the public checkpoints, or a directory with a model.json."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSource:
-    """Where a voice model's files lie: a directory of ours, or (`folder` None) the public checkpoints.
+    """Source of a voice model's files: a directory, or (`folder` None) the public checkpoints.
 
-    `overrides`: part -> another file for it; `vocoder`: a public vocoder in place of the model's own.
+    `overrides`: component -> another file for it; `vocoder`: a public vocoder in place of the model's own.
     """
 
     spec: ModelSpec
@@ -50,7 +50,7 @@ class ModelSource:
 
     @property
     def model_id(self) -> str:
-        """Tags the voices made by these weights: other checkpoints than the usual ones make other latents."""
+        """Id of these weights, which tags the voices made by them: other checkpoints make other latents."""
         own = [
             f"{part}:{self.overrides[part].resolve()}"
             for part in ("autoregressive", "diffusion")
@@ -61,7 +61,7 @@ class ModelSource:
         return f"{self.spec.name}-{hashlib.sha256(' '.join(own).encode()).hexdigest()[:8]}"
 
     def file(self, part: str) -> Path:
-        """The file of a part, fetched if it is public. Raises ModelError or FetchError."""
+        """Return the file of a component, fetched if it is public. Raises ModelError or FetchError."""
         from tutortoietts.weights.fetch import fetch
 
         public = self._public(part)
@@ -75,7 +75,7 @@ class ModelSource:
         return cast(Path, self.folder) / name
 
     def _public(self, part: str) -> str | None:
-        """What the registry calls the file of a part, None for a file of one's own."""
+        """Return the name of a component's file in the registry, None for a file of the user."""
         if part in self.overrides or (part == "tokenizer" and self.tokenizer_file is not None):
             return None
         if part == "vocoder" and self.vocoder is not None:
@@ -83,7 +83,7 @@ class ModelSource:
         return {"stream_decoder": "hifigan"}.get(part, part) if self.folder is None else None
 
     def config(self, part: str) -> Config:
-        """The configuration of a part. Raises OptionError for one that this model does not have."""
+        """Return the configuration of a component. Raises OptionError for one that this model does not have."""
         from tutortoietts.weights.registry import lookup
 
         if part == "vocoder" and self.vocoder is not None:
@@ -98,14 +98,14 @@ class ModelSource:
         return config
 
     def load(self, part: str, device: torch.device, dtype: torch.dtype) -> nn.Module:
-        """A part, ready to work. Raises ModelError, FetchError, OptionError."""
+        """Load a component. Raises ModelError, FetchError, OptionError."""
         from tutortoietts.weights.load import load_model
 
         config = self.config(part)
         return load_model(kind_of(config), self.file(part), config, device, dtype)
 
     def check(self) -> None:
-        """Finds every file, fetching public ones. Raises ModelError for one that is absent, FetchError."""
+        """Find every file, fetching public ones. Raises ModelError for one that is absent, FetchError."""
         from tutortoietts.weights.fetch import fetch_all
 
         wanted = ["tokenizer", "autoregressive", "diffusion", "clvp", "vocoder"]
@@ -125,7 +125,7 @@ def open_source(
     overrides: Mapping[str, str | os.PathLike[str] | None] | None = None,
     **rest: Any,
 ) -> ModelSource:
-    """What `model` names: "bundled", "tortoise-v2" or a directory with a model.json; or a ModelSource made elsewhere.
+    """Return the source of a model: "bundled", "tortoise-v2", a directory with a model.json, or a ready ModelSource.
 
     `rest`: the other fields of `ModelSource`. Raises OptionError, ModelError.
     """
@@ -153,7 +153,7 @@ def open_source(
 
 
 def read_spec(folder: Path, name: str) -> ModelSpec:
-    """The model.json of a directory. Raises ModelError naming the file."""
+    """Read the model.json of a directory. Raises ModelError naming the file."""
     path = folder / "model.json"
     if not path.is_file():
         known = f'give "bundled", "{PUBLIC}" or a directory with a model.json'
@@ -171,7 +171,7 @@ def read_spec(folder: Path, name: str) -> ModelSpec:
 
 
 def public_spec() -> ModelSpec:
-    """The sizes of the public checkpoints."""
+    """Return the specification of the public checkpoints."""
     from tutortoietts.weights.registry import lookup
 
     return ModelSpec(

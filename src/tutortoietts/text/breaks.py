@@ -1,4 +1,4 @@
-"""Where a text may be cut, and how well: `find_breaks` lists the places, `balanced` chooses among them."""
+"""Places where a text may be cut, and how well: `find_breaks` lists them, `balanced` chooses among them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def find_breaks(text: Traced, abbreviations: frozenset[str] = frozenset(), sente
 
 
 def _quoted(string: str) -> list[tuple[int, int]]:
-    """Stretches between quotation marks. A mark behind a digit, or without a partner nearby, opens nothing."""
+    """Return the stretches in quotation marks. A mark behind a digit, or without a partner nearby, opens nothing."""
     stretches: list[tuple[int, int]] = []
     opened: int | None = None
     for match in _QUOTE.finditer(string):
@@ -71,7 +71,7 @@ def _quoted(string: str) -> list[tuple[int, int]]:
 
 
 def _cost(text: Traced, mark: int, end: int, start: int, abbreviations: frozenset[str], sentence_ends: str) -> float:
-    """`mark`: behind the last character that is no closing quote; `end`, `start`: the gap itself."""
+    """Return the cost of a cut. `mark`: end of what precedes closing quotes; `end`, `start`: the gap itself."""
     string = text.text
     last, following = string[mark - 1], string[start]
     if text.source(end - 1, end) == text.source(start, start + 1):
@@ -119,7 +119,7 @@ def balanced(
 ) -> list[tuple[int, int]]:
     """Cut start..end of `text` into parts of at most `longest` characters, about equally long, where cuts cost least.
 
-    `parts`: at least so many. `breaks` lie inside start..end, in order. A run of characters without a break that is
+    `parts`: at least this many. `breaks` lie inside start..end, in order. A run of characters without a break that is
     longer than `longest` is cut in it, between groups of digits where there are some.
     """
     places = [Break(start, start, 0.0), *breaks, Break(end, end, 0.0)]
@@ -146,7 +146,7 @@ def balanced(
 
 
 def _with_hard_breaks(text: str, places: list[Break], longest: int) -> list[Break]:
-    """Breaks inside the runs that have none: between groups of digits and the like, or anywhere."""
+    """Add breaks inside the runs that have none: between groups of digits and the like, or anywhere."""
     result: list[Break] = []
     for before, after in pairwise(places):
         result.append(before)

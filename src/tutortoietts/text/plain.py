@@ -63,7 +63,7 @@ def plain_characters(text: Traced) -> Traced:
 
 
 def _repaired(match: re.Match[str]) -> str | None:
-    """ "â€™" is what UTF-8 becomes when it is read as Windows-1252."""
+    """Undo what becomes of UTF-8 that was read as Windows-1252, such as "â€™" for an apostrophe."""
     data = bytearray()
     for char in match[0]:
         try:
@@ -105,7 +105,7 @@ def _spaced_fraction(match: re.Match[str]) -> str:
 
 
 def _superscript(match: re.Match[str], form: str) -> str | None:
-    """ "²" stays for the units; all others become digits after one "^"."""
+    """Keep "²" for the units; turn all others into digits after one "^"."""
     before = match.string[match.start() - 1 : match.start()]
     raised = bool(before) and unicodedata.decomposition(before).startswith("<super>")
     if not form.startswith("<super>") or (match[0] in "²³" and not raised):
@@ -179,7 +179,7 @@ def plain_markup(text: Traced) -> Traced:
     if "&" in found:
         text = text.sub(_ENTITY, _entity)
         text = plain_characters(text)
-    text = text.sub(_FENCE, "").sub(_RULE, "\n").sub(_QUOTED_LINE, "").sub(_HEADING, "\n")
+    text = text.sub_all(((_FENCE, ""), (_RULE, "\n"), (_QUOTED_LINE, ""), (_HEADING, "\n")))
     if "|" in found:
         text = text.sub(_CELL, "")
     if any(mark in found for mark in "*_~"):
@@ -241,7 +241,7 @@ def plain_lines(text: Traced, stop: str = ".") -> Traced:
 
 
 def _line_spans(text: str) -> list[tuple[int, int]]:
-    """The lines with something on them, stripped at their ends."""
+    """Return the lines with something on them, stripped at their ends."""
     spans = []
     for match in re.finditer(r"[^\n]+", text):
         line = match[0]
@@ -251,7 +251,7 @@ def _line_spans(text: str) -> list[tuple[int, int]]:
 
 
 def _joint(line: str, after: str, blank: bool, stop: str) -> str:
-    """What stands between two lines."""
+    """Return what joins two lines."""
     item, next_item = _is_item(line), _is_item(after)
     if _ENDED.search(line[-20:]):
         return " "

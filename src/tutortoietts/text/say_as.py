@@ -1,4 +1,4 @@
-"""What will be spoken, passage by passage, beside the text as written."""
+"""Words that will be spoken, passage by passage, beside the text as written."""
 
 from __future__ import annotations
 

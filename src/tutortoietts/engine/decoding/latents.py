@@ -8,7 +8,8 @@ from torch import Tensor
 
 from tutortoietts.core.types import Codes
 from tutortoietts.engine.decoding.end_of_speech import SILENCE_RUN, latent_count, repair_codes
-from tutortoietts.engine.decoding.request import CodeModel, DecodeRequest
+from tutortoietts.engine.decoding.model import CodeModel
+from tutortoietts.engine.decoding.request import DecodeRequest
 
 __all__ = ["latents_of", "second_pass"]
 

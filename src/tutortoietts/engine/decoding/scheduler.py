@@ -20,8 +20,10 @@ from tutortoietts.accelerate import GptStep, compiled_step
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.types import Codes
 from tutortoietts.engine.decoding.end_of_speech import SILENCE_RUN, tail_codes
-from tutortoietts.engine.decoding.request import CodeModel, DecodeRequest
+from tutortoietts.engine.decoding.model import CodeModel
+from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.decoding.state import PLACEHOLDER, draw_codes
+from tutortoietts.engine.streaming.turns import Turns
 from tutortoietts.nn.kv_cache import KVCache
 from tutortoietts.sampling.tokens import uniforms
 
@@ -203,10 +205,13 @@ class Scheduler:
 
 
 class SharedBatch:
-    """The scheduler of the model in use, in place of the functions of `loop`. Safe to share between threads."""
+    """The scheduler of the model in use, in place of the functions of `loop`, and the turns of streams that make sound.
+
+    Safe to share between threads.
+    """
 
     def __init__(self, rows: int) -> None:
-        self.rows = rows
+        self.rows, self.turns = rows, Turns()
         self._scheduler: Scheduler | None = None
         self._lock = threading.Lock()
 
@@ -292,7 +297,7 @@ class _Batch:
         sequence.hidden[drawn:end] = self._hidden(x, sequence.start + drawn, row, cache)[0]
 
     def _reach(self, positions: int) -> KVCache:
-        """Return the cache, grown to so many positions."""
+        """Return the cache, grown to at least this many positions."""
         rounded = -(-positions // _POSITIONS) * _POSITIONS
         if self.cache is None:
             self.cache = self.model.allocate_cache(self.rows, max(rounded, 2 * _POSITIONS))

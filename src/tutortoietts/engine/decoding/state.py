@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tutortoietts.engine.decoding.end_of_speech import tail_codes
-from tutortoietts.engine.decoding.request import CodeModel, CodeModelConfig
+from tutortoietts.engine.decoding.model import CodeModel, CodeModelConfig
 from tutortoietts.sampling.tokens import TokenOptions, draw, filtered
 
 __all__ = ["PLACEHOLDER", "DecodeState", "decode_step", "draw_codes"]

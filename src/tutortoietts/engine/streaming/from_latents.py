@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +22,8 @@ from tutortoietts.core.types import Codes
 from tutortoietts.engine.decoding.end_of_speech import latent_count
 from tutortoietts.engine.decoding.latents import latents_of
 from tutortoietts.engine.decoding.loop import decode
-from tutortoietts.engine.decoding.request import CodeModel, DecodeRequest
+from tutortoietts.engine.decoding.model import CodeModel
+from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.pipeline import Pipeline, SpokenPassage
 from tutortoietts.engine.progress import Progress
 from tutortoietts.engine.request import is_own_vocoder
@@ -80,10 +82,11 @@ def stream_from_latents(pipeline: Pipeline, number: int, streaming: Streaming) -
         rule = pipeline.request.options.calm_rule
         drawn = pipeline.decode_incrementally(model, work)
         latents = stack.enter_context(closing(_latents(model, work, drawn, rule, sizes, progress)))
-        windows = Windows(decoder, speaker)
+        windows, dry = Windows(decoder, speaker), -math.inf  # when the listener has heard all sound so far
         for so_far, codes in latents:
-            with progress.stage("decoder"):
+            with progress.stage("decoder"), pipeline.turn(dry):
                 wave = windows.push(so_far, codes is not None).cpu().clone()
+            dry = max(dry, time.monotonic()) + len(wave) / pipeline.family.sample_rate
             if codes is not None:
                 _warn_if_cut_off(work, codes, encoded.passage.text)
                 spoken = pipeline.spoken(encoded, wave, codes, pipeline.cut_of(model, encoded, codes))

@@ -1,7 +1,7 @@
 """Languages of the natural normaliser (`text.natural`), one module each, named by its code: `en.py`, `de.py`, ...
 
 A module has `CODES`, the language tags it answers to (the first is its default), and `language(tag)`, which returns
-its `Language`. Modules are imported when first asked for, and load their tables then.
+its `Language`. Modules are imported when first used, and load their tables then.
 """
 
 from __future__ import annotations

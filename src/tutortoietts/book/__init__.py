@@ -1,0 +1,1 @@
+"""Documents to audiobooks: readers, plan, store, run, mastering, export."""
