@@ -31,7 +31,7 @@ EXTRA_WORDS = 3  # or so many words heard after the last
 SHORT_RATIO = 0.65  # speech shorter than this share of the source's: the ending is missing
 MISSING_WORDS = 2  # or so many of the last words not heard, where the source's were
 CUT_DB = -20.0  # the last 20 ms this near the loud frames: cut off in speech
-JUDGED = 1  # raise it when a judge changes: what is kept from before is then judged again
+JUDGED = 2  # raise it when a judge changes: what is kept from before is then judged again
 OTHERS = ("joe", "alpha")  # whose pace stands for that of a voice without a source
 Embedding = npt.NDArray[np.float64]
 
