@@ -15,12 +15,13 @@ import random
 import re
 import statistics
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from tutortoietts.api import TextToSpeech
 from tutortoietts.book.engine import EngineSpeaker, worst_loss
+from tutortoietts.engine.align import code_losses
 from tutortoietts.text.natural import normalize
 
 KINDS = ("right", "dropped", "swapped", "doubled")
@@ -50,8 +51,11 @@ def measures(speaker: EngineSpeaker, text: str, said: str, voice: str, seed: int
     pipeline = tts._pipeline(request, None)
     ((samples, placed),) = pipeline.whole()
     tokens = tts.tokenizer.encode_parts([text])[0].ids
-    ids = [torch.nn.functional.pad(tokens, (0, 1)).to(tts.device)] * len(placed)
-    return worst_loss(pipeline, placed, ids), samples.shape[-1] / speaker.sample_rate / len(text)
+    ids = torch.nn.functional.pad(tokens, (0, 1)).to(tts.device)
+    latent = request.voice.speaker.to(tts.device, pipeline.models.dtype_of("autoregressive"))
+    with pipeline.models.use("autoregressive") as model:
+        losses = [code_losses(cast(Any, model), latent, ids, one.spoken.codes) for one in placed]
+    return worst_loss(losses), samples.shape[-1] / speaker.sample_rate / len(text)
 
 
 def sentences(count: int) -> list[str]:

@@ -1,9 +1,10 @@
 """Hostile texts through the normaliser, the splitter and the tokenizer of the bundled model.
 
-python benchmarks/fuzz_text.py [--seed 0] [--count 6000]
+python benchmarks/fuzz_text.py [--seed 0] [--count 6000] [--xtts vocab.json]
 
 Only the errors of `core/errors.py` may be raised, no text may take over ten seconds, no digit is left in the spoken
-form, and every passage has something to say.
+form, and every passage has something to say and is short enough. With --xtts the texts go through the 17 languages of
+XTTS-v2 and its vocabulary, by turns in spoken words and left to the cleaner.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from tutortoietts.text.natural import normalize
 from tutortoietts.text.normalize import is_sayable
 from tutortoietts.text.say_as import spoken_passages
 from tutortoietts.text.tokenizer import Tokenizer
+from tutortoietts.text.xtts.tables import LANGUAGES
+from tutortoietts.text.xtts.tokenizer import XttsTokenizer
 
 TOKENIZER = Path(__file__).resolve().parents[1] / "src" / "tutortoietts" / "bundled" / "tokenizer.json"
 _PIECES = (
@@ -59,28 +62,32 @@ def hostile_texts(seed: int, count: int) -> Iterator[str]:
             yield " ".join(draw.choice(_PIECES) + draw.choice(_RUNS) for _ in range(draw.randint(1, 200)))
 
 
-def check(text: str, tokenizer: Tokenizer, language: str) -> str | None:
-    """Return what is wrong with what is made of a text, or None."""
+def check(text: str, tokenizer: Tokenizer, language: str, spoken: bool = True) -> str | None:
+    """Return what is wrong with what is made of a text, or None. spoken False: the text is left to the cleaner."""
     begun = time.perf_counter()
     try:
-        spoken = normalize(text, language).text
+        words = normalize(text, language).text if spoken else ""
         parts = spoken_passages(
             text,
             language=language,
+            normalize=spoken,
             redaction=False,
             desired_length=80,
             max_length=120,
             count=tokenizer.count,
             limit=121,
         )
+        longest = max(tokenizer.count(*(piece for piece, _ in part.pieces())) for part in parts)
     except TutortoieError:
         return None
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-    if any(char.isascii() and char.isdigit() for char in spoken):
-        return f"a digit is left in {spoken[:80]!r}"
+    if any(char.isascii() and char.isdigit() for char in words):
+        return f"a digit is left in {words[:80]!r}"
     if not all(is_sayable(part.text) for part in parts):
         return "a passage has nothing to say"
+    if longest > 120:
+        return f"a passage has {longest} tokens"
     if (seconds := time.perf_counter() - begun) > 10:
         return f"{seconds:.1f} s"
     return None
@@ -90,12 +97,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=6000)
+    parser.add_argument("--xtts", type=Path, help="vocab.json of an XTTS-v2 release")
     options = parser.parse_args()
-    tokenizer = Tokenizer(TOKENIZER, unknown="drop")
+    ways: list[tuple[Tokenizer, str, bool]] = []
+    if options.xtts is None:
+        tokenizer = Tokenizer(TOKENIZER, unknown="drop")
+        ways = [(tokenizer, language, True) for language in ("en", "en-US", "en-GB")]
+    else:
+        ways = [
+            (XttsTokenizer(options.xtts, language, spoken=spoken), language, spoken)
+            for spoken in (True, False)
+            for language in LANGUAGES
+        ]
     begun, slowest, wrong = time.perf_counter(), 0.0, 0
     for number, text in enumerate(hostile_texts(options.seed, options.count)):
         before = time.perf_counter()
-        fault = check(text, tokenizer, ("en", "en-US", "en-GB")[number % 3])
+        fault = check(text, *ways[number % len(ways)])
         slowest = max(slowest, time.perf_counter() - before)
         if fault:
             wrong += 1

@@ -1,4 +1,4 @@
-# Shared by the scripts beside it: `. scripts/_setup.sh; setup run|dev` leaves $PYTHON_ENV, a Python with the package.
+# Shared by the scripts beside it: `. scripts/_setup.sh; setup run|serve|dev` leaves $PYTHON_ENV, a Python with the package.
 #
 # The first call makes .venv and installs; later calls see the stamp (a hash of what an install depends on) and do nothing.
 #   PYTHON                   the Python to build .venv with (default: the newest python3 from 3.10 on)
@@ -88,6 +88,7 @@ install_torch() {
 install_package() {
     local target=$ROOT
     [ "$1" = dev ] && target="$ROOT[dev,train]"
+    [ "$1" = serve ] && target="$ROOT[serve-audio]"
     say "installing tutortoietts ..."
     if have_uv; then
         uv pip install --quiet --python "$PYTHON_ENV" --editable "$target" && return
@@ -102,7 +103,7 @@ stamp_of() {
 
 is_ready() { [ -x "$PYTHON_ENV" ] && [ "$(cat "$VENV/.stamp-$1" 2>/dev/null)" = "$(stamp_of)" ]; }
 
-# setup run: what speaking needs. setup dev: the test tools too.
+# setup run: what speaking needs. setup serve: the server too. setup dev: the test tools too.
 setup() {
     is_ready "$1" && return
     mkdir -p "$VENV"
@@ -115,7 +116,7 @@ setup() {
     install_torch
     install_package "$1"
     stamp_of >"$VENV/.stamp-$1"
-    [ "$1" = dev ] && stamp_of >"$VENV/.stamp-run"
+    [ "$1" != run ] && stamp_of >"$VENV/.stamp-run"
     command -v flock >/dev/null && exec 9>&-
     return 0
 }

@@ -114,7 +114,7 @@ def test_every_option_of_the_issue_is_taken(tts: TextToSpeech) -> None:
 )
 def test_options_change_the_sound(tts: TextToSpeech, options: dict) -> None:
     usual = {"num_autoregressive_samples": 4, "sampler": "dpm++2m", "diffusion_iterations": 3, "max_mel_tokens": 9}
-    for seed in range(4):
+    for seed in range(8):
         first = say(tts, **usual, use_deterministic_seed=seed)
         other = say(tts, **{**usual, **options}, use_deterministic_seed=seed)
         if first.shape != other.shape or not torch.allclose(first, other, atol=1e-6):

@@ -13,9 +13,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import fuzz_text
+from golden_files import SHARED
 from tutortoietts.text.tokenizer import Tokenizer
+from tutortoietts.text.xtts.tables import LANGUAGES
+from tutortoietts.text.xtts.tokenizer import XttsTokenizer
 
 FOLDER = Path(fuzz_text.__file__).parent
+VOCABULARY = SHARED / "text" / "xtts_test_vocab.json"
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -24,6 +28,22 @@ def test_hostile_texts_raise_nothing(seed: int) -> None:
     logging.disable(logging.CRITICAL)
     try:
         faults = [(fuzz_text.check(text, tokenizer, "en"), text) for text in fuzz_text.hostile_texts(seed, 150)]
+    finally:
+        logging.disable(logging.NOTSET)
+    assert not [found for found in faults if found[0]]
+
+
+@pytest.mark.skipif(not VOCABULARY.is_file(), reason="the test vocabulary of ../shared is absent")
+@pytest.mark.parametrize("spoken", [True, False])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_hostile_texts_raise_nothing_in_the_languages_of_xtts(language: str, spoken: bool) -> None:
+    for library in {"zh": ["pypinyin"], "ja": ["cutlet"], "ko": ["hangul_romanize"]}.get(language, []):
+        pytest.importorskip(library)
+    tokenizer = XttsTokenizer(VOCABULARY, language, spoken=spoken)
+    texts = fuzz_text.hostile_texts(LANGUAGES.index(language), 30)
+    logging.disable(logging.CRITICAL)
+    try:
+        faults = [(fuzz_text.check(text, tokenizer, language, spoken), text) for text in texts]
     finally:
         logging.disable(logging.NOTSET)
     assert not [found for found in faults if found[0]]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from book.make_books import CONTAINER, epub, li, ncx, opf, page, paragraphs, write_zip
+from make_books import CONTAINER, epub, li, ncx, opf, page, paragraphs, write_zip
 from tutortoietts.book.document import Document
 from tutortoietts.book.readers.options import ReadOptions
 from tutortoietts.book.readers.read import read_document

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from book.fake_speaker import FakeSpeaker
-from book.make_books import epub, li, paragraphs
+from fake_speaker import FakeSpeaker
+from make_books import epub, li, paragraphs
 from tutortoietts.book.book import Book
 from tutortoietts.book.master import Mastering, loudness_preset
 from tutortoietts.book.options import BookOptions

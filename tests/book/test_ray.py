@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from book.fake_speaker import FakeFactory, FakeSpeaker
-from book.make_books import paragraphs
-from book.test_run import kinds, make_epub, makes, takes
+from fake_speaker import FakeFactory, FakeSpeaker, kinds, make_epub, makes, takes
+from make_books import paragraphs
 from tutortoietts.book.book import Book
 from tutortoietts.book.ray_executor import RayExecutor
 from tutortoietts.book.run import Failed

@@ -14,35 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from book.fake_speaker import FakeFactory, FakeSpeaker, speak_book
-from book.make_books import epub, li, paragraphs
+from fake_speaker import FakeFactory, FakeSpeaker, kinds, make_epub, makes, speak_book, takes
+from make_books import epub, paragraphs
 from tutortoietts.book.audit import check_takes, coverage, select
 from tutortoietts.book.book import Book
 from tutortoietts.book.executors import InProcess, Processes
 from tutortoietts.book.options import BookOptions
 from tutortoietts.book.plan import Edit
-from tutortoietts.book.run import Event, Failed, Flagged, Kept, Made, Planned
+from tutortoietts.book.run import Failed, Flagged, Kept, Made, Planned
 from tutortoietts.cache.phrases import PhraseCache
 from tutortoietts.core.errors import BookError, OptionError, VoiceError
 
 pytest.importorskip("lxml")
-
-
-def make_epub(folder: Path, first: str = paragraphs(15), second: str = paragraphs(15, 2)) -> Path:
-    pages = {"a.xhtml": f"<h1>One</h1>{first}", "b.xhtml": f"<h1>Two</h1>{second}"}
-    return epub(folder / "book.epub", pages, contents=li("One", "a.xhtml") + li("Two", "b.xhtml"))
-
-
-def makes(book: Book, speaker: FakeSpeaker | None = None, **arguments: object) -> list[Event]:
-    return list(book.make(speaker or FakeSpeaker(), **arguments))  # type: ignore[arg-type]
-
-
-def kinds(events: list[Event]) -> Counter[str]:
-    return Counter(type(event).__name__ for event in events if not isinstance(event, Planned))
-
-
-def takes(book: Book) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in book.store.folder.glob("takes/*/*.flac")}
 
 
 def test_make_and_resume(tmp_path: Path) -> None:
@@ -336,7 +319,7 @@ def test_killed_at_twenty_moments(tmp_path: Path) -> None:
     makes(calm)
     log = tmp_path / "log"
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["book.fake_speaker", "tutortoietts.book.book"])
+    server.set_forkserver_preload(["fake_speaker", "tutortoietts.book.book"])
     choice = random.Random(5)
     book = Book.open(source)
     kills = 0
@@ -438,3 +421,10 @@ def test_in_process_is_the_default(tmp_path: Path) -> None:
     speaker = FakeSpeaker()
     makes(Book.open(make_epub(tmp_path)), speaker, executor=InProcess(speaker))
     assert len(speaker.calls) == 32
+
+
+def test_a_book_in_another_language_is_warned_of(tmp_path: Path) -> None:
+    metadata = "<dc:title>Buch</dc:title><dc:language>xx-YY</dc:language>"
+    source = epub(tmp_path / "book.epub", {"a.xhtml": "<p>Hallo, da ist ein Satz.</p>"}, metadata=metadata)
+    plan = Book.open(source).preview(FakeSpeaker())
+    assert plan.warnings == ["the book is in 'xx-YY', which is read by the rules of 'en'"]

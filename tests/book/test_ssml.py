@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from book.fake_speaker import FakeSpeaker
+from fake_speaker import FakeSpeaker
 from tutortoietts.book.book import Book
 from tutortoietts.book.plan import Segment
 from tutortoietts.book.readers.ssml import parse_ssml

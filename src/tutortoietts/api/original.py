@@ -13,6 +13,7 @@ from tutortoietts.core.config import ModelSpec
 from tutortoietts.core.errors import OptionError, VoiceError
 from tutortoietts.core.options import SpeechOptionsDict
 from tutortoietts.core.presets import known_names, refuse_unknown, without_original
+from tutortoietts.core.spec_xtts import XttsSpec
 from tutortoietts.engine.request import Request, resolve_seed, resolve_streaming
 from tutortoietts.engine.speech import Speech, SpeechStream
 from tutortoietts.engine.voice_resolver import Latents, VoiceResolver, VoiceSamples
@@ -34,7 +35,7 @@ class OriginalMethods:
     if TYPE_CHECKING:
 
         @property
-        def spec(self) -> ModelSpec: ...
+        def spec(self) -> ModelSpec | XttsSpec: ...
         def _request(self, *arguments: Any, **named: Any) -> Request: ...
         def _speak(self, request: Request, verbose: bool, stop: threading.Event | None) -> list[Speech]: ...
         def _stream(self, request: Request, verbose: bool, stop: threading.Event | None) -> SpeechStream: ...

@@ -17,6 +17,7 @@ from tutortoietts.core.errors import OptionError
 from tutortoietts.core.options import SpeechOptionsDict, plain_number
 from tutortoietts.core.paths import existing_folder, expanded
 from tutortoietts.core.presets import PRESETS, refuse_unknown
+from tutortoietts.core.spec_xtts import XttsSpec
 from tutortoietts.core.streaming import Streaming
 from tutortoietts.core.types import Voice
 from tutortoietts.engine.decoding.scheduler import SharedBatch
@@ -31,6 +32,7 @@ from tutortoietts.runtime.device import deepspeed_note, pick_device
 from tutortoietts.runtime.models import LoadedModels
 from tutortoietts.runtime.precision import pick_precision
 from tutortoietts.runtime.source import ModelSource, open_source
+from tutortoietts.runtime.xtts_source import XttsSource
 from tutortoietts.text.say_as import SaidAs, said_as
 from tutortoietts.voices.store import VoiceStore
 
@@ -60,8 +62,8 @@ class _Replaceable:
 class TextToSpeech(OriginalMethods):
     """One voice model, ready to speak.
 
-    model: "bundled", "tortoise-v2" (the public checkpoints, from `models_dir`, TORTOISE_MODELS_DIR, the caches or the
-        network) or a directory with a model.json.
+    model: "bundled", "tortoise-v2" or "xtts-v2" (the public checkpoints, from `models_dir`, TORTOISE_MODELS_DIR, the
+        caches or the network), a directory with a model.json, or one in the form of an XTTS-v2 release.
     device: a torch device; None takes the fastest present.
     precision: "auto", "fp32", "bf16", "fp16", "int8" or "int4" (see `runtime.precision`). Vocoders stay in float32.
     half: short for precision="fp16", on a CPU "bf16".
@@ -91,7 +93,7 @@ class TextToSpeech(OriginalMethods):
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | ModelSource = "bundled",
+        model: str | os.PathLike[str] | ModelSource | XttsSource = "bundled",
         device: str | torch.device | None = None,
         half: bool = False,
         kv_cache: bool = True,
@@ -144,7 +146,7 @@ class TextToSpeech(OriginalMethods):
         return self._models.source.model_id
 
     @property
-    def spec(self) -> ModelSpec:
+    def spec(self) -> ModelSpec | XttsSpec:
         """Specification of the model: its components and their sizes."""
         return self._models.spec
 
@@ -293,7 +295,8 @@ class TextToSpeech(OriginalMethods):
     def say_as(self, text: str, *, normalize: bool | None = None, language: str = "en") -> list[SaidAs]:
         """Return what `speak` would say: for each passage {"text": as written, "spoken": as the model reads it}."""
         request = self._request(text, None, None, preset=None, given={}, seed=0, normalize=normalize, language=language)
-        return said_as(text, request.passages, self._models.tokenizer.clean)
+        tokenizer = self._models.tokenizer_for(request.language, spoken=request.normalize)
+        return said_as(text, request.passages, tokenizer.clean)
 
     def _request(
         self,
@@ -328,7 +331,7 @@ class TextToSpeech(OriginalMethods):
 
     @property
     def _english_cleaner(self) -> bool:
-        return self._models.tokenizer.cleaner_name == "english"
+        return isinstance(self.spec, XttsSpec) or self._models.tokenizer.cleaner_name == "english"
 
     def _speak(self, request: Request, verbose: bool, stop: threading.Event | None = None) -> list[Speech]:
         results = speak(self._pipeline(request, stop), verbose=verbose)

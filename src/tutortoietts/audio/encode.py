@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -17,9 +17,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from tutortoietts.audio.io import pcm16, wav_header
 from tutortoietts.core.errors import OutputError
 
-__all__ = ["BOOK_SUFFIXES", "Mark", "SoundWriter", "Tags", "open_writer"]
+__all__ = ["BOOK_SUFFIXES", "STREAM_FORMATS", "Mark", "SoundWriter", "StreamEncoder", "Tags", "open_writer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,14 @@ _FORMATS = {
     ".flac": _Format(container="flac", codec="flac", cover=True),
 }
 BOOK_SUFFIXES = (*_FORMATS, ".wav")
+_STREAMED = {
+    "mp3": replace(_FORMATS[".mp3"], options={"write_xing": "0", "id3v2_version": "0"}),
+    "opus": replace(_FORMATS[".opus"], rate=None, options={"page_duration": "100000"}),
+    "aac": _Format(container="adts", codec="aac", bits=64_000),
+    "flac": _FORMATS[".flac"],
+}
+STREAM_FORMATS = ("pcm", "wav", *_STREAMED)
+OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 _LAYOUTS = {"aac": "fltp", "libmp3lame": "fltp", "libopus": "flt", "flac": "s16"}
 LARGEST_WAV = (1 << 32) - (1 << 20)
 
@@ -95,7 +104,7 @@ def open_writer(
         av = importlib.import_module("av")
     except ImportError as error:
         raise OutputError(f"writing {suffix} needs the package av: pip install 'tutortoietts[book]'") from error
-    return _AvWriter(av, path, _FORMATS[suffix], sample_rate, tags or Tags(), marks, bits, rate)
+    return _AvWriter(av, str(path), _FORMATS[suffix], sample_rate, tags or Tags(), marks, bits, rate)
 
 
 class _Context:
@@ -127,13 +136,13 @@ class _WavWriter(_Context):
 
 class _AvWriter(_Context):
     def __init__(
-        self, av: Any, path: Path, form: _Format, sample_rate: int, tags: Tags, marks: Sequence[Mark],
+        self, av: Any, target: Any, form: _Format, sample_rate: int, tags: Tags, marks: Sequence[Mark],
         bits: int | None, rate: int | None,
     ) -> None:  # fmt: skip
         self._av, self._form, self._source_rate = av, form, sample_rate
         self._rate = rate or form.rate or sample_rate
         options = {**form.options, "fflags": "+bitexact"}
-        self._container = av.open(str(path), "w", format=form.container, container_options=options)
+        self._container = av.open(target, "w", format=form.container, container_options=options)
         self._container.metadata.update({key: value for key, value in tags.values.items() if value})
         self._stream = self._container.add_stream(form.codec, rate=self._rate, layout="mono")
         self._stream.codec_context.flags |= 1 << 23  # bit exact: no version of the encoder in the file
@@ -240,3 +249,67 @@ class _Resampler:
         if self._stream is None:
             return torch.zeros(0)
         return torch.from_numpy(self._stream.resample_chunk(torch.zeros(0).numpy(), last=True)).flatten()
+
+
+class StreamEncoder:
+    """Encode sound as it is made, for readers that begin before its end: one stream of bytes, with one header.
+
+        encoder = StreamEncoder("mp3", 24000)
+        for chunk in chunks: send(encoder.push(chunk))
+        send(encoder.finish())
+
+    form: one of STREAM_FORMATS. "pcm" is 16-bit little-endian; a WAV header has no length. The others need PyAV.
+    Raises OutputError for an unknown format, a rate that it cannot have, or when PyAV is missing.
+    """
+
+    def __init__(self, form: str, sample_rate: int) -> None:
+        if form not in STREAM_FORMATS:
+            raise OutputError(f"unknown format {form!r}: use one of {', '.join(STREAM_FORMATS)}")
+        if form == "opus" and sample_rate not in OPUS_RATES:
+            raise OutputError(f"opus cannot hold {sample_rate} samples a second: use one of {OPUS_RATES}, or flac")
+        self._bytes = _Bytes()
+        self._writer: _AvWriter | None = None
+        if form == "wav":
+            self._bytes.write(wav_header(sample_rate))
+        if form not in _STREAMED:
+            return
+        try:
+            av = importlib.import_module("av")
+        except ImportError as error:
+            raise OutputError(f"streaming {form} needs the package av: pip install 'tutortoietts[audio]'") from error
+        options = {**_STREAMED[form].options, "flush_packets": "1"}
+        streamed = replace(_STREAMED[form], options=options)
+        try:
+            self._writer = _AvWriter(av, self._bytes, streamed, sample_rate, Tags(), (), None, None)
+        except av.error.FFmpegError as error:
+            raise OutputError(f"{form} cannot hold {sample_rate} samples a second: use 24000, or flac") from error
+
+    def push(self, block: Tensor) -> bytes:
+        """Return the bytes that the next samples (N,) float32 complete, perhaps none."""
+        if self._writer is not None:
+            self._writer.write(block)
+        elif len(block):
+            self._bytes.write(pcm16(block))
+        return self._bytes.take()
+
+    def finish(self) -> bytes:
+        """Return the last bytes."""
+        if self._writer is not None:
+            self._writer.close()
+        return self._bytes.take()
+
+
+class _Bytes:
+    """A sink that cannot seek, as a socket cannot."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def write(self, data: Any) -> int:
+        self._held += bytes(data)
+        return len(data)
+
+    def take(self) -> bytes:
+        taken = bytes(self._held)
+        self._held.clear()
+        return taken

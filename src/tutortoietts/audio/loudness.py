@@ -27,7 +27,7 @@ FLOOR_HOPS = 5  # the quietest half second
 SILENCE = -200.0
 OVERSAMPLING = 4
 TAPS_A_PHASE = 24
-FIR_BLOCK = 1 << 14
+FIR_SIZE = 1 << 15  # of the transforms
 PEAK_BLOCK = 1 << 12
 
 
@@ -49,10 +49,11 @@ class FirStream:
         self._taps = taps.to(torch.float64)
         self._past = torch.zeros(len(taps) - 1, dtype=torch.float32)
         self._spectra: dict[int, Tensor] = {}
+        self._block = max(FIR_SIZE // 2, FIR_SIZE - len(self._past))
 
     def push(self, block: Tensor) -> Tensor:
         """Return the filtered block (N,) float32."""
-        pieces = [self._piece(piece) for piece in block.to(torch.float32).split(FIR_BLOCK)]  # type: ignore[no-untyped-call]
+        pieces = [self._piece(piece) for piece in block.to(torch.float32).split(self._block)]  # type: ignore[no-untyped-call]
         return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
 
     def _piece(self, block: Tensor) -> Tensor:
@@ -156,7 +157,7 @@ def decibels(value: float, *, power: bool = False) -> float:
 def highpass_taps(sample_rate: int, hertz: float = 20.0) -> Tensor:
     """Return the impulse response of a Butterworth high-pass of second order (N,) float64."""
     k = math.tan(math.pi * hertz / sample_rate)
-    return _response([_second_order(k, math.sqrt(0.5), (1.0, -2.0, 1.0))], round(0.4 * sample_rate * 20 / hertz))
+    return _response([_second_order(k, math.sqrt(0.5), (1.0, -2.0, 1.0))], round(0.2 * sample_rate * 20 / hertz))
 
 
 @lru_cache(maxsize=8)
@@ -169,7 +170,7 @@ def _weighting_taps(sample_rate: int) -> Tensor:
     k, q = math.tan(math.pi * 38.13547087602444 / sample_rate), 0.5003270373238773
     a0 = 1 + k / q + k * k
     highpass = _second_order(k, q, (a0, -2 * a0, a0))
-    return _response([shelf, highpass], round(0.15 * sample_rate))
+    return _response([shelf, highpass], round(0.08 * sample_rate))
 
 
 def _second_order(k: float, q: float, b: tuple[float, float, float]) -> tuple[tuple[float, ...], tuple[float, ...]]:

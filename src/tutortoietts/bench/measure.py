@@ -17,6 +17,7 @@ from tutortoietts.bench.limits import Formats, Phase, Shape, Sizes, block_weight
 from tutortoietts.bench.machine import Machine, measure_machine
 from tutortoietts.bench.memory import PeakMemory, peak_memory
 from tutortoietts.bench.workload import Sample, StreamSample, Workload
+from tutortoietts.core.config import ModelSpec
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.samplers import SAMPLERS
@@ -243,8 +244,8 @@ def _limits(workload: Workload, shape: Shape, machine: Machine) -> dict[str, flo
     """Return the least seconds of each stage on this machine, in the formats of the models."""
     tts = workload.tts
     sizes = Sizes(
-        autoregressive=tts.spec.autoregressive,
-        diffusion=tts.spec.diffusion,
+        autoregressive=cast(ModelSpec, tts.spec).autoregressive,
+        diffusion=cast(ModelSpec, tts.spec).diffusion,
         vocoder=tts.vocoder.cfg,
         clvp=tts.spec.clvp if workload.ranked else None,
     )

@@ -13,13 +13,16 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tutortoietts.book.casting import Cast, read_cast
 from tutortoietts.book.check import Limits
 from tutortoietts.book.document import Block, Chapter, Document, Metadata
 from tutortoietts.book.executors import Executor, InProcess
+from tutortoietts.book.export.files import export
+from tutortoietts.book.export.material import Choices
 from tutortoietts.book.lexicon import Lexicon, read_lexicon, read_pls
+from tutortoietts.book.master import Measured
 from tutortoietts.book.options import BookOptions, chapter_numbers, read_metadata
 from tutortoietts.book.pauses import pauses_of
 from tutortoietts.book.plan import Edit, Plan, Segment, make_plan
@@ -31,9 +34,6 @@ from tutortoietts.book.store import Store
 from tutortoietts.cache.phrases import PhraseCache
 from tutortoietts.core.errors import BookError, OptionError
 from tutortoietts.version import __version__
-
-if TYPE_CHECKING:
-    from tutortoietts.book.master import Measured
 
 __all__ = ["Book", "default_work"]
 
@@ -104,7 +104,11 @@ class Book:
             entries += [entry for entry in own if entry.written.lower() not in known]
             for line in warnings:
                 self.document.warn(line)
-        return Speech(Lexicon(entries), known_language(self.metadata.language or "en"), self.options.urls)
+        language = self.metadata.language or "en"
+        known_as = known_language(language)
+        if self._document is not None and known_as.partition("-")[0] != language.lower().partition("-")[0]:
+            self._document.warn(f"the book is in {language!r}, which is read by the rules of {known_as!r}")
+        return Speech(Lexicon(entries), known_as, self.options.urls)
 
     def preview(self, speaker: Speaker) -> Plan:
         """Return the plan without writing anything."""
@@ -138,7 +142,7 @@ class Book:
     ) -> Iterator[Event]:  # fmt: skip
         """Speak what is not spoken yet, an event a segment. It may be killed at any moment and called again.
 
-        executor: who performs the jobs, this process when None; cache: phrases spoken before; stop: asked before every
+        executor: who performs the jobs, this process when None; cache: phrases spoken before; stop: called before every
         segment. Raises BookError as `run_plan` and `plan`.
         """
         plan = self.preview(speaker)
@@ -152,12 +156,10 @@ class Book:
             )
 
     def export(self, *paths: str | os.PathLike[str], **choices: Any) -> list[Measured]:
-        """Write finished files, by their endings; `choices`: fields of `export.Choices`. Returns a line a chapter.
+        """Write finished files, by their endings; `choices`: fields of `Choices`. Returns a line a chapter.
 
         Loads no model. Raises BookError when segments are missing, OutputError when a file cannot be written.
         """
-        from tutortoietts.book.export.files import Choices, export
-
         return export(self, [Path(path) for path in paths], Choices(**choices))
 
     def redo(self, segments: list[Segment], **changes: Any) -> list[Edit]:

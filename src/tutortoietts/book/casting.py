@@ -1,4 +1,4 @@
-"""Who says what: a narrator, a voice for dialogue, and rules, from `--cast dialogue=NAME` or a file cast.toml.
+"""Casting of voices: a narrator, a voice for dialogue, and rules, from `--cast dialogue=NAME` or a file cast.toml.
 
 [voices]
 narrator = "rms"

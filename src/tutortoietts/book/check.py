@@ -23,7 +23,10 @@ Recognizer = Callable[[Tensor, int, str], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """When a take is flagged. slow, fast: seconds a character in times the voice's pace; loss: nats, None: not used."""
+    """Limits beyond which a take is flagged.
+
+    slow, fast: seconds a character, in times the voice's pace. loss: nats; None: not used.
+    """
 
     slow: float = 1.35
     fast: float = 0.65

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tutortoietts.book.needs import need
 from tutortoietts.core.errors import BookError, OptionError
-
-if TYPE_CHECKING:
-    from tutortoietts.book.book import Book
 
 __all__ = ["to_picture", "usable_cover"]
 
@@ -21,17 +18,19 @@ _log = logging.getLogger(__name__)
 LARGEST = 3000
 
 
-def usable_cover(book: Book) -> bytes:
-    """Return the cover that --cover names, else the document's own, else b"". A damaged own one costs a warning."""
-    given = book.options.cover
+def usable_cover(given: str, own: Callable[[], bytes]) -> bytes:
+    """Return the picture of the file `given`, else the document's `own`, else b"". A damaged own one costs a warning.
+
+    Raises OptionError when the file that is given cannot be read.
+    """
     if given:
         try:
             return to_picture(Path(given).read_bytes())
         except (OSError, BookError) as error:
             raise OptionError(f"--cover {given} is no picture that can be read: {error}") from error
     try:
-        own = book.document.cover
-        return to_picture(own) if own else b""
+        picture = own()
+        return to_picture(picture) if picture else b""
     except BookError as error:
         _log.warning("the book has no cover: %s", error)
         return b""

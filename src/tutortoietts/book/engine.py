@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,10 +18,9 @@ from tutortoietts.book.speaker import Speaker, Spoken
 from tutortoietts.cache.files import replace_file
 from tutortoietts.core.paths import cache_dir
 from tutortoietts.core.types import Voice
-from tutortoietts.engine.align import CodeModel, code_losses
 from tutortoietts.engine.pipeline import Pipeline, Placed
 from tutortoietts.engine.request import resolve_options
-from tutortoietts.engine.words import find_words
+from tutortoietts.engine.words import alignments, find_words
 from tutortoietts.runtime.memory import returning_memory
 from tutortoietts.voices.names import RANDOM
 
@@ -75,8 +74,7 @@ class EngineSpeaker:
 
     def pace(self, voice: str) -> float | None:
         """Return the voice's seconds a character where it was measured (calibration.json)."""
-        known = self._calibration.get("pace", {})
-        found = known.get(voice or next(iter(known), ""))
+        found = self._calibration.get("pace", {}).get(voice)
         return None if found is None else float(found)
 
     @property
@@ -94,8 +92,10 @@ class EngineSpeaker:
         pipeline = tts._pipeline(request, None)
         with returning_memory(tts.device):
             ((samples, placed),) = pipeline.whole()
-            words = find_words(pipeline, placed)
-            evidence = {"finished": _finished(pipeline, placed), "loss": worst_loss(pipeline, placed)}
+            aligned = alignments(pipeline, placed)
+            words = find_words(pipeline, placed, aligned)
+        loss = worst_loss(alignment.losses for alignment in aligned)
+        evidence = {"finished": _finished(pipeline, placed), "loss": loss}
         return Spoken(samples=samples.flatten(), sample_rate=self.sample_rate, words=words, evidence=evidence)
 
     def _voice(self, voice: str) -> Voice:
@@ -110,25 +110,12 @@ class EngineSpeaker:
         return self._voices[voice]
 
 
-def worst_loss(pipeline: Pipeline, placed: Sequence[Placed], texts: Sequence[Tensor] | None = None) -> float:
-    """Return the mean of the three highest losses of single codes, in nats, of the worst passage.
+def worst_loss(losses: Iterable[Tensor]) -> float:
+    """Return the mean of the three highest losses of single codes (S,), in nats, of the worst passage.
 
-    texts: token ids (1, T) in place of those that were spoken, one for each passage. Codes of other words than the
-    text's, or of a word left out or said twice, are unlikely under the text.
+    Codes of other words than the text's, or of a word left out or said twice, are unlikely under the text.
     """
-    models, speaker = pipeline.models, pipeline.request.voice.speaker
-    worst = 0.0
-    with models.use("autoregressive") as module:
-        model = cast(CodeModel, module)
-        speaker = speaker.to(models.device, models.dtype_of("autoregressive"))
-        for number, one in enumerate(placed):
-            codes = one.spoken.codes
-            if codes.shape[1] < LOSS_CODES:
-                continue
-            text = one.spoken.encoded.text if texts is None else texts[number]
-            losses = code_losses(model, speaker, text, codes)
-            worst = max(worst, float(losses.topk(LOSS_CODES).values.mean()))
-    return worst
+    return max((float(one.topk(min(LOSS_CODES, len(one))).values.mean()) for one in losses), default=0.0)
 
 
 def _finished(pipeline: Pipeline, placed: Sequence[Placed]) -> float:

@@ -1,4 +1,4 @@
-"""Who performs the jobs: this process, or several on this machine. Ray is in `ray_executor`."""
+"""Executors that perform the jobs: this process, or several on this machine. Ray is in `ray_executor`."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ PRESETS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What a mastered chapter measures, and what is wrong with it by the preset."""
+    """Measurements of a mastered chapter, and its faults by the preset."""
 
     title: str
     loudness: Loudness

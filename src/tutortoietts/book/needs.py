@@ -1,4 +1,4 @@
-"""Optional packages, asked for by name when they are missing."""
+"""Optional packages, named in an error when they are missing."""
 
 from __future__ import annotations
 

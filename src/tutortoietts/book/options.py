@@ -20,7 +20,7 @@ __all__ = ["BookOptions", "chapter_numbers", "read_metadata"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookOptions:
-    """How a document becomes a book. All but `engine` are options of `book make`, with the same names.
+    """Options for making a book from a document. All but `engine` are options of `book make`, with the same names.
 
     voice: the narrator; cast, lexicon, metadata, cover: files; chapters: "1-5,8", "" for all; credits: a template of
     {title}, {author}, {narrator} spoken first; rate: all speech that much faster; engine: the options with which the

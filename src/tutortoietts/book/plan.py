@@ -76,7 +76,7 @@ class PlannedChapter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """What a person changed about one segment: found again by its file, its shown text and which of equals it is.
+    """Change that a person made to one segment: found again by its file, its shown text and which of equals it is.
 
     None leaves a thing as it is. text: shown and spoken; say: spoken only; take: which take is used; accepted: a
     flagged take is good all the same.

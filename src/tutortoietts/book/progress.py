@@ -1,4 +1,4 @@
-"""How far a book is, by spoken characters to do: per cent, pace, time left. What is kept costs nothing, apart."""
+"""Progress of a book, by spoken characters to do: per cent, pace, time left. What is kept costs nothing, apart."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ START_SECONDS = 600
 
 
 class Worker:
-    """What runs in an actor: a speaker of its own."""
+    """Worker that runs in an actor, with a speaker of its own."""
 
     def __init__(self, factory: SpeakerFactory, identity: dict[str, Any], asr: str, threads: int) -> None:
         import torch
@@ -47,7 +47,7 @@ class Worker:
 class RayExecutor:
     """`count` actors on the cluster at `address`: "local" starts Ray here for this run, "auto" finds a running one.
 
-    cpus, gpus: of each actor; fractions of a GPU may be asked for. identity: that of the speaker that made the plan.
+    cpus, gpus: of each actor; fractions of a GPU are possible. identity: that of the speaker that made the plan.
     A job whose actor died is given to another, up to twice; results that come twice are dropped.
     """
 

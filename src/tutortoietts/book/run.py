@@ -72,7 +72,7 @@ def run_plan(
 ) -> Iterator[Event]:  # fmt: skip
     """Speak what is to do and yield an event for every segment; the store must be locked by the caller.
 
-    stop: asked before every segment; the run ends once it returns True. Raises BookError after 20 failures in a row,
+    stop: called before every segment; the run ends once it returns True. Raises BookError after 20 failures in a row,
     or at once when the disk is full.
     """
     todo: dict[str, list[Segment]] = {}
@@ -83,12 +83,15 @@ def run_plan(
     characters = sum(len(segment.spoken) for segment in first)
     _check_space(store, characters)
     yield Planned(segments=len(plan.segments), done=len(plan.segments) - len(first), characters=characters)
-    for segment in list(first):
-        if cache is not None and (entry := cache.get(segment.key)) is not None:
+    to_speak = []
+    for segment in first:
+        entry = None if cache is None else cache.get(segment.key)
+        if entry is None:
+            to_speak.append(segment)
+        else:
             store.takes.link(entry)
-            first.remove(segment)
             yield Kept(segment=segment, seconds=entry.info["samples"] / entry.info["sample_rate"])
-    jobs = (_job(segment, retries, limits or Limits()) for segment in first if not stop())
+    jobs = (_job(segment, retries, limits or Limits()) for segment in to_speak if not stop())
     failures = 0
     for result in executor.run(jobs):
         segment = todo[result.key][0]

@@ -1,4 +1,4 @@
-"""What a book asks of an engine: to speak one text in one voice from one seed, and to say who it is."""
+"""Protocol of an engine that a book needs: to speak one text in one voice from one seed, and to say who it is."""
 
 from __future__ import annotations
 

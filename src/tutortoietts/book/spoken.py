@@ -20,7 +20,7 @@ _ISBN = re.compile(r"\bISBN(?:-1[03])?:?\s*[\d-]{9,17}[\dXx]\b")
 
 
 class Speech:
-    """How the texts of one book are said: its lexicon, its language, and what is done with web addresses."""
+    """Settings for saying the texts of one book: its lexicon, its language, its way with web addresses."""
 
     def __init__(self, lexicon: Lexicon | None = None, language: str = "en", urls: str = "host") -> None:
         if urls not in URLS:

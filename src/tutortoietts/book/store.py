@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -62,7 +63,8 @@ class Store:
                 raise BookError(f"{self.folder} is in use by another process ({holder}): wait for it, or end it")
             os.ftruncate(handle, 0)
             started = time.strftime("%Y-%m-%d %H:%M:%S")
-            os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()} since {started}".encode(), 0)
+            os.lseek(handle, 0, os.SEEK_SET)
+            os.write(handle, f"process {os.getpid()} on {socket.gethostname()} since {started}".encode())
             yield
         finally:
             os.close(handle)
@@ -129,8 +131,7 @@ class Store:
 
     def free_bytes(self) -> int:
         """Return the free space where the folder is."""
-        stat = os.statvfs(self.folder)
-        return stat.f_bavail * stat.f_frsize
+        return shutil.disk_usage(self.folder).free
 
     def _replace(self, name: str, text: str) -> None:
         replace_file(self.folder / name, text.encode("utf-8", "surrogatepass"))

@@ -1,4 +1,4 @@
-"""From what the engine gave to what is kept: ends trimmed, long silences shortened, word times moved along, FLAC."""
+"""Processing of a take: ends trimmed, long silences shortened, word times moved along, stored as FLAC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When everything is heard: chapters and segments on one line of samples, before any sound is read."""
+"""Timeline of a book: chapters and segments on one line of samples, before any sound is read."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheStatus:
-    """Where the cache is, how many phrases and bytes it holds, and the limit in bytes."""
+    """State of the cache: its place, the phrases and bytes in it, and the limit in bytes."""
 
     folder: Path
     phrases: int

@@ -14,7 +14,6 @@ from tutortoietts.core.errors import OptionError
 
 if TYPE_CHECKING:
     from tutortoietts.book.book import Book
-    from tutortoietts.book.engine import EngineFactory
     from tutortoietts.book.options import BookOptions
 
 TEXT, VOICES, SOUND, WORK = "Text", "Voices", "Sound", "Work"
@@ -45,9 +44,9 @@ class BookChoices:
     """Options of `make` and `plan`: fields of `book.options.BookOptions`; None and empty leave the default."""
 
     voice: Annotated[str | None, _voices("--voice", "-v", help="Narrator [default: the model's own voice].")] = None
-    cast: Annotated[str | None, _voices(help="Who says what: dialogue=VOICE, or a file cast.toml.")] = None
-    lexicon: Annotated[list[Path] | None, _text(help="How words are said: a CSV or PLS file. Repeatable.")] = None
-    chapters: Annotated[str | None, _text(help="Only these chapters, such as 1-5,8.")] = None
+    cast: Annotated[str | None, _voices(help="Voices of the characters: dialogue=VOICE, or a file cast.toml.")] = None
+    lexicon: Annotated[list[Path] | None, _text(help="Pronunciation of words: a CSV or PLS file. Repeatable.")] = None
+    chapters: Annotated[str | None, _text(help="Chapters to make, such as 1-5,8.")] = None
     toc_depth: Annotated[
         int | None, _text(parser=integer, help="Deepest level of the contents that begins a chapter [default: 2].")
     ] = None
@@ -73,7 +72,7 @@ class BookChoices:
     ] = None
     asr: Annotated[
         str | None,
-        _voices(help="Also check by speech recognition: none, pocketsphinx, faster-whisper, module:function."),
+        _voices(help="Check by speech recognition, too: none, pocketsphinx, faster-whisper, module:function."),
     ] = None
     rate: RateOption = None
     loudness: LoudnessOption = None
@@ -111,8 +110,8 @@ WorkersOption = Annotated[int, _work(parser=integer, help="Processes that speak 
 RayOption = Annotated[
     str | None, _work("--ray", help="Workers on a Ray cluster: its address, auto (one that runs here), or local.")
 ]
-GpusOption = Annotated[float, _work(parser=number, help="With --ray: GPUs of each worker, fractions too.")]
-CpusOption = Annotated[float, _work(parser=number, help="With --ray: processor cores of each worker.")]
+GpusOption = Annotated[float, _work(parser=number, help="GPUs of each --ray worker, fractions too.")]
+CpusOption = Annotated[float, _work(parser=number, help="Processor cores of each --ray worker.")]
 ProgressOption = Annotated[str, _work(help="auto, json (a line an event on stdout) or none.")]
 StrictOption = Annotated[bool, _work("--strict", help="End with exit code 1 if anything is flagged or left out.")]
 CacheOption = Annotated[bool, _work("--cache/--no-cache", help="Use the phrase cache.")]
@@ -175,6 +174,7 @@ def plan(
     """Show chapters, sentences as they will be spoken, warnings, what is left out, length, time and disk."""
     from tutortoietts.book.book import Book
     from tutortoietts.cli.book_report import plan_values, say_plan
+    from tutortoietts.cli.book_run import factory_of
 
     book = Book.open(source, work, choices.options(engine, tuning))
     speaker = factory_of(book.options)()
@@ -278,7 +278,7 @@ def check(
 @guarded
 def clean(
     work: Folder,
-    takes: Annotated[bool, typer.Option("--takes", help="Also remove takes that the book does not use.")] = False,
+    takes: Annotated[bool, typer.Option("--takes", help="Remove takes that the book does not use, too.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Remove all sound; the plan and the edits stay.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -293,16 +293,6 @@ def open_folder(work: Path) -> Book:
     from tutortoietts.book.book import Book, default_work
 
     return Book.of_folder(work if work.is_dir() or not work.is_file() else default_work(work))
-
-
-def factory_of(options: BookOptions) -> EngineFactory:
-    """Return what loads the models with which a book was made."""
-    from tutortoietts.book.engine import EngineFactory
-
-    engine = options.engine
-    return EngineFactory(
-        engine=engine.get("load", {}), preset=engine.get("preset"), options=engine.get("options", {}), seed=options.seed
-    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What `book plan`, `status` and `check` tell, as values for JSON and as lines for a person."""
+"""Reports of `book plan`, `status` and `check`, as values for JSON and as lines for a person."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from tutortoietts.book.audit import check_takes, coverage
 from tutortoietts.book.book import Book
-from tutortoietts.book.export.files import Choices, Material
+from tutortoietts.book.export.material import Choices, Material
 from tutortoietts.book.plan import Plan
 from tutortoietts.book.progress import clock
 from tutortoietts.book.speaker import Speaker

@@ -17,18 +17,20 @@ import typer
 
 from tutortoietts.book.book import Book
 from tutortoietts.book.executors import Executor, InProcess, Processes
-from tutortoietts.book.export.files import Choices, check_target
+from tutortoietts.book.export.files import check_target
+from tutortoietts.book.export.material import Choices
 from tutortoietts.book.progress import BookProgress, clock
-from tutortoietts.book.run import Event, Failed, Flagged
+from tutortoietts.book.run import Event, Failed, Flagged, Planned
 from tutortoietts.cache.phrases import PhraseCache
-from tutortoietts.cli.book import factory_of
 from tutortoietts.cli.common import EXIT_FAILURE, EXIT_INTERRUPTED, say
 from tutortoietts.core.errors import OptionError
 
 if TYPE_CHECKING:
+    from tutortoietts.book.engine import EngineFactory
     from tutortoietts.book.master import Measured
+    from tutortoietts.book.options import BookOptions
 
-__all__ = ["run", "write_files"]
+__all__ = ["factory_of", "run", "write_files"]
 
 PROGRESS = ("auto", "json", "none")
 
@@ -70,6 +72,16 @@ def run(
     if outputs:
         _write(book, outputs, choices, progress)
     _say_left_out(book, strict)
+
+
+def factory_of(options: BookOptions) -> EngineFactory:
+    """Return what loads the models with which a book was made."""
+    from tutortoietts.book.engine import EngineFactory
+
+    engine = options.engine
+    return EngineFactory(
+        engine=engine.get("load", {}), preset=engine.get("preset"), options=engine.get("options", {}), seed=options.seed
+    )
 
 
 def write_files(book: Book, outputs: list[Path], **choices: Any) -> None:
@@ -150,6 +162,9 @@ class _Shown:
         """Show an event, already counted."""
         if self._json:
             print(json.dumps(self._values(event), ensure_ascii=False), flush=True)
+        elif isinstance(event, Planned):
+            if event.done and event.done < event.segments:
+                say(f"{event.segments - event.done} of {event.segments} segments to speak, {event.done} are done")
         elif not self._quiet:
             if isinstance(event, Failed | Flagged):
                 self._bar.end()

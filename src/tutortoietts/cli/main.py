@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tutortoietts.cli import bench, book, cache, clone, detect, doctor, generate, models, say_as, voices
+from tutortoietts.cli import bench, book, cache, clone, detect, doctor, generate, models, say_as, serve, voices
 from tutortoietts.cli.common import new_app
 from tutortoietts.version import __version__
 
@@ -16,6 +16,7 @@ app.command("generate", short_help="Speak a text into a file.")(generate.generat
 app.command("say-as", short_help="Print the words that will be spoken.")(say_as.say_as)
 app.command("clone", short_help="Make a voice from clips.")(clone.clone)
 app.add_typer(book.app, name="book", short_help="Make audiobooks from documents.")
+app.command("serve", short_help="Serve speech over HTTP and Wyoming, with a web page.")(serve.serve)
 app.add_typer(voices.app, name="voices", short_help="List, show and remove voices.")
 app.add_typer(models.app, name="models", short_help="List, fetch, verify and convert public checkpoints.")
 app.add_typer(cache.app, name="cache", short_help="Phrases that were spoken before.")

@@ -143,6 +143,10 @@ class SpeakOptions:
             "own cleaner.",
         ),
     ] = None
+    times: Annotated[
+        Path | None,
+        _speaking(readable=False, help="File for the times of all words, by its extension: json, srt, vtt or lrc."),
+    ] = None
     play: Annotated[bool, _speaking("--play", help="Play the result; with --streaming, while it is made.")] = False
     quiet: Annotated[bool, _other("--quiet", "-q", help="Show no progress and no report.")] = False
     as_json: Annotated[bool, _other("--json", help="Print the result as JSON on stdout.")] = False

@@ -21,6 +21,7 @@ from tutortoietts.core.options import SPEECH, check
 if TYPE_CHECKING:
     from tutortoietts.api import TextToSpeech
     from tutortoietts.engine.progress import Report
+    from tutortoietts.engine.speech import Speech, SpeechStream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,8 @@ class Job:
     """Text to speak, and where the audio goes; checked when it is made, before any model is loaded.
 
     stream: arguments of `tts_stream` only; form: format of stdout, one of FORMATS.
-    voice_at: path of the voice, while it has no name yet; clips: files that it is made from.
+    times: file for the times of the words. voice_at: path of the voice, while it has no name yet; clips: files that it
+    is made from.
     Raises OptionError, OutputError.
     """
 
@@ -43,6 +45,7 @@ class Job:
     form: str | None = None
     language: str = "en"
     normalize: bool | None = None
+    times: Path | None = None
     play: bool = False
     quiet: bool = False
     as_json: bool = False
@@ -69,6 +72,14 @@ class Job:
         if self.output == STDOUT and (self.as_json or self.play):
             option = "--json" if self.as_json else "--play"
             raise OptionError(f"{option} cannot be used with -o -, which writes audio to stdout: name a file with -o")
+        if self.times is not None:
+            if self.candidates > 1:
+                raise OptionError(
+                    f"--times is for one result, --candidates is {self.candidates}: remove one of the two"
+                )
+            from tutortoietts.book.export.times import check_times
+
+            check_times(self.times)
         object.__setattr__(self, "player", find_player(self.streaming) if self.play else None)
         object.__setattr__(self, "paths", plan_outputs(self.output, self.candidates))
         keep_inputs(self.paths, [*self.clips, *_terms(self.voice or "")])
@@ -131,6 +142,7 @@ def _at_once(tts: TextToSpeech, job: Job) -> Report:
             sys.stdout.buffer.flush()
         else:
             speech.save(path)
+    _write_times(job, results[0])
     return results[0].report
 
 
@@ -162,7 +174,17 @@ def _stream(tts: TextToSpeech, job: Job, hear: Callable[[bytes], None] | None) -
     except BrokenPipeError:
         hush_stdout()
         return None, first
+    _write_times(job, stream)
     return stream.report, first
+
+
+def _write_times(job: Job, result: Speech | SpeechStream) -> None:
+    """Write the file of --times, if there is one."""
+    if job.times is not None:
+        from tutortoietts.book.export.times import write_times
+
+        seconds = result.report.audio_seconds
+        write_times(job.times, job.text, result.words, sample_rate=result.sample_rate, duration=seconds)
 
 
 def _report(tts: TextToSpeech, job: Job, report: Report, start: float, seconds: float, first: float | None) -> None:

@@ -30,6 +30,7 @@ from tutortoietts.core.config_vocoder import (
     UnivNetConfig,
     VocosConfig,
 )
+from tutortoietts.core.config_xtts import SpeakerEncoderConfig, XttsConfig
 from tutortoietts.core.errors import ModelError
 
 __all__ = [
@@ -46,10 +47,12 @@ __all__ = [
     "HifiganConfig",
     "ModelSpec",
     "RandomLatentConfig",
+    "SpeakerEncoderConfig",
     "StreamVocosConfig",
     "TokenizerSpec",
     "UnivNetConfig",
     "VocosConfig",
+    "XttsConfig",
     "kind_of",
 ]
 

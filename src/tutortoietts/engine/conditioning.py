@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tutortoietts.audio.io import resample
 from tutortoietts.audio.mel import conditioning_mel, diffusion_mel, normalize_mel
+from tutortoietts.core.config import ModelSpec
 from tutortoietts.core.errors import OptionError
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.diffusion import Diffusion
@@ -58,7 +59,7 @@ def _speaker(model: Autoregressive, models: LoadedModels, wave: Tensor) -> Tenso
 def _spectrum(model: Diffusion, models: LoadedModels, wave: Tensor) -> Tensor:
     """Encode pieces (pieces, 102 400) -> (pieces, 2C)."""
     mel = diffusion_mel(wave)
-    if models.spec.reference_mel == "normalized":
+    if cast(ModelSpec, models.spec).reference_mel == "normalized":
         mel = normalize_mel(mel)
     return model.conditioning(mel[:, None].to(models.device, models.dtype)).float().cpu()
 

@@ -22,6 +22,7 @@ from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Codes, Mel
 from tutortoietts.engine.decoding.latents import latents_of
 from tutortoietts.engine.decoding.loop import decode, decode_incrementally
+from tutortoietts.engine.decoding.model import CodeModel
 from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.decoding.scheduler import SharedBatch
 from tutortoietts.engine.decoding.workspace import Workspaces
@@ -144,6 +145,8 @@ class Pipeline:
 
     def speak(self, number: int) -> list[SpokenPassage]:
         """Return the k best results of one passage, best first. Each stage works on all of them before the next one."""
+        if self.request.from_latents:
+            return [self._speak_from_latents(number)]
         models, retry = self.models, self.workspaces.retry_without_idle_buffers
         encoded = self.encode(number)
         with models.use("autoregressive") as module:
@@ -168,10 +171,11 @@ class Pipeline:
         passage, total = self.request.passages[number], len(self.request.passages)
         self.progress.prefix = f"{number + 1}/{total} " if total > 1 else ""
         pieces = passage.pieces()
-        tokens, ends = self.models.tokenizer.encode_parts([piece for piece, _ in pieces])
+        tokenizer = self.models.tokenizer_for(self.request.language, spoken=self.request.normalize)
+        tokens, ends = tokenizer.encode_parts([piece for piece, _ in pieces])
         return EncodedPassage(
             passage=passage,
-            text=F.pad(tokens.ids, (0, 1)).to(self.models.device),
+            text=F.pad(tokens.ids, (0, self.family.end_tokens)).to(self.models.device),
             ends=ends,
             hidden=[hidden for _, hidden in pieces],
             seed=mix_seed(self.request.seed, number),
@@ -181,18 +185,22 @@ class Pipeline:
     def decode_request(self, model: nn.Module, encoded: EncodedPassage) -> DecodeRequest:
         """Return the codes to draw for a passage, by the autoregressive model in use."""
         models, options = self.models, self.request.options
-        candidates, positions = options.num_autoregressive_samples, encoded.text.shape[1] + 3 + options.max_mel_tokens
+        prefix = self.family.prefix(model, self.request.voice, encoded.text)
+        most = self.family.most_codes(encoded.passage.text, self.request.language, options.max_mel_tokens)
+        most = max(most, options.min_mel_tokens)
+        candidates, positions = options.num_autoregressive_samples, prefix.shape[1] + most
         dtype = models.dtype_of("autoregressive")
         cache_dtype = torch.bfloat16 if models.precision.weights else dtype
         size = bytes_a_candidate(models.spec.autoregressive, positions, cache_dtype, dtype)
         fixed, reusable = models.cuda_graphs, self.workspaces.idle_bytes if models.cuda_graphs else 0
         return DecodeRequest(
-            prefix=self.family.prefix(model, self.request.voice, encoded.text),
+            prefix=prefix,
             generators=row_generators(encoded.seed, candidates, _DECODE),
-            max_codes=options.max_mel_tokens,
+            max_codes=most,
             min_codes=options.min_mel_tokens,
             options=token_options(options),
             silence_code=models.spec.calm_token,
+            latent_of_stop=self.family.latent_of_stop,
             batch_size=self.request.batch_size
             or pick_batch_size(size, models.device, candidates, reusable=reusable, fixed=fixed),
             cached=self.request.kv_cache,
@@ -204,12 +212,12 @@ class Pipeline:
     def decode(self, model: nn.Module, work: DecodeRequest) -> Iterator[Codes]:
         """Draw the candidates, in the batch that requests share if there is one."""
         draw = decode if self.shared_batch is None else self.shared_batch.decode
-        return draw(cast(Autoregressive, model), work)
+        return draw(cast(CodeModel, model), work)
 
     def decode_incrementally(self, model: nn.Module, work: DecodeRequest) -> Iterator[Codes]:
         """Draw one candidate and yield it while it grows, in the shared batch if there is one."""
         draw = decode_incrementally if self.shared_batch is None else self.shared_batch.decode_incrementally
-        return draw(cast(Autoregressive, model), work)
+        return draw(cast(CodeModel, model), work)
 
     def turn(self, deadline: float) -> AbstractContextManager[None]:
         """Wait until no other stream makes sound whose listener runs dry before `deadline` (of `time.monotonic`)."""
@@ -231,6 +239,26 @@ class Pipeline:
             return SpokenPassage(encoded=encoded, samples=wave, codes=ids)
         kept = kept_spans(wave, cut, rate)
         return SpokenPassage(encoded=encoded, samples=redact(wave, cut, rate), codes=ids, kept=kept)
+
+    def _speak_from_latents(self, number: int) -> SpokenPassage:
+        """Return a passage whose sound is made straight from the latents of one candidate."""
+        from tutortoietts.engine.streaming.decoder import stream_decoder
+        from tutortoietts.engine.streaming.windows import decode_whole
+
+        models, encoded = self.models, self.encode(number)
+        with models.use("autoregressive") as module:
+            model = cast(CodeModel, module)
+            work = self.decode_request(module, encoded)
+            with self.progress.stage("codes"):
+                (codes,) = self.decode(module, work)
+            with self.progress.stage("latents"):
+                latents = latents_of(model, work, codes, 0, self.request.options.calm_rule)
+                cut = self.cut_of(module, encoded, codes)
+        self._warn_if_cut_off(work, encoded, finished=bool(codes.finished[0]))
+        speaker = self.family.sound_speaker(self.request.voice).to(models.device)
+        with self.progress.stage("decoder"), stream_decoder(models) as decoder:
+            wave = decode_whole(decoder, latents, speaker).cpu().clone()
+        return self.spoken(encoded, wave.view(1, 1, -1), codes, cut)
 
     def _candidates(self, model: Autoregressive, work: DecodeRequest, encoded: EncodedPassage) -> list[Candidate]:
         """Return the k best candidates; others are forgotten batch by batch."""
@@ -270,13 +298,19 @@ class Pipeline:
             latents = latents_of(model, work, candidate.codes, 0, self.request.options.calm_rule)
             return latents, self.cut_of(model, encoded, candidate.codes)
 
+    @property
+    def _ranks(self) -> bool:
+        """True if a passage may have several candidates."""
+        return "rerank" in self.family.stages
+
     def _warn_if_cut_off(self, work: DecodeRequest, encoded: EncodedPassage, *, finished: bool) -> None:
         if not finished and work.min_codes < work.max_codes:
             _log.warning(
-                "no candidate of %r ended within %d codes, so its end may be cut off: draw more candidates "
-                "(num_autoregressive_samples), raise max_mel_tokens or shorten the text",
+                "no candidate of %r ended within %d codes, so its end may be cut off: %s, raise max_mel_tokens or "
+                "shorten the text",
                 encoded.passage.text[:60],
                 work.max_codes,
+                "draw more candidates (num_autoregressive_samples)" if self._ranks else "give another seed",
             )
 
     def _mel(self, latents: Tensor, seed: int) -> Mel:

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from tutortoietts.core.config import AutoregressiveConfig
+from tutortoietts.core.config_xtts import XttsConfig
 
 __all__ = [
     "bucket",
@@ -49,7 +50,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def bytes_a_candidate(
-    cfg: AutoregressiveConfig, positions: int, cache: torch.dtype, hidden: torch.dtype | None = None
+    cfg: AutoregressiveConfig | XttsConfig, positions: int, cache: torch.dtype, hidden: torch.dtype | None = None
 ) -> int:
     """Return the bytes that one row of `positions` needs.
 

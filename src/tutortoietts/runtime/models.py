@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from tutortoietts.core.spec_xtts import XttsSpec
 from tutortoietts.runtime.cuda_graphs import use_cuda_graphs
 from tutortoietts.runtime.device import synchronizer
 from tutortoietts.runtime.offload import Copier, Offload, copier_for
 from tutortoietts.runtime.precision import Precision, plain_precision
 from tutortoietts.runtime.source import PUBLIC, ModelSource
+from tutortoietts.runtime.xtts_source import XttsSource
 
 if TYPE_CHECKING:
     from tutortoietts.text.tokenizer import Tokenizer
@@ -37,7 +39,7 @@ class LoadedModels:
 
     def __init__(
         self,
-        source: ModelSource,
+        source: ModelSource | XttsSource,
         *,
         device: torch.device,
         dtype: torch.dtype | Precision,
@@ -54,6 +56,7 @@ class LoadedModels:
         self._loaded: dict[str, nn.Module] = {}
         self._lock = threading.RLock()
         self._tokenizer: Tokenizer | None = None
+        self._tokenizers: dict[tuple[str, bool], Tokenizer] = {}
         self._norms: Tensor | None = None
 
     def has(self, component: str) -> bool:
@@ -136,6 +139,8 @@ class LoadedModels:
         """The model's tokenizer, with its cleaner and the token limit of the autoregressive model."""
         from tutortoietts.text.tokenizer import Tokenizer
 
+        if isinstance(self.spec, XttsSpec):
+            return self.tokenizer_for("en", spoken=True)
         with self._lock:
             if self._tokenizer is None:
                 basic = self.source.tokenizer_basic
@@ -146,6 +151,19 @@ class LoadedModels:
                     unknown="keep" if self.spec.name == PUBLIC else "drop",  # ours have never seen [UNK]
                 )
             return self._tokenizer
+
+    def tokenizer_for(self, language: str, *, spoken: bool) -> Tokenizer:
+        """Return the tokenizer of a language; spoken: of texts in spoken words (`text.natural`)."""
+        if not isinstance(self.spec, XttsSpec):
+            return self.tokenizer
+        from tutortoietts.text.xtts.tokenizer import XttsTokenizer
+
+        key = language.partition("-")[0], spoken
+        with self._lock:
+            if key not in self._tokenizers:
+                limit = self.spec.autoregressive.max_text_tokens
+                self._tokenizers[key] = XttsTokenizer(self.source.file("tokenizer"), key[0], spoken=spoken, limit=limit)
+            return self._tokenizers[key]
 
     @property
     def mel_norms(self) -> Tensor:

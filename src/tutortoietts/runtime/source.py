@@ -25,6 +25,7 @@ from tutortoietts.core.config import (
 )
 from tutortoietts.core.errors import ModelError, OptionError
 from tutortoietts.core.paths import expanded
+from tutortoietts.runtime.xtts_source import XTTS, XttsSource, is_release, open_xtts
 
 __all__ = ["PUBLIC", "PUBLIC_VOCODERS", "ModelSource", "open_source", "public_spec"]
 
@@ -119,17 +120,17 @@ class ModelSource:
 
 
 def open_source(
-    model: str | os.PathLike[str] | ModelSource,
+    model: str | os.PathLike[str] | ModelSource | XttsSource,
     *,
     vocoder: str | None = None,
     overrides: Mapping[str, str | os.PathLike[str] | None] | None = None,
     **rest: Any,
-) -> ModelSource:
-    """Return the source of a model: "bundled", "tortoise-v2", a directory with a model.json, or a ready ModelSource.
+) -> ModelSource | XttsSource:
+    """Return the source of a model: "bundled", "tortoise-v2", a directory with a model.json, or a ready source.
 
     `rest`: the other fields of `ModelSource`. Raises OptionError, ModelError.
     """
-    if isinstance(model, ModelSource):
+    if isinstance(model, ModelSource | XttsSource):
         given = {"vocoder": vocoder, **(overrides or {}), **rest}
         for name, value in given.items():
             if value not in (None, False):
@@ -137,9 +138,13 @@ def open_source(
         model.check()
         return model
     if not isinstance(model, str | os.PathLike):
-        raise OptionError(f'model is {model!r}, must be "bundled", {PUBLIC!r} or a directory with a model.json')
+        raise OptionError(f'model is {model!r}, must be "bundled", {PUBLIC!r}, {XTTS!r} or a directory with a model')
     if vocoder is not None and vocoder not in PUBLIC_VOCODERS:
         raise OptionError(f"vocoder is {vocoder!r}, must be one of {', '.join(PUBLIC_VOCODERS)}")
+    release = None if model in ("bundled", PUBLIC, XTTS) else expanded(model)
+    if model == XTTS or (release is not None and is_release(release)):
+        _refuse(XTTS if release is None else str(release), {"vocoder": vocoder, **(overrides or {}), **rest})
+        return open_xtts(release, rest.get("models_dir"))
     files = {part: expanded(path) for part, path in (overrides or {}).items() if path is not None}
     if model == PUBLIC:
         source = ModelSource(spec=public_spec(), vocoder=vocoder or "bigvgan_base", overrides=files, **rest)
@@ -150,6 +155,13 @@ def open_source(
         )
     source.check()
     return source
+
+
+def _refuse(model: str, given: Mapping[str, Any]) -> None:
+    """Raise OptionError for what replaces a file of a Tortoise model."""
+    for name, value in given.items():
+        if name != "models_dir" and value not in (None, False):
+            raise OptionError(f"{name}={value!r} is for models of the Tortoise family, not for {model!r}: leave it out")
 
 
 def read_spec(folder: Path, name: str) -> ModelSpec:

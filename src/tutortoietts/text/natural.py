@@ -13,12 +13,11 @@ from __future__ import annotations
 import heapq
 import re
 import unicodedata
-from collections.abc import Sequence
 from itertools import pairwise
 
 from tutortoietts.core.errors import TextError
 from tutortoietts.text.brackets import Passage
-from tutortoietts.text.languages import Language, Rule, find_language
+from tutortoietts.text.languages import Language, find_language
 from tutortoietts.text.normalize import is_sayable
 from tutortoietts.text.plain import MARK, plain, plain_links
 from tutortoietts.text.traced import Edit, Substitution, Traced
@@ -54,7 +53,7 @@ _MARKS = re.compile(MARK)
 
 
 def _normalize(text: Traced, language: Language) -> Traced:
-    read = _tidy(_read(plain(text), language.rules), language)
+    read = _tidy(_read(plain(text, keep=language.marks), language), language)
     return read if is_sayable(read.text) else _named(text)
 
 
@@ -62,7 +61,7 @@ def _piecewise(text: Traced, edges: list[int], language: Language) -> Traced:
     result = Traced("")
     bounds = [0, *edges, len(text.text)]
     for number, (start, end) in enumerate(pairwise(bounds)):
-        piece = _tidy(_read(plain(text.cut(start, end)), language.rules), language, inner=True)
+        piece = _tidy(_read(plain(text.cut(start, end), keep=language.marks), language), language, inner=True)
         mark = text.cut(end, end).rewrite([(0, 0, MARK)]) if number + 2 < len(bounds) else Traced("")
         result = result + piece + mark
     return result
@@ -84,9 +83,9 @@ def _unmarked(text: Traced) -> Passage:
 # --- rules ---
 
 
-def _read(text: Traced, rules: Sequence[Rule]) -> Traced:
+def _read(text: Traced, language: Language) -> Traced:
     """Apply the rules from left to right: each stretch of the text is read by one of them at most."""
-    string = text.text
+    string, rules = text.text, language.rules
     ahead: list[tuple[int, int, re.Match[str]]] = []
 
     def look(order: int, start: int) -> None:
@@ -110,7 +109,7 @@ def _read(text: Traced, rules: Sequence[Rule]) -> Traced:
         words, end = reading if isinstance(reading, tuple) else (reading, match.end())
         end = max(end, start + 1)
         if words != string[start:end]:
-            edits.append((start, end, _apart(words, string, start, end)))
+            edits.append((start, end, _apart(words, string, start, end) if language.spaced else words))
         done = end
         look(order, done)
     return text.rewrite(edits)
@@ -176,7 +175,7 @@ def _tidy(text: Traced, language: Language, inner: bool = False) -> Traced:
 
 def _symbol(match: re.Match[str], language: Language) -> str | None:
     char = match[0]
-    if char in "—–":
+    if char in "—–" or char in language.marks:
         return None
     if unicodedata.category(char).startswith("M"):
         return None

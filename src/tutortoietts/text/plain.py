@@ -49,17 +49,23 @@ _KEPT = "L", "M"
 _SAFE_FORMS = "<wide>", "<narrow>", "<font>", "<circle>", "<square>", "<sub>", "<compat>", "<super>", "<fraction>"
 
 
-def plain(text: Traced, *, line_stop: str = ".") -> Traced:
-    """Return the text in plain characters without mark-up; `line_stop` ends a line that ends without a mark."""
-    return plain_lines(plain_markup(plain_characters(text)), line_stop)
+def plain(text: Traced, *, line_stop: str = ".", keep: str = "") -> Traced:
+    """Return the text in plain characters without mark-up; `line_stop` ends a line that ends without a mark.
+
+    `keep`: characters that are left as they are.
+    """
+    return plain_lines(plain_markup(plain_characters(text, keep)), line_stop)
 
 
-def plain_characters(text: Traced) -> Traced:
-    """Return the text with quotes and dashes of one kind each, no invisible characters, 1⁄2 for ½, 5 for ５."""
+def plain_characters(text: Traced, keep: str = "") -> Traced:
+    """Return the text with quotes and dashes of one kind each, no invisible characters, 1⁄2 for ½, 5 for ５.
+
+    `keep`: characters that are left as they are.
+    """
     if text.text.isascii() and not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text.text):
         return text
     text = text.sub(_MOJIBAKE, _repaired).sub(_THOUSANDS, "")
-    return text.sub(_ODD, lambda match: _character(match))
+    return text.sub(_ODD, lambda match: None if match[0] in keep else _character(match))
 
 
 def _repaired(match: re.Match[str]) -> str | None:

@@ -53,6 +53,7 @@ class Tokenizer:
         self.cleaner_name = cleaner_name
         self.limit = limit
         self.unknown = unknown
+        self.prefix: tuple[int, ...] = ()  # ids before every text
         self._clean = cleaner(cleaner_name)
         self._encoder = _load(self.path)
         self._unknown_id = self._special(UNKNOWN)
@@ -101,7 +102,11 @@ class Tokenizer:
         if is_sayable("".join(pieces)) and not is_sayable("".join(cleaned)):
             return 0
         spaced = (piece.replace(" ", SPACE) for piece in cleaned)
-        return sum(len(self._encoder.encode(piece, add_special_tokens=False).ids) for piece in spaced) + 1
+        return (
+            sum(len(self._encoder.encode(piece, add_special_tokens=False).ids) for piece in spaced)
+            + len(self.prefix)
+            + 1
+        )
 
     def _cleaned(self, pieces: Sequence[str]) -> list[str]:
         """Clean each piece, with one space at most where two meet."""
@@ -127,14 +132,14 @@ class Tokenizer:
         """
         import torch
 
-        ids: list[int] = []
+        ids: list[int] = list(self.prefix)
         ends: list[int] = []
         pieces = self._cleaned(parts)
         for piece in pieces:
             ids += self.ids(piece)
             ends.append(len(ids))
         whole, cleaned = "".join(parts), "".join(pieces)
-        if not is_sayable(cleaned) or not ids:
+        if not is_sayable(cleaned) or len(ids) == len(self.prefix):
             raise TextError(f"nothing to say in {_short(whole)}: give text with at least one letter or digit")
         if len(ids) + 1 >= self.limit:
             raise TextError(

@@ -28,7 +28,7 @@ SPACE = 2  # the token of a space, as write_tokenizer numbers it
 
 
 def damage(codes: npt.NDArray[np.int16], other: npt.NDArray[np.int16], rng: random.Random) -> npt.NDArray[np.int16]:
-    """``codes`` with one fault of a decoder's kind, a few codes long."""
+    """Return ``codes`` with one fault of a decoder's kind, a few codes long."""
     size = len(codes)
     span = min(max(3, size // 3), rng.randrange(4, 16))
     at = rng.randrange(max(1, size - span))
@@ -57,7 +57,7 @@ def misread(
 
 
 def padded(rows: list[npt.NDArray[np.int16]]) -> tuple[Tensor, Tensor]:
-    """Rows (B, L) int64 padded with 0, and their lengths (B,)."""
+    """Pad rows with 0 -> (B, L) int64, and their lengths (B,)."""
     lengths = torch.tensor([len(r) for r in rows])
     out = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
     for i, row in enumerate(rows):

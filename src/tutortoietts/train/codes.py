@@ -15,7 +15,7 @@ CHARACTERS = "!'(),-.:;?abcdefghijklmnopqrstuvwxyz"
 
 
 def write_tokenizer(path: Path) -> None:
-    """A tokenizer file of single characters in the form of the public one: [STOP], [UNK], [SPACE], then characters."""
+    """Write a tokenizer file of single characters in the form of the public one: [STOP], [UNK], [SPACE], characters."""
     vocabulary = {token: i for i, token in enumerate(["[STOP]", "[UNK]", "[SPACE]", *CHARACTERS])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="[UNK]"))
     tokenizer.add_special_tokens(

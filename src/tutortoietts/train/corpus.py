@@ -29,7 +29,7 @@ _MONTHS = "january february march april may june july august september october n
 
 
 def number_words(n: int) -> str:
-    """``n`` in 0..999999 in words, without "and" (as the cleaner writes cardinals)."""
+    """Return ``n`` in 0..999999 in words, without "and" (as the cleaner writes cardinals)."""
     if n < 20:
         return _ONES[n]
     if n < 100:
@@ -78,7 +78,7 @@ _DRAWN: dict[str, Callable[[random.Random], str]] = {
 
 
 def read_templates(path: Path = TEMPLATES) -> dict[str, list[str]]:
-    """The word lists of a template file by name; the sentences are under ``templates``."""
+    """Return the word lists of a template file by name; the sentences are under ``templates``."""
     lists: dict[str, list[str]] = {}
     for line in path.read_text().splitlines():
         if line.startswith("["):
@@ -114,7 +114,7 @@ def _tidy(text: str, rng: random.Random) -> str | None:
 
 
 def wordnet_texts() -> tuple[list[str], list[str]]:
-    """(examples, glosses) as WordNet prints them."""
+    """Return (examples, glosses) as WordNet prints them."""
     examples: list[str] = []
     glosses: list[str] = []
     for part in ("noun", "verb", "adj", "adv"):
@@ -138,7 +138,7 @@ def common_words(limit: int = 12000) -> list[str]:
 
 
 def bible_sentences() -> list[str]:
-    """Clauses of the World English Bible."""
+    """Return clauses of the World English Bible."""
     listing = subprocess.run(
         ["diatheke", "-b", "system", "-k", "modulelist"], capture_output=True, text=True, check=True
     ).stdout

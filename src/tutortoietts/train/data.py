@@ -152,7 +152,7 @@ def render_shard(path: Path, teachers: Teachers, corpus: Corpus, speaker: str, s
 
 
 def write_arrays(path: Path, meta: object, **arrays: npt.NDArray[Any]) -> None:
-    """Arrays and ``meta``, anything JSON can hold, as one ``.npz``: complete or not there at all."""
+    """Write arrays and ``meta`` (anything JSON can hold) as one ``.npz``: complete or not there at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.part")
     with partial.open("wb") as file:
@@ -161,7 +161,7 @@ def write_arrays(path: Path, meta: object, **arrays: npt.NDArray[Any]) -> None:
 
 
 def write_shard(path: Path, clips: list[Clip]) -> None:
-    """Rendered clips as one file."""
+    """Write rendered clips as one file."""
     write_arrays(
         path,
         [[c.speaker, c.text, len(c.samples), len(c.phones)] for c in clips],
@@ -172,7 +172,7 @@ def write_shard(path: Path, clips: list[Clip]) -> None:
 
 
 def read_shard(path: Path) -> Iterator[Clip]:
-    """The clips of one shard."""
+    """Return the clips of one shard."""
     with np.load(path) as data:
         meta, samples, phones, ends = json.loads(data["meta"].tobytes()), data["samples"], data["phones"], data["ends"]
     at = segment = 0

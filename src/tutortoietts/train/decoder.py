@@ -57,7 +57,7 @@ class Mels:
             self._by_speaker.setdefault(speaker, []).append(mel)
 
     def reference(self, speaker: str, rng: random.Random) -> Tensor:
-        """(1, 100, REFERENCE_FRAMES): clips of ``speaker`` joined and cut."""
+        """Return (1, 100, REFERENCE_FRAMES): clips of ``speaker`` joined and cut."""
         parts: list[Tensor] = []
         while sum(p.shape[1] for p in parts) < REFERENCE_FRAMES:
             parts.append(rng.choice(self._by_speaker[speaker]))
@@ -65,7 +65,7 @@ class Mels:
 
 
 def spoken(speech: list[Path], clips: Clips) -> list[tuple[int, Tensor]]:
-    """What ``clips`` knows of ``speech``, shortest first: (number in ``clips``, normalised mel (100, F) float16)."""
+    """Return speech that ``clips`` knows, shortest first: (number in ``clips``, normalised mel (100, F) float16)."""
     waves = {(c.speaker, c.text): wav24(c) for path in speech for c in read_shard(path)}
     known = [n for n, (c, _) in enumerate(clips.items) if (c.speaker, c.text) in waves]
     known.sort(key=clips.length)
@@ -79,7 +79,7 @@ def spoken(speech: list[Path], clips: Clips) -> list[tuple[int, Tensor]]:
 
 
 def true_mels(speech: list[Path], clips: Clips) -> Mels:
-    """The mels of every clip in ``speech`` that ``clips`` knows; no model is run."""
+    """Return the mels of every clip in ``speech`` that ``clips`` knows; no model is run."""
     return Mels((clips.items[n][0].speaker, mel) for n, mel in spoken(speech, clips))
 
 
@@ -87,7 +87,7 @@ def true_mels(speech: list[Path], clips: Clips) -> Mels:
 def make_pairs(
     speech: list[Path], clips: Clips, model: Autoregressive, references: References, seed: int = 0
 ) -> list[Pair]:
-    """Latents of every clip in ``speech`` that ``clips`` knows, from its true codes, with its true mel."""
+    """Make latents of every clip in ``speech`` that ``clips`` knows, from its true codes, with its true mel."""
     known, rng, pairs = spoken(speech, clips), random.Random(seed), list[Pair]()
     for start in range(0, len(known), 32):
         chosen = known[start : start + 32]
@@ -100,7 +100,7 @@ def make_pairs(
 
 
 def equaliser(rng: random.Random) -> Tensor:
-    """(100, 1): a smooth random curve over the bands, some decibels up or down, to be added to a normalised mel."""
+    """Return (100, 1) to add to a normalised mel: a smooth random curve over the bands, some decibels up or down."""
     bands = torch.arange(100) / 100
     curve = torch.zeros(100)
     for k in range(7):
@@ -117,7 +117,7 @@ class Pairs:
         self._long = {units: [p for p in pairs if len(p.latents) >= units * UNIT_CODES] for units, _ in CROPS}
 
     def batch(self, rng: random.Random) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """latents (B, S, D), mel (B, 100, F), reference (R, 1, 100, T), and which reference each row has (B,).
+        """Draw latents (B, S, D), mel (B, 100, F), reference (R, 1, 100, T), and each row's reference (B,).
 
         Some speakers have a random equaliser over reference and mels alike: colour must be taken from the reference,
         and what is no colour, the pitch, be known whatever the colour, of speakers that training never heard too.
@@ -139,7 +139,7 @@ class Pairs:
 
 
 def alpha_sigma(step: Tensor) -> tuple[Tensor, Tensor]:
-    """Signal and noise scales (B, 1, 1) at the trained step (B,), float: the schedule's continuous form."""
+    """Return signal and noise scales (B, 1, 1) at the trained step (B,), float: the schedule's continuous form."""
     t = (step + 1) / 4000
     alpha = torch.exp(-0.25 * t.square() * 19.9 - 0.05 * t)
     return alpha[:, None, None], (1 - alpha.square()).sqrt()[:, None, None]

@@ -1,7 +1,7 @@
 """Stage 2: the discrete VAE that turns a mel into codes.
 
 Two things help the codes to carry speech rather than voices and noise, and cost nothing at run time: the decoder is
-told the speaker while training, and a linear head must name the phones of a code from its codebook entry.
+given the speaker while training, and a linear head must name the phones of a code from its codebook entry.
 The codebook follows its codes by moving averages (van den Oord et al., 2017, appendix A.1), starts from k-means and
 moves entries that nobody uses.
 """
@@ -56,7 +56,7 @@ class Corpus80:
         self.phones = [torch.cat(phones[s]) for s in self.speakers]
 
     def batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """mel (B, 80, 4 S), phones (B, 2 S), speaker (B,) of random crops."""
+        """Draw random crops: mel (B, 80, 4 S), phones (B, 2 S), speaker (B,)."""
         frames = torch.tensor([m.shape[1] for m in self.mels], dtype=torch.float)
         speaker = torch.multinomial(frames.sqrt(), BATCH, replacement=True, generator=generator)
         mels, phones = [], []
@@ -84,7 +84,7 @@ class Codebook:
         self.entries, self.sums, self.counts = (state[name] for name in ("entries", "sums", "counts"))
 
     def start(self, points: Tensor, generator: torch.Generator) -> None:
-        """k-means on ``points`` (N, dim)."""
+        """Start from k-means on ``points`` (N, dim)."""
         tokens = len(self.entries)
         centres = points[torch.randperm(len(points), generator=generator)[:tokens]].clone()
         for _ in range(15):

@@ -72,7 +72,7 @@ class References:
         self._silence = (torch.full((80,), 1e-5).log() / norms).half()
 
     def draw(self, speaker: str, rng: random.Random) -> Tensor:
-        """(1, 80, REFERENCE_FRAMES) of one or several clips of ``speaker``; now and then padded with silence."""
+        """Return (1, 80, REFERENCE_FRAMES) of one or several clips of ``speaker``; now and then padded with silence."""
         parts, frames = list[Tensor](), 0
         while frames < REFERENCE_FRAMES and not (parts and rng.random() < 0.25):
             parts.append(rng.choice(self._mels[speaker]))
@@ -83,7 +83,7 @@ class References:
 
 
 def read_clips(paths: list[Path], tokenizer: Tokenizer) -> Iterator[Item]:
-    """Every coded clip with its token ids (T,) int64."""
+    """Return every coded clip with its token ids (T,) int64."""
     for path in paths:
         for clip in read_coded(path):
             yield clip, np.array(tokenizer.ids(clip.text), np.int64)
@@ -106,7 +106,7 @@ class Clips:
         return 1 + len(ids) + 3 + len(clip.codes) + 1
 
     def order(self, rng: random.Random, tokens: int, longest: int) -> Iterator[list[int]]:
-        """One pass: lists of clips whose padded batch holds about ``tokens`` positions."""
+        """Return one pass: lists of clips whose padded batch holds about ``tokens`` positions."""
         usable = [n for n in range(len(self.items)) if self.length(n) <= longest]
         rng.shuffle(usable)
         for start in range(0, len(usable), 4096):
@@ -186,7 +186,7 @@ def losses(model: Autoregressive, phone_head: nn.Linear, batch: Batch) -> dict[s
 
 @torch.no_grad()
 def validate(model: Autoregressive, head: nn.Linear, clips: Clips, references: References) -> dict[str, float]:
-    """Loss a code on held-out clips, with their own text and with another clip's."""
+    """Return the loss a code on held-out clips, with their own text and with another clip's."""
     rng, result = random.Random(0), {"val": 0.0, "val_phone": 0.0, "val_wrong": 0.0}
     batches = [list(range(i, min(i + 24, len(clips.items)))) for i in range(0, len(clips.items), 24)]
     wrong = Clips(((clip, clips.items[i - 1][1]) for i, (clip, _) in enumerate(clips.items)), clips.config)
@@ -200,7 +200,7 @@ def validate(model: Autoregressive, head: nn.Linear, clips: Clips, references: R
 
 
 def build(config: AutoregressiveConfig) -> tuple[Autoregressive, nn.Linear]:
-    """A fresh model and the head that names phones."""
+    """Build a new model and the head that names phones."""
     return Autoregressive(config), nn.Linear(config.model_dim, len(PHONES))
 
 

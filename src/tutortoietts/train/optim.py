@@ -102,7 +102,7 @@ def warm(module: nn.Module, state: State, skip: tuple[str, ...] = ()) -> None:
 class Trainer(Timed):
     """AdamW on float32 copies of bfloat16 modules, on a schedule of training minutes.
 
-    The modules run wholly in bfloat16 (matrix units are ten times faster there), while small updates are not lost
+    The modules run wholly in bfloat16 (with AMX ten times as fast), while small updates are not lost
     because they are added to the float32 copies. The learning rate rises for 150 steps, stays, and falls linearly in
     the last 60 %.
     """
@@ -139,7 +139,7 @@ class Trainer(Timed):
             torch._foreach_copy_(list(self.live.values()), [values[name] for name in self.live])
 
     def step(self, loss: Tensor, clip: float = 1.0) -> float:
-        """One update; returns the gradient's norm."""
+        """Make one update; returns the gradient's norm."""
         loss.backward()  # type: ignore[no-untyped-call]
         for name, parameter in self.live.items():
             if parameter.grad is not None:

@@ -1,4 +1,4 @@
-"""Where every stage of the recipe finds its inputs and puts its outputs, and the sizes of the bundled model."""
+"""Inputs and outputs of every stage of the recipe, and the sizes of the bundled model."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class Recipe:
         dvae.train(self.speech(6, 3), self.norms(), self.work / "dvae.safetensors", minutes, self.log("dvae"))
 
     def codes(self) -> None:
-        """Whatever is rendered and not yet coded."""
+        """Code all speech that is rendered and not yet coded."""
         codes.write_tokenizer(self.work / "tokenizer.json")
         model, norms = dvae.load(self.work / "dvae.safetensors")
         for path in shards(self.work / "speech"):
@@ -195,7 +195,7 @@ class Recipe:
         return pack.unpack_codes(source / "corpus.npz", self.work / "codes")
 
     def clips(self, excluded: list[str]) -> tuple[gpt.Clips, gpt.Clips]:
-        """(training clips, held-out clips): the last clips of the first shard of every voice are held out."""
+        """Return (training clips, held-out clips): the last clips of the first shard of every voice are held out."""
         tokenizer = Tokenizer(self.work / "tokenizer.json")
         unwanted = {text.lower() for text in excluded}
         training: list[gpt.Item] = []
@@ -260,7 +260,7 @@ class Recipe:
         return model
 
     def pairs(self, excluded: list[str], per_voice: int, per_warp: int) -> decoder.Pairs:
-        """Latents of the current autoregressive model, with mels: so many shards of every voice and derived one."""
+        """Make latents of the current autoregressive model, with mels, from this many shards of every voice."""
         clips, _ = self.clips(excluded)
         paths = self.speech(per_voice, per_warp)
         model = self._gpt().bfloat16().to(self.device)

@@ -30,7 +30,7 @@ SPEAKER_LATENTS = 16  # of every speaker, from different references
 
 @torch.no_grad()
 def speaker_latents(model: Autoregressive, references: References, names: set[str], seed: int = 0) -> dict[str, Tensor]:
-    """What the autoregressive model makes of several references of each speaker: name -> (SPEAKER_LATENTS, D)."""
+    """Return the speaker latents of several references of each speaker: name -> (SPEAKER_LATENTS, D)."""
     rng = random.Random(seed)
     return {
         name: torch.cat([model.conditioning(references.draw(name, rng)[None]) for _ in range(SPEAKER_LATENTS)])
@@ -41,7 +41,7 @@ def speaker_latents(model: Autoregressive, references: References, names: set[st
 def batch(
     pairs: list[Pair], speakers: dict[str, Tensor], rng: random.Random, units: int, rows: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Crops of pairs at least so long: latents (B, S, D), speaker (B, D), mel (B, 100, F)."""
+    """Crop pairs that are long enough: latents (B, S, D), speaker (B, D), mel (B, 100, F)."""
     latents, mels, voices = [], [], []
     for pair in rng.choices(pairs, k=rows):
         at = rng.randrange((len(pair.latents) - units * UNIT_CODES) // UNIT_CODES + 1)

@@ -35,21 +35,21 @@ KEEP = 0.998  # of the moving average of the weights, which is what is written
 
 
 def spectrum(wave: Tensor, n_fft: int, hop: int) -> Tensor:
-    """Magnitudes of (B, N) -> (B, n_fft // 2 + 1, T)."""
+    """Return the magnitudes of (B, N) -> (B, n_fft // 2 + 1, T)."""
     window = torch.hann_window(n_fft, device=wave.device)
     real, imaginary = torch.view_as_real(torch.stft(wave, n_fft, hop, window=window, return_complex=True)).unbind(-1)
     return (real.square() + imaginary.square() + 1e-9).sqrt()
 
 
 def spectral_loss(made: Tensor, true: Tensor, resolution: tuple[int, int]) -> Tensor:
-    """STFT loss of waveforms (B, N) at one (n_fft, hop)."""
+    """Return the STFT loss of waveforms (B, N) at one (n_fft, hop)."""
     a, b = spectrum(made, *resolution), spectrum(true, *resolution)
     loss: Tensor = (a - b).norm() / b.norm() + (a.clamp(min=1e-4).log() - b.clamp(min=1e-4).log()).abs().mean()
     return loss
 
 
 def mel_loss(made: Tensor, mel: Tensor) -> Tensor:
-    """L1 between the log-mel of waveforms (B, N) and ``mel`` (B, 100, N / 256), without the frames at the edges."""
+    """Return the L1 of the log-mel of waveforms (B, N) and ``mel`` (B, 100, N / 256), without frames at the edges."""
     return (diffusion_mel(made)[:, :, 2:-3] - mel[:, :, 2:-2]).abs().mean()
 
 
@@ -96,7 +96,7 @@ class Waves:
                     self.items.append((diffusion_mel(wave[None])[0].half(), wave.half()))
 
     def batch(self, rng: random.Random, size: int = BATCH) -> tuple[Tensor, Tensor]:
-        """mel (B, 100, FRAMES) and wave (B, FRAMES * 256)."""
+        """Draw mel (B, 100, FRAMES) and wave (B, FRAMES * 256)."""
         mels, waves = [], []
         for mel, wave in rng.choices(self.items, k=size):
             at = rng.randrange(len(wave) // 256 - FRAMES)

@@ -2,6 +2,10 @@
 
 load_state(path, nested=None) -> {key: tensor} on the CPU, as the file has it
 load_tensor(path) -> the only tensor of a file (mel_norms.pth)
+load_checkpoint(path) -> whatever plain values a pickle holds
+
+The public XTTS checkpoint carries a pickled configuration. Its four classes are replaced by empty ones, which keep what
+was set on them and run nothing; no other class is let in.
 """
 
 from __future__ import annotations
@@ -12,9 +16,9 @@ import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,9 +26,25 @@ from torch import Tensor
 
 from tutortoietts.core.errors import ModelError
 
-__all__ = ["is_ours", "load_state", "load_tensor", "stored_elements"]
+__all__ = ["is_ours", "load_checkpoint", "load_state", "load_tensor", "stored_elements"]
 
 _ZIP = b"PK\x03\x04"
+
+
+class _StandIn:
+    """In place of a class of another program: it has no code, only what the pickle sets on it."""
+
+
+def _stand_in(name: str) -> tuple[Callable[..., Any], str]:
+    return type(name.rpartition(".")[2], (_StandIn,), {}), name
+
+
+_STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    _stand_in("TTS.tts.configs.xtts_config.XttsConfig"),
+    _stand_in("TTS.tts.models.xtts.XttsArgs"),
+    _stand_in("TTS.tts.models.xtts.XttsAudioConfig"),
+    _stand_in("TTS.config.shared_configs.BaseDatasetConfig"),
+]
 _LEGACY_PICKLES = 5  # torch's old format: three pickles of preamble, the content, the list of storages
 
 
@@ -56,6 +76,14 @@ def load_tensor(path: str | os.PathLike[str]) -> Tensor:
     return loaded.detach().float()
 
 
+def load_checkpoint(path: str | os.PathLike[str]) -> object:
+    """Read the plain values of a pickle: tensors, numbers, texts, lists, mappings.
+
+    Raises ModelError as `load_state`.
+    """
+    return _read_pickle(_existing(path))
+
+
 def is_ours(path: Path) -> bool:
     """Return True if a safetensors file is marked as holding our keys."""
     with safe_open(path, "pt") as file:
@@ -84,7 +112,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_pickle(path: Path) -> object:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_STAND_INS):
             warnings.simplefilter("ignore")  # torch's advice on storages and formats is not the user's business
             loaded: object = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except MemoryError:

@@ -12,9 +12,10 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tutortoietts.audio.encode import Tags
+from tutortoietts.book.export.material import Material, part_file, write_chapters
 from tutortoietts.book.export.wrap import Span, grouped, wrap
 from tutortoietts.book.needs import need
 from tutortoietts.book.readers.archive import Archive
@@ -24,9 +25,6 @@ from tutortoietts.book.readers.package import Entry, Package
 from tutortoietts.book.readers.xml import XHTML, local, parse_xml
 from tutortoietts.book.timeline import Chapter, Placed
 from tutortoietts.core.errors import OutputError
-
-if TYPE_CHECKING:
-    from tutortoietts.book.export.files import Material
 
 __all__ = ["write_overlay"]
 
@@ -59,8 +57,6 @@ class _Page:
 
 def write_overlay(material: Material, path: Path) -> None:
     """Write the EPUB with overlays. Raises OutputError unless the source is an EPUB."""
-    from tutortoietts.book.export.files import part_file
-
     if material.book.document.form != "epub":
         raise OutputError(f"{path}: only an EPUB can be read along; {material.book.source} is none")
     with part_file(path) as part, Archive(material.book.source) as archive:
@@ -76,8 +72,6 @@ def write_overlay(material: Material, path: Path) -> None:
 
 def _sounds(material: Material, folder: Path) -> dict[str, Path]:
     """The chapters as mp3 files for the time being: name in the book -> file."""
-    from tutortoietts.book.export.files import write_chapters
-
     found = {}
     for chapter in material.timeline.chapters:
         sound = folder / f".part-{secrets.token_hex(4)}.mp3"

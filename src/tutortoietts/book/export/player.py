@@ -7,13 +7,11 @@ import html
 import json
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from tutortoietts.audio.encode import Tags
+from tutortoietts.book.export.material import Material, part_file, write_chapters
 from tutortoietts.book.timeline import Chapter
-
-if TYPE_CHECKING:
-    from tutortoietts.book.export.files import Material
 
 __all__ = ["write_player"]
 
@@ -23,8 +21,6 @@ CHUNK = 3 << 18  # bytes at a time, a multiple of three, so that pieces of base6
 
 def write_player(material: Material, path: Path) -> None:
     """Write the page. It grows with the book: about 30 MB an hour."""
-    from tutortoietts.book.export.files import part_file
-
     title = material.metadata.title or "Audiobook"
     head, middle, tail = PAGE.read_text(encoding="utf-8").split("<!--part-->")
     language = html.escape(material.metadata.language or "en")
@@ -59,8 +55,6 @@ def _chapters(material: Material) -> list[dict[str, Any]]:
 
 def _write_sound(material: Material, chapter: Chapter, page: TextIO, folder: Path) -> None:
     """A script element with the chapter's mp3 in base64, which the page turns into sound when it is played."""
-    from tutortoietts.book.export.files import write_chapters
-
     sound = folder / f".part-{secrets.token_hex(4)}.mp3"
     write_chapters(material, sound, [chapter], Tags(), suffix=".mp3", marks=False)
     try:

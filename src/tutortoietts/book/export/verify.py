@@ -1,4 +1,4 @@
-"""What was written is opened again before it is put in place."""
+"""Verification of written files: they are opened again before they are put in place."""
 
 from __future__ import annotations
 

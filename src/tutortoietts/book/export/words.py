@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tutortoietts.book.spoken import Speech
 from tutortoietts.book.timeline import Placed
+from tutortoietts.core.types import Word
 
-__all__ = ["ShownWord", "shown_words"]
+__all__ = ["ShownWord", "shown_words", "words_of_text"]
 
 _WORD = re.compile(r"\S+")
 
@@ -31,19 +34,27 @@ def shown_words(placed: Placed, speech: Speech, sample_rate: int) -> list[ShownW
     tell share what is between their neighbours, by their lengths.
     """
     segment = placed.segment
-    shown = [(match.group(0), match.start(), match.end()) for match in _WORD.finditer(segment.shown)]
     begin, end = placed.start / sample_rate, placed.end / sample_rate
-    spans: list[tuple[float, float, float] | None] = [None] * len(shown)
     traced = speech.of(segment.shown, {"voice": segment.voice, "chapter": str(segment.chapter + 1), "lang": ""})
+    timed: list[Word] = []
     if traced.text == segment.spoken:
-        for word in placed.words(sample_rate):
-            first, last = traced.source(*word.chars)
-            for i, (_, a, b) in enumerate(shown):
-                if a < last and first < b:
-                    before = spans[i]
-                    start = word.start if before is None else min(before[0], word.start)
-                    stop = word.end if before is None else max(before[1], word.end)
-                    spans[i] = (start, stop, word.confidence if before is None else min(before[2], word.confidence))
+        timed = [word._replace(chars=traced.source(*word.chars)) for word in placed.words(sample_rate)]
+    return words_of_text(segment.shown, timed, begin, end)
+
+
+def words_of_text(text: str, timed: Sequence[Word], begin: float, end: float) -> list[ShownWord]:
+    """Return the words of `text`, with their marks, and the times of `timed`, whose `chars` are places in `text`."""
+    shown = [(match.group(0), match.start(), match.end()) for match in _WORD.finditer(text)]
+    starts = [a for _, a, _ in shown]
+    spans: list[tuple[float, float, float] | None] = [None] * len(shown)
+    for word in timed:
+        first, last = word.chars
+        for i in range(max(0, bisect_right(starts, first) - 1), len(shown)):
+            if shown[i][1] >= last:
+                break
+            if first < shown[i][2]:
+                before = spans[i] or (word.start, word.end, word.confidence)
+                spans[i] = (min(before[0], word.start), max(before[1], word.end), min(before[2], word.confidence))
     return _filled(shown, spans, begin, end)
 
 

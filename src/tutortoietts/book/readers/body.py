@@ -76,7 +76,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How a body is read. `is_noteref(element)` and `is_note(id)` answer for links without semantics."""
+    """Rules for reading a body. `is_noteref(element)` and `is_note(id)` answer for links without semantics."""
 
     alt: bool = False
     trace: bool = False

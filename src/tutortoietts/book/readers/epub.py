@@ -1,4 +1,4 @@
-"""EPUB 2 and 3 to a `Document`: spine order, chapters cut where the contents point, notes put where they are asked for.
+"""EPUB 2 and 3 to a `Document`: spine order, chapters cut where the contents point, notes put where the options say.
 
 The original files are never changed; every block names its file and element.
 """

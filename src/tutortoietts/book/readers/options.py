@@ -1,4 +1,4 @@
-"""How a document is read."""
+"""Options for reading a document."""
 
 from __future__ import annotations
 

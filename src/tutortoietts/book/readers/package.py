@@ -44,7 +44,7 @@ class Entry:
 
 @dataclass(slots=True, kw_only=True)
 class Package:
-    """What the OPF says; names are those of the zip."""
+    """Contents of the OPF; names are those of the zip."""
 
     name: str
     version: str

@@ -29,6 +29,7 @@ class DecodeRequest:
     cached: False recomputes the whole sequence for each code, as the slow reference.
     check_every: steps between two looks at the device; None: 1 on a CPU, 8 elsewhere.
     on_step: called with (codes drawn, max_codes) at each look; may raise to stop the work.
+    latent_of_stop: the latent that the stop code was drawn from is one of the result.
     fixed: decode in steps of fixed shape; None: where CUDA graphs are used. `workspaces` lends their buffers.
     """
 
@@ -38,6 +39,7 @@ class DecodeRequest:
     options: TokenOptions
     silence_code: int | None = None
     min_codes: int = 0
+    latent_of_stop: bool = False
     batch_size: int = 16
     cached: bool = True
     check_every: int | None = None

@@ -25,6 +25,7 @@ from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.decoding.state import PLACEHOLDER, draw_codes
 from tutortoietts.engine.streaming.turns import Turns
 from tutortoietts.nn.kv_cache import KVCache
+from tutortoietts.runtime.memory import bucket
 from tutortoietts.sampling.tokens import uniforms
 
 __all__ = ["Scheduler", "SharedBatch"]
@@ -242,7 +243,7 @@ class _Batch:
 
     def enter(self, row: int, sequence: _Sequence) -> None:
         """Put a sequence into a row: its prefix into the cache."""
-        cache = self._reach(sequence.start + 1)
+        cache = self._reach(sequence.start + 1, row + 1)
         cache.rows(row, row + 1).copy_start(sequence.ticket.prefilled)
         start = self.model.cfg.start_mel_token
         self.inputs[row] = start
@@ -296,13 +297,17 @@ class _Batch:
         x = self.model.embed_codes(tail, offset=drawn)
         sequence.hidden[drawn:end] = self._hidden(x, sequence.start + drawn, row, cache)[0]
 
-    def _reach(self, positions: int) -> KVCache:
-        """Return the cache, grown to at least this many positions."""
-        rounded = -(-positions // _POSITIONS) * _POSITIONS
+    def _reach(self, positions: int, rows: int = 1) -> KVCache:
+        """Return the cache, grown to at least this many positions and rows."""
+        length = -(-positions // _POSITIONS) * _POSITIONS
         if self.cache is None:
-            self.cache = self.model.allocate_cache(self.rows, max(rounded, 2 * _POSITIONS))
-        elif positions > self.cache.max_len:
-            self.cache.lengthen(rounded)
+            self.cache = self.model.allocate_cache(min(bucket(rows), self.rows), length)
+        if positions > self.cache.max_len:
+            self.cache.lengthen(length)
+        if rows > self.cache.batch:
+            before, self.cache = self.cache, self.model.allocate_cache(min(bucket(rows), self.rows), self.cache.max_len)
+            for old, new in ((before.keys, self.cache.keys), (before.values, self.cache.values)):
+                new[:, : before.batch] = old
         return self.cache
 
     def _hidden(self, x: Tensor, position: int | Tensor, row: int, cache: KVCache | None = None) -> Tensor:

@@ -23,6 +23,8 @@ class English:
 
     sentence_ends = ".!?"
     longest: int | None = None
+    marks = ""
+    spaced = True
 
     def __init__(self, tag: str) -> None:
         self.tag = tag

@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +19,12 @@ from typing import Any
 
 import torch
 
-from tutortoietts.book.speaker import Speaker, Spoken, Word
+from make_books import epub, li, paragraphs
+from tutortoietts.book.book import Book
+from tutortoietts.book.run import Event, Planned
+from tutortoietts.book.speaker import Speaker, Spoken
 from tutortoietts.core.errors import VoiceError
+from tutortoietts.core.types import Word
 
 RATE = 8000
 PACE = 0.04  # seconds a character: short, so that tests are quick
@@ -101,7 +106,22 @@ class FakeFactory:
 
 def speak_book(source: str, log: str, pipe: Any) -> None:
     """Make a book in a process of its own, a message an event: to be killed at any moment."""
-    from tutortoietts.book.book import Book
-
     for event in Book.open(source).make(FakeSpeaker(log=log, delay=0.002)):
         pipe.send(type(event).__name__)
+
+
+def make_epub(folder: Path, first: str = paragraphs(15), second: str = paragraphs(15, 2)) -> Path:
+    pages = {"a.xhtml": f"<h1>One</h1>{first}", "b.xhtml": f"<h1>Two</h1>{second}"}
+    return epub(folder / "book.epub", pages, contents=li("One", "a.xhtml") + li("Two", "b.xhtml"))
+
+
+def makes(book: Book, speaker: FakeSpeaker | None = None, **arguments: object) -> list[Event]:
+    return list(book.make(speaker or FakeSpeaker(), **arguments))  # type: ignore[arg-type]
+
+
+def kinds(events: list[Event]) -> Counter[str]:
+    return Counter(type(event).__name__ for event in events if not isinstance(event, Planned))
+
+
+def takes(book: Book) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in book.store.folder.glob("takes/*/*.flac")}
