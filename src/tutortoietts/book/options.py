@@ -24,7 +24,8 @@ class BookOptions:
 
     language: of the text, "" for what the document says; voice: the narrator; cast, lexicon, metadata, cover: files;
     chapters: "1-5,8", "" for all; credits: a template of {title}, {author}, {narrator} spoken first; rate: all speech
-    that much faster; engine: the options with which the models were loaded and speak, so that `redo` can load them again.
+    that much faster; engine: the options with which the models were loaded and speak, so that `redo` can load them
+    again.
     """
 
     voice: str = ""
