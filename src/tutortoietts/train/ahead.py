@@ -1,4 +1,4 @@
-"""Batches made by threads while a GPU is at work; on a CPU, which is busy enough, one by one as they are asked for."""
+"""Make batches in threads while a GPU works; on a CPU, which is busy enough, one by one when they are needed."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def damage(codes: npt.NDArray[np.int16], other: npt.NDArray[np.int16], rng: rand
 def misread(
     ids: npt.NDArray[np.int64], other: npt.NDArray[np.int64], rng: random.Random, space: int
 ) -> npt.NDArray[np.int64]:
-    """``ids`` with one word left out or changed for a word of ``other``; at least one character is changed."""
+    """Return ``ids`` with one word left out or replaced by one of ``other``; at least one character changes."""
     words, others = (np.split(x, np.flatnonzero(x == space)) for x in (ids, other))
     at = rng.randrange(len(words))
     new = others[rng.randrange(len(others))] if len(words) == 1 or rng.random() < 0.7 else words[at][:0]
@@ -69,7 +69,7 @@ Rows = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def batch(clips: Clips, chosen: list[int], rng: random.Random) -> Rows:
-    """Padded texts (2 B, T), each with its one 0 at the end, and padded codes (2 B, S): true ones, then damaged."""
+    """Make padded texts (2 B, T), each with its stop token, and padded codes (2 B, S): true ones, then damaged."""
     rows = [clips.items[n] for n in chosen]
     codes, texts = [clip.codes for clip, _ in rows], [ids for _, ids in rows]
     damaged = [damage(c, codes[rng.randrange(len(codes))], rng) for c in codes]

@@ -89,7 +89,7 @@ def read_templates(path: Path = TEMPLATES) -> dict[str, list[str]]:
 
 
 def template_sentence(rng: random.Random, lists: dict[str, list[str]], name: str = "templates") -> str:
-    """One sentence of the project's own templates: of the list ``name``."""
+    """Return one sentence of the project's own templates: of the list ``name``."""
 
     def fill(match: re.Match[str]) -> str:
         drawn = _DRAWN.get(match[1])

@@ -59,7 +59,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """How a speaker is made: see the names above. ``styles`` is empty for Piper's voice."""
+    """A speaker and how it is made: see the names above. ``styles`` is empty for Piper's voice."""
 
     styles: dict[str, float]
     warp: float = 1.0
@@ -67,7 +67,7 @@ class Speaker:
 
 
 def parse_speaker(name: str) -> Speaker:
-    """The speaker of a name like ``alpha60nezumi40x116``; ValueError for another form."""
+    """Return the speaker of a name like ``alpha60nezumi40x116``; ValueError for another form."""
     match = _NAME.fullmatch(name)
     if not match:
         raise ValueError(f"no speaker {name!r}: styles with percentages, then xNNN, then pNNN")
@@ -77,21 +77,21 @@ def parse_speaker(name: str) -> Speaker:
 
 
 def teacher_of(name: str) -> str:
-    """The teacher of a speaker."""
+    """Return the teacher of a speaker."""
     if name in FLITE:
         return "flite"
     return "kokoro" if parse_speaker(name).styles else "joe"
 
 
 def speakers(teachers: tuple[str, ...] = tuple(DERIVED)) -> dict[str, float]:
-    """Hours of every training speaker of these teachers: the voices first, then the ones derived from them."""
+    """Return hours of every training speaker of these teachers: the voices first, then the ones derived from them."""
     named = {name: hours for name, hours in (VOICES | STYLES).items() if teacher_of(name) in teachers}
     named |= FLITE if "flite" in teachers else {}
     return named | {name: DERIVED_HOURS for teacher in teachers for name in DERIVED.get(teacher, "").split()}
 
 
 def trim(said: Utterance) -> Utterance:
-    """At RATE and SPEECH_DBFS, with LEAD_SECONDS before the first phone and TAIL_SECONDS after the last one."""
+    """Bring to RATE and SPEECH_DBFS, with LEAD_SECONDS before the first phone and TAIL_SECONDS after the last one."""
     samples = said.samples if said.rate == RATE else soxr.resample(said.samples, said.rate, RATE)
     spoken = np.flatnonzero(said.phones)
     first, last = (spoken[0], spoken[-1]) if len(spoken) else (0, len(said.phones) - 1)
@@ -111,7 +111,7 @@ def trim(said: Utterance) -> Utterance:
 
 
 class Teachers:
-    """Every teacher, loaded when first asked for."""
+    """Every teacher, loaded when first needed."""
 
     def __init__(self, threads: int = 1) -> None:
         self._espeak, self._threads = Espeak(), threads
@@ -120,7 +120,7 @@ class Teachers:
         self._flite: Flite | None = None
 
     def speak(self, speaker: str, text: str, joe_noise: float = JOE_NOISE) -> Clip:
-        """``text`` by ``speaker``. Single capital letters are spelled; the clip's text is in lower case."""
+        """Speak ``text`` as ``speaker``. Single capital letters are spelled; the clip's text is in lower case."""
         how = parse_speaker(speaker)
         if speaker in FLITE:
             self._flite = self._flite or Flite()

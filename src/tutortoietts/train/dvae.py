@@ -114,7 +114,7 @@ class Codebook:
 
 
 def load(path: Path) -> tuple[Dvae, Tensor]:
-    """A trained discrete VAE and the norms (80,) of the mels it reads."""
+    """Load a trained discrete VAE and the norms (80,) of the mels it reads."""
     state = {name: value.float() for name, value in load_file(path).items()}
     norms = state.pop("norms")
     model = Dvae(CONFIG).eval()

@@ -54,7 +54,7 @@ class Batch:
     text: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch there."""
+        """Return the batch on another device."""
         moved = {field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)}
         return Batch(**moved)
 
@@ -129,7 +129,7 @@ class Clips:
         return rng.sample(pool, min(rows, len(pool)))
 
     def alike(self, rng: random.Random, rows: int) -> list[int]:
-        """So many clips of about equal length: no padding to speak of, and nothing that length alone gives away."""
+        """Return this many clips of about equal length: little padding, and nothing that length alone gives away."""
         pool = sorted(rng.sample(range(len(self.items)), min(24 * rows, len(self.items))), key=self.length)
         at = rng.randrange(max(1, len(pool) - rows + 1))
         return pool[at : at + rows]
@@ -161,7 +161,7 @@ class Clips:
 
 
 def hidden(model: Autoregressive, batch: Batch) -> Tensor:
-    """Final hidden states (B * L, D): every row as the model's ``forward`` computes it, without gaps.
+    """Return final hidden states (B * L, D): every row as the model's ``forward`` computes it, without gaps.
 
     ``batch`` is where the model is.
     """
@@ -241,7 +241,7 @@ def train(
 
 
 def feed(clips: Clips, references: References, trainer: Trainer, device: str, gently: bool) -> Iterator[Batch]:
-    """Batches until the trainer's time is up; ``gently``: short clips for its first twelfth."""
+    """Yield batches until the trainer's time is up; ``gently``: short clips for its first twelfth."""
     if device != "cpu":
 
         def make(rng: random.Random) -> Batch:

@@ -22,7 +22,7 @@ _PITCH, _DURATIONS = "/encoder/Reshape_output_0", "/encoder/Round_output_0"
 
 
 def _pitched(model: Any) -> Any:
-    """``model`` with the input ``pitch`` (1,) between the predicted fundamental frequency and all that reads it."""
+    """Add the input ``pitch`` (1,) between the predicted fundamental frequency and all that reads it to ``model``."""
     from onnx import TensorProto, helper
 
     for node in model.graph.node:

@@ -1,4 +1,4 @@
-"""What the teachers that are ONNX graphs share: a session on few threads, and further outputs."""
+"""Parts shared by the teachers that are ONNX graphs: a session on few threads, and further outputs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def with_outputs(model: Any, names: list[str]) -> Any:
-    """The ONNX ``model`` with the inner values ``names`` as further outputs."""
+    """Return the ONNX ``model`` with the inner values ``names`` as further outputs."""
     import onnx
 
     for name in names:
@@ -15,7 +15,7 @@ def with_outputs(model: Any, names: list[str]) -> Any:
 
 
 def session(model: Any, threads: int) -> Any:
-    """An onnxruntime session of an ONNX ``model`` on the CPU."""
+    """Open an onnxruntime session of an ONNX ``model`` on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -41,7 +41,7 @@ class Timed:
         self._mark, self._saved = _clock(), time.monotonic()
 
     def read(self) -> dict[str, Any] | None:
-        """The checkpoint, if there is one."""
+        """Return the checkpoint, if there is one."""
         return torch.load(self.path, weights_only=True, map_location="cpu") if self.path.exists() else None
 
     def tick(self) -> bool:

@@ -26,14 +26,14 @@ OPUS_LEVEL = 0.9  # of libsndfile's scale from 0, the most bits, to 1: about 24 
 
 
 def to_bits(codes: npt.NDArray[np.int16], width: int = CODE_BITS) -> npt.NDArray[np.uint8]:
-    """Codes (N,) below 2 ** width in so many bits each; ValueError for one that is not."""
+    """Pack codes (N,) below 2 ** width in ``width`` bits each; ValueError for one that is not."""
     if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < 1 << width:
         raise ValueError(f"codes from {codes.min()} to {codes.max()} do not fit into {width} bits")
     return np.packbits((codes[:, None] >> np.arange(width)) & 1)
 
 
 def from_bits(packed: npt.NDArray[np.uint8], count: int, width: int = CODE_BITS) -> npt.NDArray[np.int16]:
-    """What `to_bits` packed, (count,)."""
+    """Return the codes (count,) that `to_bits` packed."""
     bits = np.unpackbits(packed, count=count * width).reshape(count, width)
     return np.asarray((bits.astype(np.int16) << np.arange(width, dtype=np.int16)).sum(1), np.int16)
 
@@ -63,7 +63,7 @@ def pack_codes(sources: list[Path], target: Path) -> int:
 
 
 def read_packed(source: Path) -> Iterator[tuple[str, list[CodedClip]]]:
-    """The shards (name, clips) of a file of `pack_codes`; ModelError if it is none."""
+    """Return the shards (name, clips) of a file of `pack_codes`; ModelError if it is none."""
     try:
         with np.load(source) as data:
             index = json.loads(lzma.decompress(data["index"].tobytes()))
@@ -83,7 +83,7 @@ def read_packed(source: Path) -> Iterator[tuple[str, list[CodedClip]]]:
 
 
 def unpack_codes(source: Path, folder: Path) -> int:
-    """Files of codes in ``folder`` but for those that are there; returns the number of clips."""
+    """Write files of codes in ``folder`` unless they are there; returns the number of clips."""
     total = 0
     for name, clips in read_packed(source):
         total += len(clips)
@@ -93,7 +93,7 @@ def unpack_codes(source: Path, folder: Path) -> int:
 
 
 def pack_speech(sources: list[Path], target: Path, seconds: dict[str, float]) -> int:
-    """Rendered shards as Opus in one file, about so many seconds of each speaker; returns its size in bytes.
+    """Write shards as Opus in one file, about this many seconds of each speaker; returns its size in bytes.
 
     Phone times are left out.
     """
@@ -118,7 +118,7 @@ def pack_speech(sources: list[Path], target: Path, seconds: dict[str, float]) ->
 
 
 def unpack_speech(source: Path, folder: Path) -> int:
-    """Shards in ``folder`` but for those that are there; returns the number of clips. Their phones are all silence."""
+    """Write shards in ``folder`` unless they are there; returns the number of clips. Their phones are all silence."""
     total = 0
     with np.load(source) as data:
         for name, rows in json.loads(data["meta"].tobytes()).items():

@@ -37,7 +37,7 @@ class Utterance:
 
 
 def timed(symbols: list[str], seconds: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """(phones, ends) of IPA ``symbols`` (P,) that last ``seconds`` (P,).
+    """Return (phones, ends) of IPA ``symbols`` (P,) that last ``seconds`` (P,).
 
     Punctuation is silence, and so is a space that lasts GAP_SECONDS; shorter ones, marks of length and stress and the
     gaps between phones (``""``) belong to the phone before them.

@@ -118,7 +118,7 @@ class Recipe:
     device: str = "cpu"
 
     def first(self, part: str) -> optim.State | None:
-        """Weights to begin with, float32, or None for a start from nothing."""
+        """Return weights to begin with, float32, or None for a start from nothing."""
         path = self.start / f"{part}.safetensors" if self.start else None
         return {k: v.float() for k, v in load_file(path).items()} if path and path.exists() else None
 
@@ -132,7 +132,7 @@ class Recipe:
         return load_file(path)["mel_norms"]
 
     def speech(self, per_voice: int, per_warp: int) -> list[Path]:
-        """At most so many shards of every voice, then of every derived speaker."""
+        """Return at most this many shards of every voice, then of every derived speaker."""
         derived = [name for name in data.speakers(data.TEACHERS) if name not in VOICES]
         folder = self.work / "speech"
         return [*shards(folder, per_voice, list(VOICES)), *shards(folder, per_warp, derived)]
@@ -140,7 +140,7 @@ class Recipe:
     def render(
         self, scale: float, teachers: tuple[str, ...], excluded: list[str], worker: int = 0, workers: int = 1
     ) -> None:
-        """``scale`` times the usual hours of every speaker of ``teachers``, at least one shard of each."""
+        """Render ``scale`` times the usual hours of every speaker of ``teachers``, at least one shard of each."""
         if unknown := [name for name in teachers if name not in data.TEACHERS]:
             raise OptionError(f"no teacher {unknown[0]!r}: there are {', '.join(data.TEACHERS)}")
         amounts = {name: scale * hours for name, hours in data.speakers(teachers).items()}
@@ -158,10 +158,10 @@ class Recipe:
             codes.encode(path, self.work / "codes" / path.name, model, norms)
 
     def pack(self, target: Path, speech_hours: float) -> tuple[int, int]:
-        """What another machine needs to go on, in the folder ``target``; sizes in bytes of codes and of speech.
+        """Write all that another machine needs to go on to ``target``; return the bytes of codes and of speech.
 
         corpus.npz (all codes, phones and texts), speech.npz (Opus: OTHERS_SECONDS of every speaker, and of the voices
-        what is left of so many hours), dvae.safetensors and mel_norms.safetensors.
+        what is left of ``speech_hours``), dvae.safetensors and mel_norms.safetensors.
         """
         target.mkdir(parents=True, exist_ok=True)
         coded = sorted((self.work / "codes").glob("*.npz"))
@@ -181,7 +181,7 @@ class Recipe:
         return sizes[0], sizes[1]
 
     def unpack(self, source: Path) -> int:
-        """What `pack` wrote, into the working folder, but for what is there already; returns the number of clips."""
+        """Unpack the files of `pack` into the working folder, unless they are there; returns the number of clips."""
         if not (source / "corpus.npz").exists():
             raise ModelError(f"{source} has no corpus.npz: it is not what train pack writes")
         self.work.mkdir(parents=True, exist_ok=True)
@@ -232,7 +232,7 @@ class Recipe:
         )
 
     def trained(self, part: str) -> optim.State | None:
-        """The averaged weights of a component, float32: of its checkpoint, or else of the model to begin with."""
+        """Return averaged weights of a component, float32: of its checkpoint, or of the model to begin with."""
         checkpoint = self.work / f"{CHECKPOINTS[part]}.ckpt"
         if part == "vocoder":
             file = self.work / "vocoder.safetensors"
@@ -240,7 +240,7 @@ class Recipe:
         return averaged(checkpoint) if checkpoint.exists() else self.first(part)
 
     def needed(self, part: str) -> dict[str, Tensor]:
-        """`trained`, or a ModelError."""
+        """Return `trained`, or raise a ModelError."""
         state = self.trained(part)
         if state is None:
             raise ModelError(f"{self.work} has no {CHECKPOINTS[part]} yet: train {CHECKPOINTS[part]} makes it")
@@ -281,7 +281,7 @@ class Recipe:
 
     @torch.inference_mode()
     def export(self, folder: Path, name: str, excluded: list[str]) -> int:
-        """The model directory, float16, called ``name`` and its weights' fingerprint; returns its size in bytes."""
+        """Write the model directory, float16, named ``name`` and its weights' fingerprint; returns its bytes."""
         speaking = self.needed("autoregressive")
         for key, rows in (("text_pos_embedding", SHIPPED.text_positions), ("mel_pos_embedding", SHIPPED.mel_positions)):
             speaking[f"{key}.weight"] = speaking[f"{key}.weight"][:rows]

@@ -76,7 +76,7 @@ class Judge(nn.Module):
 
 
 def blurred(mel: Tensor, rng: random.Random) -> Tensor:
-    """mels (B, 100, F), half of them smoothed over bands and frames, more or less."""
+    """Return mels (B, 100, F), half of them smoothed over bands and frames, more or less."""
     smooth = F.avg_pool2d(F.pad(mel[:, None], (1, 1, 2, 2), mode="replicate"), (5, 3), 1)[:, 0]
     share = torch.tensor([max(0.0, rng.uniform(-1, 1)) for _ in mel])
     return torch.lerp(mel, smooth, share[:, None, None])
