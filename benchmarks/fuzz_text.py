@@ -1,9 +1,10 @@
 """Hostile texts through the normaliser, the splitter and the tokenizer of the bundled model.
 
-python benchmarks/fuzz_text.py [--seed 0] [--count 6000]
+python benchmarks/fuzz_text.py [--seed 0] [--count 6000] [--xtts vocab.json]
 
-Only the errors of `core/errors.py` may be raised, no text may take over ten seconds, the spoken form holds no digit, and
-the passages say the same words as the whole.
+Only the errors of `core/errors.py` may be raised, no text may take over ten seconds, no digit is left in the spoken
+form, and every passage has something to say and is short enough. With --xtts the texts go through the 17 languages of
+XTTS-v2 and its vocabulary, by turns in spoken words and left to the cleaner.
 """
 
 from __future__ import annotations
@@ -21,16 +22,20 @@ from tutortoietts.text.natural import normalize
 from tutortoietts.text.normalize import is_sayable
 from tutortoietts.text.say_as import spoken_passages
 from tutortoietts.text.tokenizer import Tokenizer
+from tutortoietts.text.xtts.tables import LANGUAGES
+from tutortoietts.text.xtts.tokenizer import XttsTokenizer
 
 TOKENIZER = Path(__file__).resolve().parents[1] / "src" / "tutortoietts" / "bundled" / "tokenizer.json"
 _PIECES = (
-    "1/2 3.14 $5 $1,234.56 £3.50 27,50€ 9:30PM 00:00 2024-01-05 01/05/2024 31.12.2024 555-123-4567 +44 20 v2.0.1 192.168.0.1 -5 10-20 "
-    'Henry VIII Chapter IV XIV I II Dr. St. Mr. Mrs. No. etc. e.g. i.e. U.S.A. J. R. R. Ph.D. a.m. p.m. 5kg 20°C 6\'2" 12" km/h m/s² '
-    "https://x.com/a?b=c a@b.co @me #tag C:\\x\\y /usr/bin file_name.txt **bold** *it* `code` [link](http://a.b) [hidden] [laughs] "
-    "<b> </b> <br/> <script> &amp; &#x27; &#0; &#1114112; &foo; 😂 ♥ π ½ ² → ≠ — – … ... !!! ?! \" ' “ ” « » ( ) [ ] { } | \\ / ^ ~ = + "
-    "FBI NASA USA's MP3 iPhone14 COVID-19 F-16 StyleTTS2 1980s '90s 007 1st 22nd 1e6 10^2 H₂O ① Ⅷ ﬁ ｆｕ あ 漢字 عربى हिन्दी ไทย 한국어 ٣٤ "
-    "\u200b \u00ad \ufeff \x00 \x1b[31m \ud800 \ue000 \u202e a\u0301\u0302\u0303 | --- *** ``` > # - 1. a) the and or cat Hello world. "
-    "99999999999999999999 0000 1,2,3 1.2.3.4.5.6 1:2:3:4 1-2-3-4 1/2/3/4 ,,, ... ;;; \t \n \n\n \r\n"
+    "1/2 3.14 $5 $1,234.56 £3.50 27,50€ 9:30PM 00:00 2024-01-05 01/05/2024 31.12.2024 555-123-4567 +44 20 "
+    "v2.0.1 192.168.0.1 -5 10-20 Henry VIII Chapter IV XIV I II Dr. St. Mr. Mrs. No. etc. e.g. i.e. U.S.A. J. "
+    'R. R. Ph.D. a.m. p.m. 5kg 20°C 6\'2" 12" km/h m/s² https://x.com/a?b=c a@b.co @me #tag C:\\x\\y '
+    "/usr/bin file_name.txt **bold** *it* `code` [link](http://a.b) [hidden] [laughs] <b> </b> <br/> <script> "
+    "&amp; &#x27; &#0; &#1114112; &foo; 😂 ♥ π ½ ² → ≠ — – … ... !!! ?! \" ' “ ” « » ( ) [ ] { } | \\ / ^ ~ = "
+    "+ FBI NASA USA's MP3 iPhone14 COVID-19 F-16 StyleTTS2 1980s '90s 007 1st 22nd 1e6 10^2 H₂O ① Ⅷ ﬁ ｆｕ あ 漢字 "
+    "عربى हिन्दी ไทย 한국어 ٣٤ \u200b \xad \ufeff \x00 \x1b[31m \ud800 \ue000 \u202e á̂̃ | --- *** ``` > # - 1. "
+    "a) the and or cat Hello world. 99999999999999999999 0000 1,2,3 1.2.3.4.5.6 1:2:3:4 1-2-3-4 1/2/3/4 ,,, "
+    "... ;;; \t \n \n\n \r\n"
 ).split(" ")
 _RUNS = "0123456789.,;:-–—/\\'\"()[]{}<>&$€£%#@*_~^|=+ aAiIvVxX\n"
 
@@ -57,28 +62,32 @@ def hostile_texts(seed: int, count: int) -> Iterator[str]:
             yield " ".join(draw.choice(_PIECES) + draw.choice(_RUNS) for _ in range(draw.randint(1, 200)))
 
 
-def check(text: str, tokenizer: Tokenizer, language: str) -> str | None:
-    """Return what is wrong with what is made of a text, or None."""
+def check(text: str, tokenizer: Tokenizer, language: str, spoken: bool = True) -> str | None:
+    """Return what is wrong with what is made of a text, or None. spoken False: the text is left to the cleaner."""
     begun = time.perf_counter()
     try:
-        spoken = normalize(text, language).text
+        words = normalize(text, language).text if spoken else ""
         parts = spoken_passages(
             text,
             language=language,
+            normalize=spoken,
             redaction=False,
             desired_length=80,
             max_length=120,
             count=tokenizer.count,
             limit=121,
         )
+        longest = max(tokenizer.count(*(piece for piece, _ in part.pieces())) for part in parts)
     except TutortoieError:
         return None
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-    if any(char.isascii() and char.isdigit() for char in spoken):
-        return f"a digit is left in {spoken[:80]!r}"
+    if any(char.isascii() and char.isdigit() for char in words):
+        return f"a digit is left in {words[:80]!r}"
     if not all(is_sayable(part.text) for part in parts):
         return "a passage has nothing to say"
+    if longest > 120:
+        return f"a passage has {longest} tokens"
     if (seconds := time.perf_counter() - begun) > 10:
         return f"{seconds:.1f} s"
     return None
@@ -88,12 +97,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=6000)
+    parser.add_argument("--xtts", type=Path, help="vocab.json of an XTTS-v2 release")
     options = parser.parse_args()
-    tokenizer = Tokenizer(TOKENIZER, unknown="drop")
+    ways: list[tuple[Tokenizer, str, bool]] = []
+    if options.xtts is None:
+        tokenizer = Tokenizer(TOKENIZER, unknown="drop")
+        ways = [(tokenizer, language, True) for language in ("en", "en-US", "en-GB")]
+    else:
+        ways = [
+            (XttsTokenizer(options.xtts, language, spoken=spoken), language, spoken)
+            for spoken in (True, False)
+            for language in LANGUAGES
+        ]
     begun, slowest, wrong = time.perf_counter(), 0.0, 0
     for number, text in enumerate(hostile_texts(options.seed, options.count)):
         before = time.perf_counter()
-        fault = check(text, tokenizer, ("en", "en-US", "en-GB")[number % 3])
+        fault = check(text, *ways[number % len(ways)])
         slowest = max(slowest, time.perf_counter() - before)
         if fault:
             wrong += 1

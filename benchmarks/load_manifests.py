@@ -29,23 +29,40 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tutortoietts.core.config import CONFIGS, Config
+from tutortoietts.core.config_xtts import SpeakerEncoderConfig, hifigan_of
 from tutortoietts.core.errors import ModelError
-from tutortoietts.weights.registry import REGISTRY, PublicFile
+from tutortoietts.weights.registry import REGISTRY, XTTS_RELEASE, PublicFile
 
-SKIPPED = "xtts_"  # a model of another architecture
+NO_MODEL = ("xtts_v2_mel_stats", "xtts_v2_speakers")
 STEPS = ("write", "convert", "cached", "compare")
 GAIN = 0.02  # of the random numbers: small enough for sixty layers to stay finite
 FOLDED_TOLERANCE = 1e-5  # relative, of a weight folded in float32 here and in float64 there
 TEXT, CODES, FRAMES = 8, 12, 32
+LEFT_OUT = (
+    *(".filter", "inv_freq", ".weight_v", "original1", ".attn.bias", ".masked_bias"),
+    *("num_batches_tracked", "spectrogram.window", "mel_scale.fb", "cluster_size", "embed_avg"),
+)
+PARTS = {"hifigan": "hifigan_decoder.waveform_decoder.", "speaker_encoder": "hifigan_decoder.speaker_encoder."}
 
 
 def public_file(manifest: Mapping[str, Any], name: str) -> tuple[PublicFile, str]:
     """The registry's entry for a manifest, and the name under which a folder of models holds it."""
+    if name.startswith("xtts_v2_"):
+        return XTTS_RELEASE["model"], f"xtts-v2/{manifest['file']}"
     for file in REGISTRY.values():
         for local in file.local_names:
             if manifest["file"] in (local, Path(local).name) and local.startswith((name, manifest["file"])):
                 return file, local
     raise SystemExit(f"no public file is called {manifest['file']} ({name})")
+
+
+def models_in(manifest: Mapping[str, Any], name: str, file: PublicFile) -> dict[str, Config]:
+    """The kinds of models that a manifest describes, with their configurations."""
+    if name == "xtts_v2_decoder":
+        return {"hifigan": hifigan_of(manifest["config"]), "speaker_encoder": SpeakerEncoderConfig()}
+    kind = "dvae" if name == "xtts_v2_dvae" else file.kind
+    return {kind: CONFIGS[kind].from_dict(manifest["config"]) if name.startswith("xtts_") else file.config()}
 
 
 def random_state(manifest: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -55,21 +72,32 @@ def random_state(manifest: Mapping[str, Any]) -> dict[str, Tensor]:
     def make(key: str, shape: list[int], dtype: torch.dtype) -> Tensor:
         if key.endswith("rotary_pos_emb.inv_freq"):
             return 10000.0 ** (-torch.arange(shape[0]) / shape[0])
-        if key.endswith(".filter"):
+        if key.endswith(("sample.filter", "lowpass.filter")):
             from tutortoietts.models.bigvgan import antialias_filter
 
             return antialias_filter()[None, None]
+        if key.endswith("torch_spec.0.filter"):
+            return torch.tensor([[[-0.97, 1.0]]])
+        if key.endswith("spectrogram.window"):
+            return torch.hamming_window(shape[0])
+        if key.endswith("mel_scale.fb"):
+            from tutortoietts.audio.mel import speaker_filters
+
+            return speaker_filters().t().contiguous()
         if not dtype.is_floating_point:
             return torch.randint(0, 2, shape, generator=generator).to(dtype)
         return torch.randn(shape, generator=generator).mul_(GAIN).to(dtype)
 
-    return {k: make(k, t["shape"], getattr(torch, t["dtype"])) for k, t in manifest["tensors"].items()}
+    entries = manifest["tensors"].items()
+    state = {k: make(k, t["shape"], getattr(torch, t["dtype"])) for k, t in entries}
+    state |= {key: tensor.abs_() for key, tensor in state.items() if key.endswith("running_var")}
+    return {manifest.get("prefix", "") + key: tensor for key, tensor in state.items()}
 
 
 def folded(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor, bool]]:
     """(key, tensor, whether rounding may differ) of theirs: weight norm folded, constants left out."""
     for key, tensor in state.items():
-        if key.endswith((".filter", "inv_freq", ".weight_v", "original1", ".attn.bias", ".masked_bias")):
+        if key.endswith(LEFT_OUT):
             continue
         for gain, direction in ((".weight_g", ".weight_v"), (".original0", ".original1")):
             if key.endswith(gain):
@@ -112,7 +140,7 @@ def compare(kind: str, theirs: Mapping[str, Tensor], module: nn.Module) -> int:
         if rounded or kind == "random_latent":
             want = equalised(key, tensor) if kind == "random_latent" else tensor
             ours.pop(_closest(key, want, ours))
-        elif ".to_q." in key or ".to_k." in key or ".to_v." in key:
+        elif kind != "xtts" and (".to_q." in key or ".to_k." in key or ".to_v." in key):
             joined.setdefault(key.rsplit(".to_", 1)[0], []).append(fingerprint(tensor))
         else:
             ours.pop(_same(key, fingerprint(tensor), exact))
@@ -158,6 +186,10 @@ def tiny_run(kind: str, module: Any) -> list[Tensor]:
         aligned = module.align(torch.randn(1, CODES, cfg.in_latent_channels), speaker, FRAMES)
         return [module(mel, torch.tensor([500.0]), aligned)]
 
+    def xtts() -> list[Tensor]:
+        prompt = module.conditioning(torch.randn(2, cfg.mel_channels, FRAMES)).mean(0, True)
+        return list(module(prompt, text, codes % 1000))
+
     runs: dict[str, Callable[[], list[Tensor]]] = {
         "autoregressive": autoregressive,
         "bigvgan": lambda: [module(mel[..., :4])],
@@ -167,7 +199,10 @@ def tiny_run(kind: str, module: Any) -> list[Tensor]:
         "diffusion": diffusion,
         "hifigan": lambda: [module(torch.randn(1, 4, cfg.in_channels), torch.randn(1, cfg.cond_channels))],
         "random_latent": lambda: [module(torch.randn(1, cfg.channels))],
+        "dvae": lambda: [module.decode(module.encode(torch.randn(1, cfg.channels, FRAMES)))],
+        "speaker_encoder": lambda: [module(torch.randn(1, cfg.input_dim, FRAMES))],
         "univnet": lambda: [module(mel[..., :8])],
+        "xtts": xtts,
     }
     with torch.inference_mode():
         return runs[kind]()
@@ -175,7 +210,7 @@ def tiny_run(kind: str, module: Any) -> list[Tensor]:
 
 def step(name: str, what: str, path: Path, folder: Path) -> dict[str, Any]:
     """One step of one manifest, in this process; what it found and what it cost."""
-    from tutortoietts.weights.fetch import fetch
+    from tutortoietts.weights.fetch import fetch, find
     from tutortoietts.weights.load import load_model, load_state
 
     manifest = json.loads(path.read_text())
@@ -189,17 +224,25 @@ def step(name: str, what: str, path: Path, folder: Path) -> dict[str, Any]:
         torch.save({nested: state} if nested else state, folder / local)
         result["megabytes"] = round((folder / local).stat().st_size / 1e6, 1)
     else:
-        found = fetch(file, folder, offline=True)
+        found = find(file, folder) if name.startswith("xtts_") else fetch(file, folder, offline=True)
+        assert found is not None or name == "xtts_v2_dvae"
+        found = found or folder / local
         if what == "cached" and not list(folder.glob("cache/converted/*.safetensors")):
             raise ModelError(f"{name}: the conversion was not kept")
-        module = load_model(file.kind, found, file.config())
-        result["parameters"] = sum(tensor.numel() for tensor in module.state_dict().values())
+        loaded = {kind: load_model(kind, found, config) for kind, config in models_in(manifest, name, file).items()}
+        states = [module.state_dict() for module in loaded.values()]
+        result["parameters"] = sum(tensor.numel() for state in states for tensor in state.values())
     if what == "compare":
-        result["tensors"] = compare(file.kind, load_state(found, manifest.get("nested_under")), module)
-        outputs = tiny_run(file.kind, module)
-        if not all(bool(output.isfinite().all()) and output.numel() for output in outputs):
-            raise ValueError(f"{name}: a forward gives {[tuple(output.shape) for output in outputs]}, not all finite")
-        result["outputs"] = [list(output.shape) for output in outputs]
+        theirs = load_state(found, manifest.get("nested_under"))
+        result["tensors"], result["outputs"] = 0, []
+        for kind, module in loaded.items():
+            own = {key: tensor for key, tensor in theirs.items() if len(loaded) == 1 or key.startswith(PARTS[kind])}
+            result["tensors"] += compare(kind, own, module)
+            outputs = tiny_run(kind, module)
+            if not all(bool(output.isfinite().all()) and output.numel() for output in outputs):
+                shapes = [tuple(output.shape) for output in outputs]
+                raise ValueError(f"{name}: a forward gives {shapes}, not all finite")
+            result["outputs"] += [list(output.shape) for output in outputs]
     result["seconds"] = round(time.perf_counter() - began, 1)
     result["peak_megabytes"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
     return result
@@ -245,7 +288,7 @@ def main() -> int:
         path = arguments.manifests / f"{name}.json"
         print(json.dumps(step(name, arguments.step, path, Path(arguments.work))))
         return 0
-    paths = sorted(p for p in arguments.manifests.glob("*.json") if not p.name.startswith(SKIPPED))
+    paths = sorted(p for p in arguments.manifests.glob("*.json") if p.stem not in NO_MODEL)
     paths = [p for p in paths if not arguments.names or p.stem in arguments.names]
     if not paths:
         parser.error(f"no manifest of {arguments.names or 'any name'} in {arguments.manifests}")

@@ -3,10 +3,10 @@
 python benchmarks/normalise.py [--rival NAME=PYTHON]...
 
 The lines are `tests/text/spoken_en.tsv`: a text and every reading of it that is right. Only what is heard counts: not
-case, not marks, not hyphens. A rival runs in the Python that has its package, `nemo` (nemo-text-processing) and `wetext`
-(WeTextProcessing); without --rival, in this one, and it is left out where the package is missing. Both leave acronyms to
-a later part of their pipelines, so a line in which letters are all that is wrong is counted once more as right for them
-in the column "letters forgiven".
+case, not marks, not hyphens. A rival runs in the Python that has its package: `nemo` (nemo-text-processing) and
+`wetext` (WeTextProcessing); without --rival, in this one, and it is left out where the package is missing. Both leave
+acronyms to a later part of their pipelines, so the row "letters forgiven" counts "fbi" as "f b i". The lines and their
+readings come from the authors of our normaliser, who had them before them while they wrote it: rivals had not.
 """
 
 from __future__ import annotations

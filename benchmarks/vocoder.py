@@ -28,7 +28,7 @@ from tutortoietts.accelerate import accelerate
 from tutortoietts.audio.mel import diffusion_mel
 from tutortoietts.bench.random_model import random_state
 from tutortoietts.core.config import BigVGANConfig, HifiganConfig
-from tutortoietts.models.bigvgan import BigVGAN, _SnakeBeta
+from tutortoietts.models.bigvgan import BigVGAN, SnakeBeta
 from tutortoietts.models.hifigan import Hifigan
 from tutortoietts.native.vocoder_conv import can_convolve
 from tutortoietts.weights.load import build, shapes
@@ -106,7 +106,7 @@ def lively(model: nn.Module, gain: float, spread: float) -> None:
             nn.init.normal_(part.weight, std=gain / math.sqrt(part.weight[0].numel()))
         elif isinstance(part, nn.ConvTranspose1d):
             nn.init.normal_(part.weight, std=1 / math.sqrt(2 * part.weight.shape[0]))
-        elif isinstance(part, _SnakeBeta):
+        elif isinstance(part, SnakeBeta):
             nn.init.normal_(part.alpha, std=spread)
             nn.init.normal_(part.beta, std=spread)
 

@@ -6,57 +6,31 @@ The kind of a file is told by the beginning of its name or, failing that, by wha
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from tutortoietts.audio.mel import conditioning_mel, diffusion_mel, normalize_mel
 from tutortoietts.audio.resample import resample_sinc
-from tutortoietts.core.config import CONFIGS
 from tutortoietts.engine.decoding.end_of_speech import latent_count, repair_codes
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.diffusion import Diffusion
 from tutortoietts.sampling import plan, sample
 from tutortoietts.sampling.schedule import trained_schedule
-from tutortoietts.sampling.tokens import TokenOptions, history_mask, penalize, probabilities
-from tutortoietts.weights.convert import convert
-from tutortoietts.weights.load import build, load_state, model_class
+from tutortoietts.sampling.tokens import TokenOptions, history_mask, probabilities
+from tutortoietts.weights.load import load_state
 
-__all__ = ["Golden", "greedy", "make_model", "read", "relative_error", "replay"]
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-SHARED = Path(__file__).resolve().parents[1].parent / "shared"
-PLACEHOLDER = 1  # what the original's generate() sees in place of every prefix position
+from conformance_xtts import XTTS_KINDS, replay_text
+from golden_files import SHARED, Golden, greedy, make_model, read, relative_error
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Golden:
-    """One golden file, taken apart: its configuration and the tensors under weight., input. and output."""
-
-    path: Path
-    config: dict[str, Any]
-    weights: dict[str, Tensor]
-    inputs: dict[str, Tensor]
-    outputs: dict[str, Tensor]
-
-
-def read(path: Path) -> Golden:
-    """A golden file from disk."""
-    parts: dict[str, dict[str, Tensor]] = {"weight": {}, "input": {}, "output": {}}
-    with safe_open(path, "pt") as file:
-        config = json.loads(file.metadata()["config"])
-        for key in file.keys():
-            part, _, name = key.partition(".")
-            parts[part][name] = file.get_tensor(key)
-    return Golden(
-        path=Path(path), config=config, weights=parts["weight"], inputs=parts["input"], outputs=parts["output"]
-    )
+__all__ = ["Golden", "greedy", "make_model", "read", "relative_error", "replay", "replay_text"]
 
 
 def replay(path: str | Path) -> dict[str, Tensor]:
@@ -76,51 +50,6 @@ def _two_threads() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def relative_error(ours: Tensor, theirs: Tensor) -> float:
-    """||ours - theirs|| / ||theirs||; infinite for another shape. For whole numbers 0 or infinite."""
-    if ours.shape != theirs.shape:
-        return float("inf")
-    if not theirs.is_floating_point():
-        return 0.0 if torch.equal(ours, theirs) else float("inf")
-    return float((ours.double() - theirs.double()).norm() / theirs.double().norm())
-
-
-def make_model(kind: str, golden: Golden) -> nn.Module:
-    """Our module of this kind, float32 on the CPU, with the file's configuration and weights."""
-    config = CONFIGS[kind].from_dict(golden.config)
-    state = convert(kind, golden.weights, file=golden.path)
-    return build(lambda: model_class(kind)(config), state, file=golden.path)
-
-
-def greedy(
-    model: Autoregressive,
-    speaker: Tensor,
-    text: Tensor,
-    count: int,
-    penalty: float,
-    may_stop: bool,
-    cached: bool = True,
-) -> Tensor:
-    """Argmax decoding as the golden notes describe: (1, up to `count`) codes, ending with the stop code if it comes."""
-    cfg, prefix = model.cfg, model.prefix(speaker, text)
-    cache = model.allocate_cache(1, prefix.shape[1] + count) if cached else None
-    if cache is not None:
-        model.hidden_states(prefix, cache, position=0)
-    codes = [cfg.start_mel_token]
-    while len(codes) <= count and (len(codes) == 1 or codes[-1] != cfg.stop_mel_token):
-        if cache is not None:
-            x = model.embed_codes(torch.tensor([codes[-1:]]), offset=len(codes) - 1)
-            hidden = model.hidden_states(x, cache, position=prefix.shape[1] + len(codes) - 1)
-        else:
-            hidden = model.hidden_states(torch.cat([prefix, model.embed_codes(torch.tensor([codes]))], dim=1))
-        seen = history_mask(torch.tensor([[PLACEHOLDER, *codes]]), cfg.number_mel_codes)
-        logits = penalize(model.mel_logits(hidden[:, -1]), seen, penalty)
-        if not may_stop:
-            logits[:, cfg.stop_mel_token] = -torch.inf
-        codes.append(int(logits.argmax()))
-    return torch.tensor([codes[1:]])
 
 
 def _autoregressive(golden: Golden) -> dict[str, Tensor]:
@@ -243,6 +172,8 @@ _KINDS: dict[str, Callable[[Golden], dict[str, Tensor]]] = {
     "sampler": _sampler,
     "sampling_filters": _filters,
     "univnet": _forward("univnet", "waveform", "mel", "z"),
+    "xtts_sampling": _filters,
+    **XTTS_KINDS,
 }
 
 _SIGNS: dict[str, str] = {  # a key of the configuration that only this kind has
@@ -258,6 +189,10 @@ _SIGNS: dict[str, str] = {  # a key of the configuration that only this kind has
     "sampler": "cond_free",
     "sampling_filters": "cases",
     "univnet": "kpnet_conv_size",
+    "xtts_audio": "style",
+    "xtts_pipeline": "gpt_layers",
+    "xtts_decoder": "decoder_input_dim",
+    "xtts_speaker_encoder": "proj_dim",
 }
 
 
@@ -269,6 +204,8 @@ def _kind(golden: Golden) -> str:
 def _guesses(golden: Golden) -> Iterator[str]:
     yield from (kind for kind in _KINDS if golden.path.name.startswith(kind))
     yield from (kind for kind, sign in _SIGNS.items() if sign in golden.config and kind != "clvp")
+    if "num_audio_tokens" in golden.config:
+        yield "xtts_gpt_loss" if "cond_mels" in golden.inputs else "xtts_gpt"
     if "speech_enc_depth" in golden.config:
         yield "clvp"
     if set(golden.config) == {"channels"}:

@@ -16,7 +16,7 @@ from tutortoietts.models.autoregressive import Autoregressive
 GOLDEN = SHARED / "golden"
 LIMIT = 1e-4
 pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden files of ../shared are absent")
-FILES = sorted(path for path in GOLDEN.glob("*.safetensors") if not path.name.startswith("xtts_"))
+FILES = sorted(GOLDEN.glob("*.safetensors"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -83,6 +83,49 @@ def test_imports_go_up(file: Path) -> None:
     assert room in ORDER, f"{room} is no room of the design"
     allowed = set(ORDER[: ORDER.index(room) + 1]) - KNOWS_NOTHING_OF.get(room, set())
     assert rooms_used(file) <= allowed
+
+
+def module_of(file: Path) -> str:
+    parts = file.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def circle_in(arrows: dict[str, set[str]]) -> list[str]:
+    """Return the names of a circle, or nothing."""
+    done: set[str] = set()
+
+    def visit(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return path[path.index(name) :]
+        if name in done:
+            return []
+        for other in sorted(arrows.get(name, ())):
+            if found := visit(other, [*path, name]):
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in sorted(arrows) if (found := visit(name, []))), [])
+
+
+def imported_modules(file: Path, modules: Collection[str]) -> set[str]:
+    """Return the modules that a file imports: `from room import file` takes the file, not the room."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (inner & set(modules)) or {node.module}
+    return found & set(modules)
+
+
+def test_no_circles() -> None:
+    """Imports for type checking and inside functions included."""
+    modules = {module_of(file): file for file in FILES}
+    arrows = {name: imported_modules(file, modules) - {name} for name, file in modules.items()}
+    assert circle_in(arrows) == []
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
 
 
 def test_the_old_names_are_only_passed_on() -> None:

@@ -21,9 +21,15 @@ if TYPE_CHECKING:
     from tutortoietts.core.errors import TextError as TextError
     from tutortoietts.core.errors import TutortoieError as TutortoieError
     from tutortoietts.core.errors import VoiceError as VoiceError
+    from tutortoietts.engine.detect import detect as detect
+    from tutortoietts.engine.speech import Speech as Speech
+    from tutortoietts.engine.speech import SpeechStream as SpeechStream
 
 # Public name -> the module that has it.
 _HOMES = {
+    "detect": "engine.detect",
+    "Speech": "engine.speech",
+    "SpeechStream": "engine.speech",
     "AudioError": "core.errors",
     "Cancelled": "core.errors",
     "FetchError": "core.errors",
@@ -38,6 +44,9 @@ _HOMES = {
 
 __all__ = [  # noqa: RUF022  (the class people come for, then errors)
     "TextToSpeech",
+    "Speech",
+    "SpeechStream",
+    "detect",
     "TutortoieError",
     "AudioError",
     "Cancelled",

@@ -19,9 +19,8 @@ from tutortoietts.accelerate.layers import compiled_int8_linear
 from tutortoietts.core.errors import OptionError
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.native import build, gpt_step
-from tutortoietts.nn.gpt import Gpt, GptBlock
+from tutortoietts.nn.gpt import FewRowsLinear, Gpt, GptBlock
 from tutortoietts.nn.kv_cache import KVCache
-from tutortoietts.nn.linear import FewRowsLinear
 from tutortoietts.nn.quant import Int8RowsLinear, quantize
 
 LAYERS, WIDTH, HEADS, LENGTH, PREFIX = 2, 64, 2, 40, 21
@@ -204,7 +203,7 @@ def test_two_threads_at_once() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("flag", ["-DPLAIN", *(["-mno-avx512f"] if platform.machine() == "x86_64" else [])])
 def test_on_processors_without_its_units(kind: str, flag: str) -> None:
-    """int8 is the same whole numbers; the rest is as near as the reference asks."""
+    """int8 gives the same integers; the rest is as near as the reference asks."""
     gpt, norm = model(kind)
     plain, own = gpt_step.library(flag), gpt_step.library()
     x, slow = inputs(6).to(norm.weight.dtype), reference(gpt, norm)(inputs(6), filled(6, torch.float64), PREFIX)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tutortoietts.accelerate import accelerate, rotary, why_not
-from tutortoietts.accelerate.cache import ChainCache
+from tutortoietts.accelerate.cache import KernelCache
 from tutortoietts.accelerate.layers import compiled_int8_linear
 from tutortoietts.accelerate.rotary import _run
 from tutortoietts.native.layer_chain import library
@@ -59,7 +59,7 @@ def test_in_compiled_calls(precision: str, lengths: tuple[int, ...] | None, monk
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return the lengths of the chains that are built from now on."""
     built: list[int] = []
-    monkeypatch.setattr(rotary, "chains", ChainCache(most=2))
+    monkeypatch.setattr(rotary, "chains", KernelCache(most=2))
     build = rotary.AcceleratedEncoder._build
     monkeypatch.setattr(
         rotary.AcceleratedEncoder, "_build", lambda self, length: (built.append(length), build(self, length))[1]

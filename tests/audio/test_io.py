@@ -50,10 +50,14 @@ def test_every_sample_type_and_channel_count(tmp_path: Path, subtype: str, chann
     assert abs(float(out[0, 1000:5000].abs().max()) - 0.5) < 0.02
 
 
-def test_channels_are_averaged(tmp_path: Path) -> None:
-    left = tone(22050)[0]
-    soundfile.write(tmp_path / "in.wav", torch.stack([left, -left], 1).numpy(), 22050)
-    assert float(io.load_audio(tmp_path / "in.wav", 22050).abs().max()) < 1e-3
+def test_channels_are_averaged_unless_speech_is_lost(tmp_path: Path) -> None:
+    left, right = tone(22050)[0], tone(22050, hertz=441.0)[0]
+    near = left + 0.1 * right
+    for number, channels in enumerate(([left, -left], [left, 0 * left], [0 * left] * 2 + [left] + [0 * left] * 3)):
+        soundfile.write(tmp_path / f"{number}.wav", torch.stack(channels, 1).numpy(), 22050, subtype="FLOAT")
+        assert torch.allclose(io.load_audio(tmp_path / f"{number}.wav", 22050)[0], left)
+    soundfile.write(tmp_path / "in.wav", torch.stack([left, near], 1).numpy(), 22050, subtype="FLOAT")
+    assert torch.allclose(io.load_audio(tmp_path / "in.wav", 22050)[0], (left + near) / 2)
 
 
 def test_conditioning_clips_go_through_the_windowed_sinc(tmp_path: Path) -> None:

@@ -35,4 +35,4 @@ def test_moves_end_with_the_first_code(tmp_path: Path) -> None:
 
 def test_a_request_is_followed_to_its_first_code(tiny_model: Path, capfd: pytest.CaptureFixture[str]) -> None:
     counted = count(TextToSpeech(tiny_model, device="cpu"))
-    assert counted.ended and "api.py" in counted.calls and counted.moves.total() > len(counted.calls) / 2
+    assert counted.ended and "api/original.py" in counted.calls and counted.moves.total() > len(counted.calls) / 2

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import typer.main
 
+from test_rooms import ORDER
 from tutortoietts.cli.main import app
 from tutortoietts.cli.reference import checkpoint_table, option_table, preset_table, render
 
@@ -52,15 +53,39 @@ def test_tables_are_up_to_date() -> None:
     assert preset_table() in (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
     assert checkpoint_table() in (ROOT / "docs" / "checkpoints.md").read_text(encoding="utf-8")
     assert option_table() in (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
+
+
+def test_one_command_is_enough_to_hear_it() -> None:
+    lines = blocks(ROOT / "README.md", "")[0].splitlines()
+    assert [line.split()[0] for line in lines] == ["scripts/generate.sh"]
+
+
+def test_the_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for row in preset_table().splitlines():
-        assert " | ".join(row.split(" | ")[:3]) in readme
+    assert [page.name for page in PAGES if page.name != "README.md" and f"{page.name})" not in readme] == []
 
 
-def test_the_quick_start_is_two_commands() -> None:
-    start = (ROOT / "README.md").read_text(encoding="utf-8").split("## Quick start")[1].split("## ")[0]
-    lines = re.findall(r"^```\n(.*?)^```", start, re.MULTILINE | re.DOTALL)[0].splitlines()
-    assert [line.split()[0] for line in lines] == ["scripts/generate.sh", "scripts/test.sh"]
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/how-it-works.md"])
+def test_files_and_names_of_the_code_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    package = ROOT / "src" / "tutortoietts"
+    files = set(re.findall(r"`([a-z]+/[\w/.-]+\.(?:py|sh|tsv|md))`", text))
+    missing = [file for file in sorted(files) if not ((ROOT / file).exists() or (package / file).exists())]
+    assert [file for file in missing if "NAME" not in file and "CODE" not in file] == []
+    for file, name in re.findall(r"`([\w/]+\.py)` `([\w.]+)`", text):
+        source = (package / file).read_text(encoding="utf-8")
+        assert all(re.search(rf"\b{part}\b", source) for part in name.split(".")), (file, name)
+
+
+def test_the_table_of_rooms_has_their_order() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("| room |")[1].split("\n\n")[0]
+    first_cells = re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
+    rooms = [name.strip("`/") for cell in first_cells for name in cell.split(", ")]
+    assert rooms == [room for room in ORDER if room in rooms] and len(rooms) > 15
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -86,8 +111,16 @@ def leaves(command: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+    for target, place in re.findall(r"\]\((?!https?:)([^)#]*)(#[^)]+)?\)", page.read_text(encoding="utf-8")):
+        file = page.parent / target if target else page
+        assert file.exists(), target
+        assert not place or place in anchors(file), (target, place)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of the headings of a page, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {"#" + re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 @pytest.fixture(scope="module")
@@ -113,4 +146,4 @@ def test_the_python_runs(
     scope: dict[str, Any] = {}
     for block in blocks(ROOT / name, "python"):
         exec(compile(block, name, "exec"), scope)
-    assert scope["wave"].shape[:2] == (1, 1)
+    assert scope["speech"].samples.ndim == 1 and len(scope["speech"].samples) > 0

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from tutortoietts.audio.io import wav_header
 from tutortoietts.cli.common import explain, guarded, new_app
-from tutortoietts.cli.inputs import read_text
+from tutortoietts.cli.inputs import read_text, read_text_file
 from tutortoietts.cli.options import flatten
 from tutortoietts.cli.output import atomic_file, plan_outputs
 from tutortoietts.cli.playback import PLAYERS, Player, find_player, play, played
@@ -51,11 +51,36 @@ def test_no_text_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         read_text(None)
 
 
-@pytest.mark.parametrize(("data", "message"), [(b"ab\xff", "byte 0xff at offset 2"), (b" \n", "empty")])
+@pytest.mark.parametrize(("data", "message"), [(b"ab\x81", "byte 0x81 at offset 2"), (b" \n", "empty")])
 def test_bad_stdin(monkeypatch: pytest.MonkeyPatch, data: bytes, message: str) -> None:
     feed_stdin(monkeypatch, data)
     with pytest.raises(TextError, match=message):
         read_text(None)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "It\u2019s \u201cso\u201d.".encode("cp1252"),
+        *(
+            "It\u2019s \u201cso\u201d.".encode(name)
+            for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig")
+        ),
+    ],
+)
+def test_other_encodings(monkeypatch: pytest.MonkeyPatch, data: bytes, tmp_path: Path) -> None:
+    feed_stdin(monkeypatch, data)
+    assert read_text("-") == "It\u2019s \u201cso\u201d."
+    (tmp_path / "text.txt").write_bytes(data)
+    assert read_text_file(tmp_path / "text.txt") == "It\u2019s \u201cso\u201d."
+
+
+def test_a_file_named_as_text(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "book.txt").write_text("Once upon a time.")
+    assert read_text(str(tmp_path / "book.txt")).endswith("book.txt")
+    assert "its name is spoken" in caplog.text and "< " in caplog.text
+    with pytest.raises(TextError, match="cannot be read"):
+        read_text_file(tmp_path / "none.txt")
 
 
 def test_outputs_are_planned(tmp_path: Path) -> None:

@@ -49,9 +49,8 @@ def test_public_names() -> None:
 
 def test_every_option_of_the_api_is_on_the_command_line() -> None:
     assert {field.name for field in fields(TuningOptions)} == set(known_names())
-    arguments = set(inspect.signature(tutortoietts.TextToSpeech).parameters)
-    assert {field.name for field in fields(EngineOptions)} == arguments
     defaults = {name: p.default for name, p in inspect.signature(tutortoietts.TextToSpeech).parameters.items()}
+    del defaults["shared_batch_rows"]  # a command makes one call at a time
     assert {field.name: field.default for field in fields(EngineOptions)} == defaults
 
 

@@ -49,7 +49,7 @@ def test_frames() -> None:
 def test_guidance_in_one_batch_equals_two_forwards(model: Diffusion, sampler: str) -> None:
     fast, slow = (run(model, sampler=sampler, batched=batched) for batched in (True, False))
     assert fast.shape == (1, 100, mel_frames(9))
-    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-3)
+    assert (fast - slow).norm() < 2e-5 * slow.norm()
     assert not torch.allclose(fast, run(model, sampler=sampler, cond_free=False), atol=1e-2)
 
 

@@ -1,4 +1,4 @@
-"""Cutting bracketed text: the spans of a path, quiet cuts, what is left."""
+"""Cutting bracketed text: where they lie, quiet cuts, what is left."""
 
 from __future__ import annotations
 
@@ -6,18 +6,44 @@ import pytest
 import torch
 from torch import Tensor
 
-from tutortoietts.engine.redact import cut_spans, kept_spans, redact
+from tutortoietts.engine.redact import LETTER_SECONDS, cut_spans, heard_seconds, kept_spans, redact
 
-CODE = 1024 / 22050
 RATE = 24000
 
 
-def test_spans_in_proportion_and_by_the_path() -> None:
-    hidden, ends = [True, False, True], [10, 30, 40]
-    assert cut_spans(None, 80, ends, hidden) == [(0.0, 20 * CODE), (60 * CODE, None)]
-    path = torch.arange(80).clamp(max=40) // 1  # one token a code
-    assert cut_spans(path, 80, ends, hidden) == [(0.0, 10 * CODE), (30 * CODE, None)]
-    assert cut_spans(None, 80, [10, 40], [False, True]) == [(20 * CODE, None)]
+# "go, no now." as letters: two tokens with a letter, a comma and a space, and so on; a token begins each 0.1 s
+LETTERS = [1, 1, 0, 0, 1, 1, 0, 1, 1, 1, 0, 0]
+BEGINS = [0.1 * number for number in range(len(LETTERS) + 1)]
+
+
+def test_a_cut_lies_in_the_pause_and_passes_no_neighbouring_letter() -> None:
+    (cut,) = cut_spans(BEGINS, LETTERS, [2, 12], [False, True])
+    assert cut.start == pytest.approx(0.3) and cut.end is None
+    assert cut.start_within == (pytest.approx(0.1), pytest.approx(0.5))
+    (cut,) = cut_spans(BEGINS, LETTERS, [4, 12], [True, False])
+    assert (cut.start, cut.end) == (0.0, pytest.approx(0.3))
+    (cut,) = cut_spans(BEGINS, LETTERS, [3, 6, 12], [False, True, False])
+    assert (cut.start, cut.end) == (pytest.approx(0.3), pytest.approx(0.65))
+    assert heard_seconds([cut], 1.2) == pytest.approx(0.85)
+
+
+def test_a_piece_without_letters_goes_with_the_hidden_one() -> None:
+    (cut,) = cut_spans(BEGINS, LETTERS, [4, 10, 12], [False, True, False])
+    assert cut.end is None
+    (cut,) = cut_spans(BEGINS, LETTERS, [4, 6, 7, 12], [True, False, False, True])[1:]
+    assert cut.start == pytest.approx(0.65)
+
+
+def test_a_visible_piece_keeps_the_time_of_its_letters() -> None:
+    rushed = [0.01 * number for number in range(4)] + [0.03 + 0.1 * number for number in range(9)]
+    (cut,) = cut_spans(rushed, LETTERS, [2, 12], [False, True])
+    assert cut.start_within[0] == pytest.approx(2 * LETTER_SECONDS) and cut.start >= 2 * LETTER_SECONDS
+    wave = torch.ones(1, 1, RATE)
+    wave[..., : RATE // 20] = 0  # the quietest place would leave nothing
+    assert redact(wave, [cut], RATE).shape[-1] >= 2 * LETTER_SECONDS * RATE
+    late = [0.1 * number for number in range(11)] + [1.01, 1.02, 1.03]
+    (cut,) = cut_spans(late, [1] * 13, [10, 13], [True, False])
+    assert cut.end is not None and late[-1] - cut.end >= 3 * LETTER_SECONDS - 0.02
 
 
 def speech_with_pauses(*pauses: float, seconds: float = 3.0) -> Tensor:

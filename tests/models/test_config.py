@@ -120,7 +120,7 @@ def test_model_spec() -> None:
         ({"presets": {"quick": 1}}, "must be an object of objects"),
         ({"alignment": {"bias": 0.1}}, "unknown key 'bias'"),
         ({"alignment": {"bias_seconds": 5}}, "bias_seconds is 5: must be a number of seconds from -1 to 1"),
-        ({"alignment": {"heads": [[1, 2, 3]]}}, "must be a list of pairs of whole numbers"),
+        ({"alignment": {"heads": [[1, 2, 3]]}}, "must be a list of pairs of integers"),
         ({"alignment": {"heads": [[99, 0]]}}, "heads is .* has 2 layers of 4 heads"),
         ({"alignment": None}, "alignment is None: must be an object"),
     ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from ctypes import c_int
 from pathlib import Path
 
@@ -80,3 +82,49 @@ def test_without_a_compiler_and_switched_off(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv(build.VARIABLE, "0")
     build._library.cache_clear()
     assert build.library(source) is None and kept() == []
+
+
+@needs_compiler
+@pytest.mark.parametrize("damage", ["cut", "emptied", "changed", "a folder"])
+def test_a_damaged_library_is_never_loaded_and_is_replaced(tmp_path: Path, damage: str) -> None:
+    source = written(tmp_path, "int sum(int a, int b) { return a + b; }")
+    assert build.library(source) is not None
+    (first,) = kept()
+    content = first.read_bytes()
+    first.unlink()
+    if damage == "a folder":
+        first.mkdir()
+    else:
+        changed = content[:-1] + bytes([content[-1] ^ 1])
+        first.write_bytes({"cut": content[:900], "emptied": b"", "changed": changed}[damage])
+    build._library.cache_clear()
+    made = build.library(source)
+    assert made is not None and made.sum(c_int(3), c_int(4)) == 7
+    (again,) = kept()
+    assert again.stem.endswith(build._digest(again.read_bytes()))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="process groups")
+def test_a_compiler_that_hangs_is_ended_with_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    compiler = tmp_path / "cc"
+    compiler.write_text(f"#!/bin/sh\nsleep 1000 & echo $! > {tmp_path}/child\nwait\n")
+    compiler.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda _: str(compiler))
+    monkeypatch.setattr(build, "_COMPILE_SECONDS", 0.5)
+    assert build.library(written(tmp_path, "int x;")) is None
+    assert "compiling sum.c" in caplog.text and "could not be compiled" in caplog.text
+    child = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/stat")
+    assert not child.exists() or child.read_text().split()[2] in "ZX"
+
+
+@needs_compiler
+def test_leftovers_of_killed_compilations_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    old, young = (tmp_path / "tmp" / f"{build._PREFIX}{name}" for name in ("old", "young"))
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    assert build.library(written(tmp_path, "int sum(int a, int b) { return a + b; }")) is not None
+    assert not old.exists() and young.exists()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tutortoietts.nn.linear import FewRowsLinear
+from tutortoietts.nn.gpt import FewRowsLinear
 
 
 @pytest.mark.parametrize("shape", [(1,), (3,), (4,), (16, 1), (4, 8), (33,), (2, 3, 4)])

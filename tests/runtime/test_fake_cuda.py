@@ -32,6 +32,7 @@ from tutortoietts.core.config import (
 )
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Mel
+from tutortoietts.engine.align import text_path
 from tutortoietts.engine.conditioning import reference_mels, voice_latents
 from tutortoietts.engine.decoding import backends, workspace
 from tutortoietts.engine.decoding.backends import open_backend
@@ -40,7 +41,6 @@ from tutortoietts.engine.decoding.loop import decode
 from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.decoding.workspace import Workspaces
 from tutortoietts.engine.denoise import Unconditioned, denoise
-from tutortoietts.engine.redact import text_path
 from tutortoietts.engine.rerank import Ranker
 from tutortoietts.engine.streaming.windows import Windows, decode_whole
 from tutortoietts.engine.vocode import vocode

@@ -31,7 +31,11 @@ KINDS = {
     "rlg_auto": "random_latent",
     "rlg_diffuser": "random_latent",
     "vocoder": "univnet",
+    "xtts_v2_dvae": "dvae",
+    "xtts_v2_gpt": "xtts",
 }
+NO_MODEL = {"xtts_v2_mel_stats", "xtts_v2_speakers"}
+IN_PARTS = {"xtts_v2_decoder"}  # two models: see `test_the_decoder_of_xtts`
 PUBLIC = {
     "autoregressive": "autoregressive",
     "bigvgan": "bigvgan_v2_24khz_100band_256x",
@@ -76,8 +80,7 @@ def meta(shape: list[int], dtype: torch.dtype) -> Tensor:
 
 @pytest.mark.skipif(not MANIFESTS.is_dir(), reason=f"the manifests of the public checkpoints are not at {MANIFESTS}")
 def test_no_manifest_is_forgotten() -> None:
-    names = {path.stem for path in MANIFESTS.glob("*.json")}
-    assert {name for name in names if not name.startswith("xtts_")} == set(KINDS)
+    assert {path.stem for path in MANIFESTS.glob("*.json")} - set(KINDS) == NO_MODEL | IN_PARTS
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -89,7 +92,7 @@ def test_loads_strictly_on_the_meta_device(name: str) -> None:
     assert {key: tensor.shape for key, tensor in module.state_dict().items()} == expected
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", sorted(set(KINDS) - {"xtts_v2_dvae"}))  # some keys of a DVAE have two spellings
 def test_every_single_key_is_needed_and_no_other_taken(name: str) -> None:
     manifest = Manifest(name)
     expected, state = manifest.expected(), manifest.state(meta)

@@ -1,16 +1,19 @@
-"""`BigVGAN()`: the public vocoder with its public weights, for `tts.vocoder = BigVGAN()`."""
+"""`BigVGAN()`: the public vocoder with its public weights, for `tts.vocoder = BigVGAN()`; `UnivNetGenerator()`."""
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
+from tutortoietts.core.config import UnivNetConfig
 from tutortoietts.core.errors import OptionError
 from tutortoietts.models.bigvgan import BigVGAN as _BigVGAN
+from tutortoietts.models.univnet import UnivNet
 from tutortoietts.weights.fetch import fetch
 from tutortoietts.weights.load import load_model
 from tutortoietts.weights.registry import REGISTRY
 
-__all__ = ["BigVGAN"]
+__all__ = ["BigVGAN", "UnivNetGenerator"]
 
 
 class BigVGAN(_BigVGAN):
@@ -26,3 +29,10 @@ class BigVGAN(_BigVGAN):
         super().__init__(entry.config())  # type: ignore[arg-type]
         self.load_state_dict(loaded.state_dict(), assign=True)
         self.eval().requires_grad_(False)
+
+
+class UnivNetGenerator(UnivNet):
+    """Take the original's keyword arguments (unknown ones are refused); the defaults are the public model's sizes."""
+
+    def __init__(self, **config: Any) -> None:
+        super().__init__(UnivNetConfig.from_dict(config))

@@ -6,7 +6,13 @@ import torch
 from torch import nn
 
 from tutortoietts.accelerate.diffusion import AcceleratedDiffusion, DiffusionChain, diffusion_chain
-from tutortoietts.accelerate.gpt import AcceleratedAutoregressive, GptStep, compiled_step
+from tutortoietts.accelerate.gpt import (
+    AcceleratedAutoregressive,
+    AcceleratedGpt,
+    AcceleratedXtts,
+    GptStep,
+    compiled_step,
+)
 from tutortoietts.accelerate.quantized import quantize_model
 from tutortoietts.accelerate.rotary import AcceleratedEncoder
 from tutortoietts.accelerate.vocoder import AcceleratedBigVGAN, AcceleratedHifigan, accelerate_vocoder, lower
@@ -15,6 +21,7 @@ from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.bigvgan import BigVGAN
 from tutortoietts.models.diffusion import Diffusion
 from tutortoietts.models.hifigan import Hifigan
+from tutortoietts.models.xtts import Xtts
 from tutortoietts.nn.rotary_encoder import RotaryEncoder
 
 __all__ = ["DiffusionChain", "GptStep", "accelerate", "compiled_step", "diffusion_chain", "why_not"]
@@ -30,9 +37,9 @@ def accelerate(module: nn.Module, device: torch.device | str | None = None, prec
     kernel cannot stand in (`why_not`), torch does the same work.
 
     precision: one of auto, fp32, bf16, fp16, int8, int4; default: keep the weights. "int8" and "int4" quantize
-    Autoregressive, Diffusion and Clvp, once and for the device that they are on. "bf16" lets vocoders multiply 16-bit
-    numbers: with AMX in our kernels (so do int8 and int4), and where these do not run, all of HiFi-GAN's convolutions
-    but the last become bfloat16. The others leave the weights in the dtype that they were loaded in.
+    Autoregressive, Xtts, Diffusion and Clvp, once and for the device that they are on. "bf16" lets vocoders multiply
+    16-bit numbers: with AMX in our kernels (so do int8 and int4), and where these do not run, all of HiFi-GAN's
+    convolutions but the last become bfloat16. The others leave the weights in the dtype that they were loaded in.
 
     A vocoder's weights are copied: call it again after a change to them. Raises OptionError for another precision, or
     for one that the device has no kernels for.
@@ -54,7 +61,7 @@ def accelerate(module: nn.Module, device: torch.device | str | None = None, prec
 
 def why_not(module: nn.Module) -> str | None:
     """Return why a module does not run in its fast form at present, or None if it does."""
-    if isinstance(module, AcceleratedAutoregressive | AcceleratedDiffusion | AcceleratedEncoder):
+    if isinstance(module, AcceleratedGpt | AcceleratedDiffusion | AcceleratedEncoder):
         return module.why_not()
     if isinstance(module, AcceleratedBigVGAN | AcceleratedHifigan):
         return None
@@ -68,6 +75,8 @@ def _accelerate_one(module: nn.Module, half: bool) -> None:
         module.__class__ = AcceleratedEncoder
     elif isinstance(module, Autoregressive):
         _mix_in(module, AcceleratedAutoregressive, Autoregressive)
+    elif isinstance(module, Xtts):
+        _mix_in(module, AcceleratedXtts, Xtts)
     elif isinstance(module, Diffusion):
         _mix_in(module, AcceleratedDiffusion, Diffusion)
 

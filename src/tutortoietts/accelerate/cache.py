@@ -1,10 +1,11 @@
-"""Chains of layers, kept by module and length while the module's weights stay unchanged."""
+"""Compiled forms of layers, kept by module and length while the module's weights stay unchanged."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
+from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -12,43 +13,45 @@ from torch import Tensor, nn
 
 from tutortoietts.native.layer_chain import Chain
 
-__all__ = ["ChainCache", "chains"]
+__all__ = ["KernelCache", "chains"]
+
+T = TypeVar("T")
 
 _MOST = 8  # lengths of a module
 
 
-class ChainCache:
-    """Chains of the `most` lengths of each module that were used last. Safe to share between threads.
+class KernelCache(Generic[T]):
+    """Compiled forms of the `most` lengths of each module that were used last. Safe to share between threads.
 
-    A chain reads the weights in place but holds copies of some (position biases), and it points at their memory: it is
-    kept only while the same tensors are in the same places with the same numbers.
+    Such a form reads the weights in place but holds copies of some (position biases), and it points at their memory: it
+    is kept only while the same tensors are in the same places with the same numbers.
     """
 
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
-        self._chains: WeakKeyDictionary[nn.Module, OrderedDict[int, tuple[Hashable, Chain]]] = WeakKeyDictionary()
+        self._chains: WeakKeyDictionary[nn.Module, OrderedDict[int, tuple[Hashable, T]]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    def get(self, module: nn.Module, layers: Iterable[nn.Module], length: int, build: Callable[[], Chain]) -> Chain:
-        """Return the chain of `module` for `length` frames; `build` makes it from `layers`, if there is none."""
+    def get(self, module: nn.Module, layers: Iterable[nn.Module], length: int, build: Callable[[], T]) -> T:
+        """Return the form of `module` for `length` frames; `build` makes it from `layers`, if there is none."""
         state = _state(layers)
         with self._lock:
             known = self._chains.setdefault(module, OrderedDict())
-            before, chain = known.get(length, (None, None))
-            if chain is not None and before == state:
+            before = known.get(length)
+            if before is not None and before[0] == state:
                 known.move_to_end(length)
-                return chain
-        chain = build()
+                return before[1]
+        made = build()
         with self._lock:
-            known[length] = (state, chain)
+            known[length] = (state, made)
             known.move_to_end(length)
             while len(known) > self._most:
                 known.popitem(last=False)
-        return chain
+        return made
 
 
-chains = ChainCache()
-"""The cache of this process."""
+chains: KernelCache[Chain] = KernelCache()
+"""Chains of this process's models."""
 
 
 def _state(layers: Iterable[nn.Module]) -> Hashable:

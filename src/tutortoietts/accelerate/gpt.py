@@ -8,30 +8,35 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import nn
 
+from tutortoietts.accelerate.cache import KernelCache
 from tutortoietts.accelerate.eligible import changed_layer, forwards
 from tutortoietts.accelerate.layers import CompiledInt8Linear, linear_weights, norm_weights
 from tutortoietts.models.autoregressive import Autoregressive
+from tutortoietts.models.xtts import Xtts
 from tutortoietts.native import gpt_step as native
 from tutortoietts.native.gpt_step import BlockWeights, GptStep
-from tutortoietts.nn.gpt import Gpt, GptBlock
-from tutortoietts.nn.linear import FewRowsLinear
+from tutortoietts.nn.code_gpt import CodeGpt
+from tutortoietts.nn.gpt import FewRowsLinear, Gpt, GptBlock
 from tutortoietts.nn.quant import Int8RowsLinear
 
-__all__ = ["AcceleratedAutoregressive", "GptStep", "compiled_step", "gpt_step"]
+__all__ = ["AcceleratedAutoregressive", "AcceleratedGpt", "AcceleratedXtts", "GptStep", "compiled_step", "gpt_step"]
 
 _KNOWN = forwards(Gpt, GptBlock, nn.LayerNorm, FewRowsLinear, nn.Linear, Int8RowsLinear, CompiledInt8Linear)
 _DTYPES = (torch.float32, torch.bfloat16, torch.int8, torch.int32)
-_METHODS = {name: getattr(Autoregressive, name) for name in ("hidden_states", "mel_logits")}
+_METHODS = {name: getattr(CodeGpt, name) for name in ("hidden_states", "mel_logits")}
 _log = logging.getLogger(__name__)
 
+steps: KernelCache[GptStep] = KernelCache()
+"""Steps of this process's models, from which each request takes a copy."""
 
-class AcceleratedAutoregressive(Autoregressive):
-    """Model whose decoding may go through `compiled_step`; `accelerate` turns an `Autoregressive` into it."""
+
+class AcceleratedGpt(CodeGpt):
+    """Model whose decoding may go through `compiled_step`; `accelerate` turns a `CodeGpt` into it."""
 
     def why_not(self) -> str | None:
         """Return why torch does the decoding, or None."""
@@ -41,18 +46,28 @@ class AcceleratedAutoregressive(Autoregressive):
         return _why_not(self.gpt, (self.gpt.ln_f, self.final_norm), self.mel_head)
 
 
+class AcceleratedAutoregressive(Autoregressive, AcceleratedGpt):
+    """Tortoise's model in this form."""
+
+
+class AcceleratedXtts(Xtts, AcceleratedGpt):
+    """The model of XTTS in this form."""
+
+
 def compiled_step(model: object) -> GptStep | None:
     """Return `hidden_states` and `mel_logits` of an accelerated model in compiled form, for one request and one thread.
 
     None where torch must do it: the model was not accelerated or was changed; the log then says once why.
     """
-    if not isinstance(model, AcceleratedAutoregressive):
+    if not isinstance(model, AcceleratedGpt):
         return None
     reason = model.why_not()
     if reason is not None:
         _say(reason)
         return None
-    return gpt_step(model.gpt, (model.gpt.ln_f, model.final_norm), model.mel_head)
+    layers = (model.gpt, model.final_norm, model.mel_head)
+    build = partial(gpt_step, model.gpt, (model.gpt.ln_f, model.final_norm), model.mel_head)
+    return steps.get(model.gpt, layers, 0, build).copy()
 
 
 def gpt_step(gpt: Gpt, norms: Sequence[nn.LayerNorm], head: nn.Module) -> GptStep:

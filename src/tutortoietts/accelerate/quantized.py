@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from tutortoietts.accelerate.layers import compiled_int8_linear
-from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.clvp import Clvp
 from tutortoietts.models.diffusion import Diffusion, ResidualBlock
 from tutortoietts.nn.blocks import AttentionBlock
+from tutortoietts.nn.code_gpt import CodeGpt
 from tutortoietts.nn.quant import quantize
 
 __all__ = ["quantize_model"]
@@ -20,7 +20,7 @@ def quantize_model(model: nn.Module, precision: str) -> None:
 
     Raises OptionError if the device has no kernels for it.
     """
-    if isinstance(model, Autoregressive):
+    if isinstance(model, CodeGpt):
         _autoregressive(model, precision)
     elif isinstance(model, Diffusion):
         _diffusion(model, precision)
@@ -29,7 +29,7 @@ def quantize_model(model: nn.Module, precision: str) -> None:
             _quantized(encoder, precision)
 
 
-def _autoregressive(model: Autoregressive, precision: str) -> None:
+def _autoregressive(model: CodeGpt, precision: str) -> None:
     """Quantize the blocks; the code head becomes int8, keys and values half precision."""
     _quantized(model.gpt, precision)
     model.mel_head = _quantized(model.mel_head, "int8")

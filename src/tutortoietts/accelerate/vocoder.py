@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -37,6 +38,10 @@ class AcceleratedBigVGAN(BigVGAN):
 
     network: Upsampler
 
+    def accelerate(self, half: bool = False) -> None:
+        """Take the weights anew, after a change to them. half: as in `accelerate_vocoder`."""
+        accelerate_vocoder(self, half)
+
     def upsample(self, mel: Tensor) -> Tensor:
         if mel.device.type != "cpu" or torch.is_grad_enabled():
             return super().upsample(mel)
@@ -48,10 +53,14 @@ class AcceleratedHifigan(Hifigan):
 
     network: Upsampler
 
-    def upsample(self, frames: Tensor, shift: Tensor | None) -> Tensor:
+    def accelerate(self, half: bool = False) -> None:
+        """Take the weights anew, after a change to them. half: as in `accelerate_vocoder`."""
+        accelerate_vocoder(self, half)
+
+    def upsample(self, frames: Tensor, shifts: Sequence[Tensor]) -> Tensor:
         if frames.device.type != "cpu" or torch.is_grad_enabled():
-            return super().upsample(frames, shift)
-        return self.network(frames, None if shift is None else shift.flatten(1)).to(frames.dtype)
+            return super().upsample(frames, shifts)
+        return self.network(frames, [shift.flatten(1) for shift in shifts]).to(frames.dtype)
 
 
 def accelerate_vocoder(module: BigVGAN | Hifigan, half: bool) -> str | None:
@@ -74,6 +83,8 @@ def accelerate_vocoder(module: BigVGAN | Hifigan, half: bool) -> str | None:
 def _why_not(module: BigVGAN | Hifigan) -> str | None:
     last = (module.activation_post,) if isinstance(module, BigVGAN) else ()
     reason = changed_layer((module.conv_pre, module.ups, module.resblocks, *last, module.conv_post), _KNOWN, _DTYPES)
+    if reason is None and any(cast(nn.ConvTranspose1d, up).out_channels == 1 for up in module.ups):
+        return "a level has one channel"
     return reason or (None if can_convolve() else "no compiled kernels")
 
 

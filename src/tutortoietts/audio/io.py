@@ -10,7 +10,6 @@ import contextlib
 import errno
 import io
 import logging
-import math
 import os
 import secrets
 import struct
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tutortoietts.audio.resample import MAX_PHASES, resample_sinc
+from tutortoietts.audio.read import audio_seconds, check_clip, load_audio, load_clip, read_audio, resample
 from tutortoietts.core.errors import AudioError, OptionError, OutputError
 
 if TYPE_CHECKING:
@@ -28,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLIP_SUFFIXES",
+    "MARK",
     "OUTPUT_SUFFIXES",
+    "audio_seconds",
     "check_clip",
     "check_writable",
     "encode_audio",
@@ -51,109 +52,11 @@ OUTPUT_SUFFIXES = {
     ".opus": ("OGG", "OPUS"),
     ".mp3": ("MP3", "MPEG_LAYER_III"),
 }
+MARK = "AI-generated speech"
+"""Comment that tells a listener's programs where the sound comes from."""
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-MIN_CLIP_SECONDS = 0.5
-SILENT_PEAK = 1e-3  # -60 dB of full scale
-LOUDEST_PEAK = 10.0  # float clips may be a little over 1; 16-bit integers are far over
-LOW_RATE = 16000
 BLOCK = 1 << 20
-
-
-def read_audio(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
-    """Read a sound file -> (samples (channels, N) float32, sample rate in hertz).
-
-    Raises AudioError for a file that is missing, in a format unknown to libsndfile, broken, empty, or not finite.
-    """
-    import soundfile
-
-    path = Path(path)
-    if not os.path.exists(path):  # False, not an error, for names that no file can have
-        raise AudioError(f"no audio file at {path}: check the path")
-    if path.is_dir():
-        raise AudioError(f"{path} is a folder, not an audio file: name a file in it")
-    if not path.is_file():
-        raise AudioError(f"{path} is a pipe or device, not an audio file: save the sound to a file first")
-    if not os.access(path, os.R_OK):
-        raise AudioError(f"{path} cannot be read, permission denied: change its permissions, or copy it")
-    if path.stat().st_size == 0:
-        raise AudioError(f"{path} is empty (0 bytes): give a clip of at least {MIN_CLIP_SECONDS} s")
-    try:
-        data, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:  # its own words mislead: any text called .mp3 "does not exist"
-        remedy = "convert it to wav, flac, ogg, opus or mp3"
-        raise AudioError(f"{path} is not audio in a known format, or is damaged: {remedy}") from error
-    except (OSError, TypeError) as error:  # TypeError: headerless .raw files
-        raise AudioError(f"{path} cannot be read: {error}") from error
-    samples = torch.from_numpy(data).T.contiguous()
-    if samples.shape[-1] == 0:
-        raise AudioError(f"{path} is empty (0 samples): give a clip of at least {MIN_CLIP_SECONDS} s")
-    if not bool(samples.isfinite().all()):
-        raise AudioError(f"{path} holds samples that are not numbers (NaN or infinite): export it again")
-    return samples, int(rate)
-
-
-def load_audio(path: str | os.PathLike[str], sampling_rate: int) -> Tensor:
-    """Read a sound file as one channel -> (1, N) float32 in -1..1 at `sampling_rate` hertz.
-
-    Channels are averaged. Resampled with the windowed-sinc kernel through which the models heard their clips.
-    Raises AudioError as `read_audio`, OptionError for a rate that is not positive.
-    """
-    if sampling_rate <= 0:
-        raise OptionError(f"sampling rate {sampling_rate} must be positive (hertz)")
-    samples, rate = read_audio(path)
-    return resample(samples.mean(0, keepdim=True), rate, sampling_rate, kernel="sinc").clamp(-1, 1)
-
-
-def load_clip(path: str | os.PathLike[str], sampling_rate: int) -> Tensor:
-    """Read a reference clip as `load_audio` does, and check it; a low original rate is logged. Raises AudioError."""
-    samples, rate = read_audio(path)
-    if rate < LOW_RATE:
-        _log.warning(
-            "%s has %d samples a second, so nothing above %d Hz: a clip of 22050 or more clones better",
-            path, rate, rate // 2,
-        )  # fmt: skip
-    clip = resample(samples.mean(0, keepdim=True), rate, sampling_rate, kernel="sinc").clamp(-1, 1)
-    check_clip(clip, sampling_rate, str(path))
-    return clip
-
-
-def check_clip(clip: Tensor, rate: int, name: str = "the clip") -> None:
-    """Raise AudioError unless `clip` (1, N) at `rate` hertz is long and loud enough to make a voice from."""
-    if clip.ndim != 2 or clip.shape[0] != 1:
-        raise AudioError(f"{name} has shape {tuple(clip.shape)}, must be (1, samples): average its channels")
-    seconds = clip.shape[-1] / rate
-    if clip.shape[-1] == 0:
-        raise AudioError(f"{name} is empty (0 samples): give a clip of at least {MIN_CLIP_SECONDS} s")
-    if not bool(clip.isfinite().all()):
-        raise AudioError(f"{name} holds samples that are not numbers (NaN or infinite): export it again")
-    if seconds < MIN_CLIP_SECONDS:
-        raise AudioError(f"{name} lasts {seconds:.2f} s, must be at least {MIN_CLIP_SECONDS} s: 6 to 10 s are best")
-    peak = float(clip.abs().max())
-    if peak < SILENT_PEAK:
-        raise AudioError(f"{name} is silent (peak {peak:.5f}, must reach {SILENT_PEAK}): give a clip with speech")
-    if peak > LOUDEST_PEAK:
-        raise AudioError(f"{name} has samples up to {peak:g}, must be in -1..1: divide 16-bit samples by 32768")
-
-
-def resample(wav: Tensor, source: int, target: int, *, kernel: str = "soxr") -> Tensor:
-    """Resample `wav` (..., N) -> (..., M) float32. `kernel`: "soxr" (very high quality, on the CPU) or "sinc".
-
-    "sinc" is `audio.resample.resample_sinc`; for ratios too odd for it soxr is used.
-    """
-    if kernel not in ("soxr", "sinc"):
-        raise OptionError(f"unknown resampling kernel {kernel!r}: use 'soxr' or 'sinc'")
-    if source <= 0 or target <= 0:
-        raise OptionError(f"cannot resample from {source} to {target} Hz: both rates must be positive")
-    if source == target:
-        return wav.to(torch.float32)
-    if kernel == "sinc" and target // math.gcd(source, target) <= MAX_PHASES:
-        return resample_sinc(wav, source, target)
-    import soxr
-
-    flat = wav.detach().to("cpu", torch.float32).reshape(-1, wav.shape[-1])
-    rows = [torch.from_numpy(soxr.resample(row.numpy(), source, target, "VHQ")) for row in flat]
-    return torch.stack(rows).reshape(*wav.shape[:-1], -1).to(wav.device)
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:
@@ -185,20 +88,23 @@ def _check_target(path: Path) -> None:
     if path.exists() and not os.access(path, os.W_OK):
         raise OutputError(f"{path} is write-protected: remove it or choose another name")
     part = _part(path)
-    part.touch(exist_ok=False)
-    part.unlink()
+    try:
+        part.touch(exist_ok=False)
+    finally:
+        part.unlink(missing_ok=True)
 
 
-def save_audio(path: str | os.PathLike[str], samples: Tensor, sample_rate: int = 24000) -> Path:
+def save_audio(path: str | os.PathLike[str], samples: Tensor, sample_rate: int = 24000, *, comment: str = "") -> Path:
     """Write `samples` ((N,), (1, N) or (1, 1, N); (2, N) is stereo) in the format of the extension.
 
     Formats are 16-bit wav and flac, ogg and opus (Opus), mp3; values beyond -1..1 are clipped. The file is written
-    under a temporary name and renamed, so that it is complete or absent.
+    under a temporary name and renamed, so that it is complete or absent. `comment` is written as the file's comment,
+    but not into a pipe.
     Raises OutputError if it cannot be written, AudioError for samples of another shape or not finite.
     """
     path = check_writable(path)
     device = _is_device(path)
-    data = encode_audio(samples, sample_rate, ".wav" if device else path.suffix)
+    data = encode_audio(samples, sample_rate, ".wav" if device else path.suffix, comment="" if device else comment)
     try:
         if device:
             path.write_bytes(data)
@@ -209,8 +115,10 @@ def save_audio(path: str | os.PathLike[str], samples: Tensor, sample_rate: int =
     return path
 
 
-def encode_audio(samples: Tensor, sample_rate: int, suffix: str) -> bytes:
+def encode_audio(samples: Tensor, sample_rate: int, suffix: str, *, comment: str = "") -> bytes:
     """Encode `samples` as a sound file in memory; `suffix`: ".wav", ".flac", ".ogg", ".opus" or ".mp3".
+
+    `comment` is written as the file's comment: behind the samples of a WAV, else before them.
 
     Opus and mp3 know only some rates; others are resampled to 48 000. Raises as `save_audio`, and OutputError for a
     rate that the format cannot hold.
@@ -230,8 +138,12 @@ def encode_audio(samples: Tensor, sample_rate: int, suffix: str) -> bytes:
     buffer = io.BytesIO()
     try:
         with soundfile.SoundFile(buffer, "w", sample_rate, data.shape[1], subtype, format=container) as file:
+            if comment and container != "WAV":
+                file.comment = comment
             for start in range(0, len(data), BLOCK):  # libsndfile's Ogg writer overflows its stack on huge writes
                 file.write(data[start : start + BLOCK])
+            if comment and container == "WAV":
+                file.comment = comment
     except soundfile.LibsndfileError as error:
         raise OutputError(f"{suffix} cannot hold {sample_rate} samples a second ({error}): use .wav") from error
     return buffer.getvalue()

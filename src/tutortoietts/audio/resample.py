@@ -55,7 +55,7 @@ def _kernel(down: int, up: int, device: str) -> tuple[Tensor, int]:
     """
     cutoff = ROLLOFF * min(1.0, up / down)  # of the input's Nyquist
     reach = math.ceil(ZERO_CROSSINGS / cutoff)
-    with torch.inference_mode(False):  # a constant, usable under autograd whoever asked first
+    with torch.inference_mode(False):  # a constant, usable under autograd whichever caller made it
         taps = torch.arange(-reach, reach + down, dtype=torch.float64, device="cpu")
         centres = torch.arange(up, dtype=torch.float64, device="cpu") * (down / up)
         crossings = ((taps[None, :] - centres[:, None]) * cutoff).clamp(-ZERO_CROSSINGS, ZERO_CROSSINGS)

@@ -21,7 +21,7 @@ def stretched_length(samples: int, rate: float) -> int:
 def stretch(wav: Tensor, sample_rate: int, rate: float) -> Tensor:
     """Return `wav` (N,) spoken `rate` times as fast -> (round(N / rate),) float32. Raises OptionError outside 0.25..4.
 
-    Windows are taken from the source at the wanted pace, each moved by up to 10 ms to where it continues the one before
+    Windows are taken from the source at the pace, each moved by up to 10 ms to where it continues the one before
     best, and overlapped by half.
     """
     if not 0.25 <= rate <= 4:
@@ -79,7 +79,7 @@ class Stretcher:
         self._tail = torch.zeros(self._hop)  # second half of the last window, to which the next one is added
 
     def push(self, block: Tensor) -> Tensor:
-        """Return the samples (M,) that are settled once the next ones (N,) are known."""
+        """Return the samples (M,) that are final once the next ones (N,) are known."""
         if self._rate == 1:
             return block
         self._length += len(block)

@@ -17,8 +17,10 @@ from tutortoietts.bench.limits import Formats, Phase, Shape, Sizes, block_weight
 from tutortoietts.bench.machine import Machine, measure_machine
 from tutortoietts.bench.memory import PeakMemory, peak_memory
 from tutortoietts.bench.workload import Sample, StreamSample, Workload
+from tutortoietts.core.config import ModelSpec
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.presets import SpeechOptions
+from tutortoietts.core.samplers import SAMPLERS
 from tutortoietts.engine.progress import STAGES
 from tutortoietts.nn.quant import QuantLinear
 from tutortoietts.sampling import plan
@@ -214,9 +216,18 @@ def _shape(workload: Workload, parts: int, audio: float, tokens: int) -> Shape:
         text=-(-tokens // parts),
         codes=codes,
         candidates=options.num_autoregressive_samples,
-        forwards=options.diffusion_iterations,
+        forwards=_forwards(options),
         guided=_guided(options),
         parts=parts,
+    )
+
+
+def _forwards(options: SpeechOptions) -> int:
+    """Count the diffusion's forwards: a sampler's last step takes one."""
+    return (
+        SAMPLERS[options.sampler].forwards * (options.diffusion_iterations - 1) + 1
+        if options.diffusion_iterations
+        else 0
     )
 
 
@@ -233,8 +244,8 @@ def _limits(workload: Workload, shape: Shape, machine: Machine) -> dict[str, flo
     """Return the least seconds of each stage on this machine, in the formats of the models."""
     tts = workload.tts
     sizes = Sizes(
-        autoregressive=tts.spec.autoregressive,
-        diffusion=tts.spec.diffusion,
+        autoregressive=cast(ModelSpec, tts.spec).autoregressive,
+        diffusion=cast(ModelSpec, tts.spec).diffusion,
         vocoder=tts.vocoder.cfg,
         clvp=tts.spec.clvp if workload.ranked else None,
     )

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from tutortoietts.api import TextToSpeech
 from tutortoietts.bench.random_model import RANDOM_FULL, random_full
+from tutortoietts.core.config import ModelSpec
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.presets import SpeechOptions, known_names, preset_options
 from tutortoietts.core.streaming import refuse_unheard
@@ -123,7 +124,7 @@ class Workload:
         if self.tts.model != RANDOM_FULL:
             return {}
         generator, spec = torch.Generator().manual_seed(self.plan.seed), self.tts.spec
-        widths = spec.autoregressive.model_dim, 2 * spec.diffusion.model_channels
+        widths = spec.autoregressive.model_dim, 2 * cast(ModelSpec, spec).diffusion.model_channels
         return {"conditioning_latents": tuple(0.1 * torch.randn(1, width, generator=generator) for width in widths)}
 
     @property

@@ -49,7 +49,7 @@ ThreadsOption = Annotated[
     int | None, _measuring(parser=integer, help="Number of CPU threads [default: torch's choice].")
 ]
 StreamOption = Annotated[
-    bool, _measuring("--stream/--no-stream", help="Also measure the time to the first audio of a stream.")
+    bool, _measuring("--stream/--no-stream", help="Measure the time to the first audio of a stream, too.")
 ]
 ProfileOption = Annotated[
     Path | None, _measuring("--profile", help="Write a Chrome trace of one run here; show the slowest operations.")

@@ -62,8 +62,8 @@ def _print_stages(values: Mapping[str, Any]) -> None:
 
 
 def _shows(seconds: Mapping[str, float] | None) -> bool:
-    """Return whether any run took so long that it is not shown as 0.0 ms."""
-    return seconds is not None and seconds["most"] >= 0.00005
+    """Return whether the median is so long that it is not shown as 0.0 ms."""
+    return seconds is not None and seconds["median"] >= 0.00005
 
 
 def _stage_row(stage: Mapping[str, Any]) -> list[str]:

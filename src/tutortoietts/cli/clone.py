@@ -64,7 +64,7 @@ def voice_of(tts: TextToSpeech, name: str, clips: list[Path], *, replace: bool) 
     """
     from tutortoietts.voices.clips import digest
 
-    known = {source.name: source for source in tts.voices.voices() if source.path.parent == tts.voices.folder}
+    known = {source.name: source for source in tts.voices.voices() if tts.voices.is_own(source)}
     source = known.get(name)
     if source is not None and source.clips and digest(source.clips) == digest(clips):
         tts.get_conditioning_latents(name)

@@ -11,17 +11,18 @@ import functools
 import json
 import logging
 import os
+import re
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 from typer.core import TyperCommand
 
+from tutortoietts.cli.signals import Terminated, received, termination_raised
 from tutortoietts.core.errors import Cancelled, OptionError, TextError, TutortoieError, VoiceError
 
 EXIT_FAILURE = 1
@@ -29,6 +30,10 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 USAGE_ERRORS = (OptionError, TextError, VoiceError)
+
+_NO_MEMORY = re.compile("(?i)cannot allocate memory|can't allocate memory|failed to map segment|not enough memory")
+_LONGEST = 2000  # characters of a line
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,8 +63,32 @@ def panels(parameters: Iterable[Any]) -> dict[str, list[Any]]:
     return found | ({last: rest} if rest else {})
 
 
+def texts_last(args: list[str], parameters: Iterable[Any]) -> list[str]:
+    """Return arguments with those behind "--" that look like options and hold white space, as "- Buy milk" does."""
+    options = [parameter for parameter in parameters if parameter.param_type_name == "option"]
+    names = {name for one in options for name in (*one.opts, *one.secondary_opts)}
+    with_value = {name for one in options if not one.is_flag and not one.count for name in one.opts}
+    rest = args.index("--") if "--" in args else len(args)
+    kept, texts, takes_value = [], [], False
+    for arg in args[:rest]:
+        odd = arg.startswith("-") and any(map(str.isspace, arg))
+        if odd and not takes_value and arg.split("=")[0] not in names and arg[:2] not in names - {"--"}:
+            texts.append(arg)
+        else:
+            kept.append(arg)
+        takes_value = not takes_value and arg in with_value
+    return [*kept, "--", *texts, *args[rest + 1 :]] if texts else args
+
+
 class PanelCommand(TyperCommand):
-    """A command whose help lists its options in panels, as plain text."""
+    """A command whose help lists its options in panels, as plain text.
+
+    An argument that begins with a dash and holds a space, such as "- Buy milk", is no option but text.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments, those that only look like options as text."""
+        return super().parse_args(ctx, texts_last(args, self.get_params(ctx)))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write one section for each panel."""
@@ -93,8 +122,20 @@ def new_app(help_text: str) -> App:
 
 
 def say(line: str = "") -> None:
-    """Print one line for the user, on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    """Print one line for the user, on stderr; nothing where it is closed or full. Control characters are escaped."""
+    if sys.stderr is None:
+        return
+    try:
+        print(printable(line), file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        hush(sys.stderr)
+
+
+def printable(text: str) -> str:
+    """Return text that no terminal obeys, without its middle if it is very long."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 4 :]}"
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def print_json(value: Any) -> None:
@@ -104,7 +145,7 @@ def print_json(value: Any) -> None:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
         text = json.dumps(value, indent=2, default=str)
-    print(text)
+    print(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -120,14 +161,27 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         debug = bool(kwargs.get("debug")) or bool(os.environ.get("TUTORTOIETTS_DEBUG"))
         try:
-            with warnings_as_lines(), termination_raised():
-                return command(*args, **kwargs)
+            with termination_raised(), warnings_as_lines():
+                try:
+                    result = command(*args, **kwargs)
+                    if sys.stdout is not None:
+                        sys.stdout.flush()
+                except (Exception, typer.Exit):
+                    if received() is not None:  # somebody else's code swallowed the exception of the signal
+                        raise KeyboardInterrupt from None
+                    raise
+                return result
         except typer.Exit:
             raise
         except Terminated:
-            fail("terminated; nothing was left half-written", EXIT_TERMINATED)
+            fail(_TERMINATED, EXIT_TERMINATED)
         except (KeyboardInterrupt, Cancelled):
-            fail("interrupted; nothing was left half-written", EXIT_INTERRUPTED)
+            fail(
+                *((_TERMINATED, EXIT_TERMINATED) if received() == signal.SIGTERM else (_INTERRUPTED, EXIT_INTERRUPTED))
+            )
+        except BrokenPipeError:  # the reader of the output went away, as `head` does
+            hush(sys.stdout)
+            raise typer.Exit from None
         except Exception as error:
             if debug:
                 traceback.print_exc()
@@ -136,52 +190,36 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+_INTERRUPTED = "interrupted; nothing was left half-written"
+_TERMINATED = "terminated; nothing was left half-written"
+
+
+def stop_line() -> str:
+    """Return the line for the signal that ended the process."""
+    return "error: " + (_TERMINATED if received() == signal.SIGTERM else _INTERRUPTED)
+
+
 def explain(error: Exception) -> tuple[str, int]:
     """Return the line for an error and its exit code."""
     if isinstance(error, TutortoieError):
         return str(error), EXIT_USAGE if isinstance(error, USAGE_ERRORS) else EXIT_FAILURE
-    if isinstance(error, BrokenPipeError):
-        hush_stdout()
-        return "the reader of the output closed it before the end", EXIT_FAILURE
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"disk full while writing {error.filename or 'the output'}: free some space and try again", EXIT_FAILURE
-    if isinstance(error, OSError):
-        return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", EXIT_FAILURE
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _NO_MEMORY.search(str(error)):
         return (
             "out of memory: try fewer candidates (--num-autoregressive-samples), "
             "--autoregressive-batch-size 1, --half or a shorter text",
             EXIT_FAILURE,
         )
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", EXIT_FAILURE
     return f"unexpected {type(error).__name__}: {error} (--debug shows the traceback)", EXIT_FAILURE
 
 
-def hush_stdout() -> None:
-    """Keep the interpreter from writing to a closed stdout once more on its way out."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-class Terminated(KeyboardInterrupt):
-    """Raised at SIGTERM, so that half-written files are removed as at a Ctrl-C."""
-
-
-@contextmanager
-def termination_raised() -> Iterator[None]:
-    """Raise Terminated at the first SIGTERM in a block of the main thread, unless that signal is already handled."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
-
-    def stop(*_: object) -> NoReturn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `timeout` sends two; the second must not interrupt the cleanup
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        if signal.getsignal(signal.SIGTERM) is stop:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def hush(stream: Any) -> None:
+    """Keep the interpreter from writing once more to a closed or full stream on its way out."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class _LineHandler(logging.Handler):

@@ -176,7 +176,7 @@ def _model(model: str, device: str | None) -> Iterator[Finding]:
 
 
 def _speedups(tts: TextToSpeech) -> Iterator[str]:
-    """Yield the speedups that are active by default, and those that can be asked for."""
+    """Yield the speedups that are active by default, and those that can be turned on."""
     import torch
 
     from tutortoietts.native.layer_chain import has_integer_products

@@ -53,10 +53,13 @@ _speaking, _model, _other = of_panel(SPEAKING), of_panel(MODEL), of_panel(OTHER)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
-    """How the models are loaded: the arguments of `TextToSpeech`."""
+    """Options for loading the models: the arguments of `TextToSpeech`."""
 
     model: Annotated[
-        str, _model("--model", "-m", help='"bundled", "tortoise-v2" (the public checkpoints) or a model directory.')
+        str,
+        _model(
+            "--model", "-m", help='"bundled", "tortoise-v2" or "xtts-v2" (public checkpoints), or a model directory.'
+        ),
     ] = "bundled"
     models_dir: Annotated[
         Path | None,
@@ -104,7 +107,7 @@ class EngineOptions:
         None
     )
     tokenizer_basic: Annotated[
-        bool, _model("--tokenizer-basic", help="Only lower-case the text: for models of other languages.")
+        bool, _model("--tokenizer-basic", help="Lower-case the text, nothing more: for models of other languages.")
     ] = False
     ar_checkpoint: Annotated[
         Path | None, _model(help="Autoregressive checkpoint to use instead of the model's own.")
@@ -134,6 +137,24 @@ class SpeakOptions:
     seed: Annotated[int | None, _speaking(parser=integer, help="Random seed; the same seed gives the same audio.")] = (
         None
     )
+    language: Annotated[
+        str, _speaking(help="Language of the text: en, en-US or en-GB (dates are read by it); xtts-v2 has 17.")
+    ] = "en"
+    normalize: Annotated[
+        bool | None,
+        _speaking(
+            "--normalize/--no-normalize",
+            help="Say numbers, symbols and abbreviations as a person would; without it the text is left to the model's "
+            "own cleaner.",
+        ),
+    ] = None
+    times: Annotated[
+        Path | None,
+        _speaking(readable=False, help="File for the times of all words, by its extension: json, srt, vtt or lrc."),
+    ] = None
+    mark: Annotated[
+        bool, _speaking("--mark/--no-mark", help='Write "AI-generated speech" as the comment of a file.')
+    ] = True
     play: Annotated[bool, _speaking("--play", help="Play the result; with --streaming, while it is made.")] = False
     quiet: Annotated[bool, _other("--quiet", "-q", help="Show no progress and no report.")] = False
     as_json: Annotated[bool, _other("--json", help="Print the result as JSON on stdout.")] = False

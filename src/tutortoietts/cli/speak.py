@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tutortoietts.cli.common import hush_stdout, print_json, say
+from tutortoietts.cli.common import hush, print_json, say
 from tutortoietts.cli.options import EngineOptions
 from tutortoietts.cli.output import STDOUT, keep_inputs, plan_outputs
 from tutortoietts.cli.playback import Player, find_player, play, played
@@ -21,6 +21,7 @@ from tutortoietts.core.options import SPEECH, check
 if TYPE_CHECKING:
     from tutortoietts.api import TextToSpeech
     from tutortoietts.engine.progress import Report
+    from tutortoietts.engine.speech import Speech, SpeechStream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,8 @@ class Job:
     """Text to speak, and where the audio goes; checked when it is made, before any model is loaded.
 
     stream: arguments of `tts_stream` only; form: format of stdout, one of FORMATS.
-    voice_at: path of the voice, while it has no name yet; clips: files that it is made from.
+    times: file for the times of the words. voice_at: path of the voice, while it has no name yet; clips: files that it
+    is made from.
     Raises OptionError, OutputError.
     """
 
@@ -41,6 +43,10 @@ class Job:
     streaming: bool = False
     stream: dict[str, Any] = field(default_factory=dict)
     form: str | None = None
+    mark: bool = True
+    language: str = "en"
+    normalize: bool | None = None
+    times: Path | None = None
     play: bool = False
     quiet: bool = False
     as_json: bool = False
@@ -67,6 +73,14 @@ class Job:
         if self.output == STDOUT and (self.as_json or self.play):
             option = "--json" if self.as_json else "--play"
             raise OptionError(f"{option} cannot be used with -o -, which writes audio to stdout: name a file with -o")
+        if self.times is not None:
+            if self.candidates > 1:
+                raise OptionError(
+                    f"--times is for one result, --candidates is {self.candidates}: remove one of the two"
+                )
+            from tutortoietts.book.export.times import check_times
+
+            check_times(self.times)
         object.__setattr__(self, "player", find_player(self.streaming) if self.play else None)
         object.__setattr__(self, "paths", plan_outputs(self.output, self.candidates))
         keep_inputs(self.paths, [*self.clips, *_terms(self.voice or "")])
@@ -74,7 +88,7 @@ class Job:
     @property
     def progress(self) -> bool:
         """True if a progress bar is to be shown."""
-        return not self.quiet and sys.stderr.isatty()
+        return not self.quiet and sys.stderr is not None and sys.stderr.isatty()
 
 
 def _terms(voice: str) -> list[str]:
@@ -115,6 +129,8 @@ def _at_once(tts: TextToSpeech, job: Job) -> Report:
         job.candidates,
         preset=job.preset,
         voice=job.voice_at or job.voice,
+        normalize=job.normalize,
+        language=job.language,
         verbose=job.progress,
         seed=job.seed,
         **job.tuning,
@@ -126,7 +142,8 @@ def _at_once(tts: TextToSpeech, job: Job) -> Report:
             sys.stdout.buffer.write(encode_audio(samples, tts.sample_rate, ".wav") if wav else raw(samples, form))
             sys.stdout.buffer.flush()
         else:
-            speech.save(path)
+            speech.save(path, mark=job.mark)
+    _write_times(job, results[0])
     return results[0].report
 
 
@@ -140,6 +157,8 @@ def _stream(tts: TextToSpeech, job: Job, hear: Callable[[bytes], None] | None) -
     stream = tts.stream(
         job.text,
         voice=job.voice_at or job.voice,
+        normalize=job.normalize,
+        language=job.language,
         verbose=job.progress,
         seed=job.seed,
         preset=job.preset,
@@ -147,16 +166,26 @@ def _stream(tts: TextToSpeech, job: Job, hear: Callable[[bytes], None] | None) -
         **job.tuning,
     )
     try:
-        with stream, sink(job.paths[0], tts.sample_rate, job.form or "wav") as write:
+        with stream, sink(job.paths[0], tts.sample_rate, job.form or "wav", mark=job.mark) as write:
             for chunk in stream:
                 if hear is not None:
                     hear(raw(chunk, "s16le"))
                 write(chunk)
                 first = first or time.perf_counter() - started
     except BrokenPipeError:
-        hush_stdout()
+        hush(sys.stdout)
         return None, first
+    _write_times(job, stream)
     return stream.report, first
+
+
+def _write_times(job: Job, result: Speech | SpeechStream) -> None:
+    """Write the file of --times, if there is one."""
+    if job.times is not None:
+        from tutortoietts.book.export.times import write_times
+
+        seconds = result.report.audio_seconds
+        write_times(job.times, job.text, result.words, sample_rate=result.sample_rate, duration=seconds)
 
 
 def _report(tts: TextToSpeech, job: Job, report: Report, start: float, seconds: float, first: float | None) -> None:

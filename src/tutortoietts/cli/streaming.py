@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from tutortoietts.cli.output import STDOUT, atomic_file
 from tutortoietts.core.errors import OutputError
@@ -29,31 +29,41 @@ def raw(samples: Tensor, form: str) -> bytes:
 
 
 @contextmanager
-def sink(path: Path, rate: int, form: str) -> Iterator[Callable[[Tensor], None]]:
+def sink(path: Path, rate: int, form: str, *, mark: bool = False) -> Iterator[Callable[[Tensor], None]]:
     """Yield a function that writes (samples,) chunks to `path`: stdout at once, a file that appears when complete.
 
-    `form`: the format of stdout, one of FORMATS; the length in a WAV header is left open. Raises OutputError.
+    `form`: the format of stdout, one of FORMATS; the length in a WAV header is left open. `mark`: write the
+    comment `audio.io.MARK` into a file. Raises OutputError.
     """
     if path == STDOUT:
-        yield _pipe(rate, form)
+        yield _pipe(sys.stdout.buffer, rate, form)
+        return
+    if path.exists() and not path.is_file():  # a pipe or device: WAV, as it comes
+        try:
+            with path.open("wb") as pipe:
+                yield _pipe(pipe, rate, "wav")
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
         return
     import soundfile
 
-    from tutortoietts.audio.io import OUTPUT_SUFFIXES
+    from tutortoietts.audio.io import MARK, OUTPUT_SUFFIXES
 
     container, subtype = OUTPUT_SUFFIXES[path.suffix.lower()]
     with atomic_file(path) as part:
         try:
             with soundfile.SoundFile(str(part), "w", rate, 1, subtype, format=container) as file:
+                if mark and container != "WAV":  # in a WAV it stands behind the samples
+                    file.comment = MARK
                 yield lambda chunk: file.write(chunk.clamp(-1, 1).numpy())
+                if mark and container == "WAV":
+                    file.comment = MARK
         except soundfile.LibsndfileError as error:
             raise OutputError(f"{path} cannot be written ({error.error_string}): is the disk full?") from error
 
 
-def _pipe(rate: int, form: str) -> Callable[[Tensor], None]:
+def _pipe(out: BinaryIO, rate: int, form: str) -> Callable[[Tensor], None]:
     from tutortoietts.audio.io import wav_header
-
-    out = sys.stdout.buffer
 
     def write(chunk: Tensor) -> None:
         out.write(raw(chunk, form))

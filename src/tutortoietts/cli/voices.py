@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tutortoietts.cli.common import Debug, Json, guarded, new_app, print_json, say
+from tutortoietts.cli.common import Debug, Json, guarded, new_app, print_json, printable, say
 from tutortoietts.core.errors import OptionError
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ def list_voices(model: ModelOption = "bundled", as_json: Json = False, debug: De
         return
     for row in rows:
         clips = f"{len(row['clips'])} clips" if row["clips"] else ""
-        print(f"{row['name']:<20} {row['owner']:<8} {clips:<9} {', '.join(row['models'])}".rstrip())
+        print(printable(f"{row['name']:<20} {row['owner']:<8} {clips:<9} {', '.join(row['models'])}".rstrip()))
     if not rows:
-        say(f"no voices yet: tutortoietts clone makes one in {store.folder}")
+        say("no voices yet: tutortoietts clone makes one")
 
 
 @app.command("show")
@@ -50,10 +50,10 @@ def show_voice(name: Name, model: ModelOption = "bundled", as_json: Json = False
     if as_json:
         print_json(row)
         return
-    print(f"name    {row['name']}\nowner   {row['owner']}\npath    {row['path']}")
-    print(f"models  {', '.join(row['models']) or 'none yet: made when first spoken'}")
+    print(printable(f"name    {row['name']}"), f"owner   {row['owner']}", printable(f"path    {row['path']}"), sep="\n")
+    print(printable(f"models  {', '.join(row['models']) or 'none yet: made when first spoken'}"))
     for clip, seconds in zip(row["clips"], row["seconds"], strict=True):
-        print(f"clip    {clip} ({seconds} s)")
+        print(printable(f"clip    {clip} ({seconds} s)"))
 
 
 @app.command("remove")
@@ -71,7 +71,7 @@ def remove_voice(
             raise OptionError(f"removing voice {name!r} deletes {path}: confirm with --yes")
         if not typer.confirm(f"Delete voice {name!r} at {path}?"):
             raise typer.Exit
-    print(f"removed {store.remove(name)}")
+    print(printable(f"removed {store.remove(name)}"))
 
 
 def _store(model: str) -> VoiceStore:
@@ -88,7 +88,7 @@ def _store(model: str) -> VoiceStore:
 def _row(store: VoiceStore, source: VoiceSource) -> dict[str, Any]:
     return {
         "name": source.name,
-        "owner": "you" if source.path.parent == store.folder else "model",
+        "owner": "you" if store.is_own(source) else "model",
         "path": str(source.path),
         "clips": [clip.name for clip in source.clips],
         "models": list(source.models),
@@ -96,7 +96,6 @@ def _row(store: VoiceStore, source: VoiceSource) -> dict[str, Any]:
 
 
 def _seconds(clip: Path) -> float:
-    from tutortoietts.audio.io import read_audio
+    from tutortoietts.audio.io import audio_seconds
 
-    samples, rate = read_audio(clip)
-    return float(samples.shape[-1]) / rate
+    return audio_seconds(clip)

@@ -29,6 +29,7 @@ from tutortoietts.core.config_vocoder import (
     UnivNetConfig,
     VocosConfig,
 )
+from tutortoietts.core.config_xtts import SpeakerEncoderConfig, XttsConfig
 from tutortoietts.core.errors import ModelError
 
 __all__ = ["COMPONENTS", "Component", "component", "kind_of", "kinds_of", "public_vocoders", "resolve"]
@@ -126,6 +127,13 @@ _ALL = (
         key_table=f"{_TABLES}:RANDOM_LATENT",
     ),
     Component(
+        kind="speaker_encoder",
+        role="speaker_encoder",
+        config=SpeakerEncoderConfig,
+        cls=f"{_MODELS}.speaker_encoder:SpeakerEncoder",
+        key_table=f"{_TABLES}:SPEAKER_ENCODER",
+    ),
+    Component(
         kind="stream_vocos",
         role="stream_decoder",
         config=StreamVocosConfig,
@@ -146,6 +154,13 @@ _ALL = (
         config=VocosConfig,
         cls=f"{_MODELS}.vocos:Vocos",
         macs=f"{_MACS}:vocos_macs",
+    ),
+    Component(
+        kind="xtts",
+        role="autoregressive",
+        config=XttsConfig,
+        cls=f"{_MODELS}.xtts:Xtts",
+        key_table=f"{_TABLES}:XTTS",
     ),
 )
 

@@ -30,6 +30,7 @@ from tutortoietts.core.config_vocoder import (
     UnivNetConfig,
     VocosConfig,
 )
+from tutortoietts.core.config_xtts import SpeakerEncoderConfig, XttsConfig
 from tutortoietts.core.errors import ModelError
 
 __all__ = [
@@ -46,10 +47,12 @@ __all__ = [
     "HifiganConfig",
     "ModelSpec",
     "RandomLatentConfig",
+    "SpeakerEncoderConfig",
     "StreamVocosConfig",
     "TokenizerSpec",
     "UnivNetConfig",
     "VocosConfig",
+    "XttsConfig",
     "kind_of",
 ]
 
@@ -70,10 +73,10 @@ class TokenizerSpec(Config):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlignmentSpec(Config):
-    """How word times are read off a model's attention; `benchmarks/alignment.py` measures both fields.
+    """Settings for reading word times off a model's attention; `benchmarks/alignment.py` measures both.
 
-    `bias_seconds`: by how much the times come late (mostly negative: early). `heads`: the (layer, head) pairs that
-    follow the text; none, they are found anew for each passage.
+    `bias_seconds`: seconds by which the times come late (mostly negative: early). `heads`: the (layer, head) pairs that
+    follow the text; empty: they are found anew for each passage.
     """
 
     bias_seconds: float = 0.0
@@ -84,7 +87,7 @@ class AlignmentSpec(Config):
         number = isinstance(bias, int | float) and not isinstance(bias, bool) and -1 <= bias <= 1
         require(number, type(self), "bias_seconds", bias, "must be a number of seconds from -1 to 1")
         pairs = isinstance(heads, tuple) and all(_is_head(pair) for pair in heads)
-        require(pairs, type(self), "heads", heads, "must be a list of pairs of whole numbers, layer and head")
+        require(pairs, type(self), "heads", heads, "must be a list of pairs of integers, layer and head")
 
 
 def _is_head(pair: object) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import reprlib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, ClassVar, TypeVar
@@ -10,6 +12,11 @@ from typing import Any, ClassVar, TypeVar
 from tutortoietts.core.errors import ModelError
 
 __all__ = ["Config", "check", "check_multiple", "require", "unknown_key"]
+
+GREATEST = 1_000_000  # of any size, so that a damaged file does not build a model for minutes
+MOST_LAYERS = 256
+_LAYERS = re.compile("layers|depth|blocks")
+_LISTS = f"must be a list of at most {MOST_LAYERS} integers of 1..{GREATEST}"
 
 _C = TypeVar("_C", bound="Config")
 
@@ -60,7 +67,7 @@ def unknown_key(owner: str, key: str, names: set[str]) -> ModelError:
 def require(holds: bool, cls: type, key: str, value: object, limit: str) -> None:
     """Raise ModelError, naming class, key, value and limit, unless `holds`."""
     if not holds:
-        raise ModelError(f"{cls.__name__}.{key} is {value!r}: {limit}", key=key)
+        raise ModelError(f"{cls.__name__}.{key} is {reprlib.repr(value)}: {limit}", key=key)
 
 
 def check(config: Any, *, zero: tuple[str, ...] = ()) -> None:
@@ -73,19 +80,23 @@ def check(config: Any, *, zero: tuple[str, ...] = ()) -> None:
         elif isinstance(default, int):
             least = 0 if name in zero else 1
             integer = isinstance(value, int) and not isinstance(value, bool)
+            most = MOST_LAYERS if _LAYERS.search(name) else GREATEST
             require(integer and value >= least, cls, name, value, f"must be an integer of at least {least}")
+            require(value <= most, cls, name, value, f"must be at most {most}")
         elif isinstance(default, float):
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            require(number, cls, name, value, "must be a number")
+            number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= GREATEST
+            require(number, cls, name, value, f"must be a number of at most {GREATEST}")
         elif isinstance(default, str):
             require(isinstance(value, str), cls, name, value, "must be text")
         elif isinstance(default, tuple):
-            require(isinstance(value, tuple) and _positive(value), cls, name, value, "must be a list of integers")
+            require(isinstance(value, tuple) and _positive(value), cls, name, value, _LISTS)
 
 
 def _positive(values: tuple[Any, ...]) -> bool:
+    if not 0 < len(values) <= MOST_LAYERS:
+        return False
     nested = all(isinstance(v, tuple) and _positive(v) for v in values)
-    return bool(values) and (nested or all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in values))
+    return nested or all(isinstance(v, int) and not isinstance(v, bool) and 0 < v <= GREATEST for v in values)
 
 
 def check_multiple(config: Any, name: str, by: str) -> None:

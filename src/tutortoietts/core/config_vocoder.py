@@ -86,7 +86,10 @@ class BigVGANConfig(Config):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HifiganConfig(Config):
-    """Latents and speaker latent straight to waveform; resampled linearly to the output rate before the network."""
+    """Latents and speaker latent straight to waveform; resampled linearly to the output rate before the network.
+
+    ``cond_each_level``: the speaker is added after every upsampling too. ``final_bias``: the last layer has a bias.
+    """
 
     FIXED: ClassVar[Mapping[str, Any]] = {"resblock_type": "1"}
 
@@ -98,12 +101,16 @@ class HifiganConfig(Config):
     upsample_factors: tuple[int, ...] = (8, 8, 2, 2)
     upsample_initial_channel: int = 512
     cond_channels: int = 1024
+    cond_each_level: bool = False
+    final_bias: bool = True
     code_stride: int = 1024  # samples a code at input_sample_rate
     input_sample_rate: int = 22050
     output_sample_rate: int = 24000
 
     def __post_init__(self) -> None:
         check(self, zero=("cond_channels",))
+        possible = bool(self.cond_channels) or not self.cond_each_level
+        require(possible, type(self), "cond_each_level", self.cond_each_level, "needs cond_channels")
         _check_upsampler(self, self.upsample_factors)
 
 

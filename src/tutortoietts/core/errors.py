@@ -8,6 +8,7 @@
     ├── ModelError                  a checkpoint, its keys or its configuration
     │   └── FetchError              a model file that cannot be fetched
     ├── OutputError   (OSError)     a place that cannot be written
+    ├── BookError     (ValueError)  a document or a book folder that cannot be used
     └── Cancelled                   the caller stopped the work
 
 Every message names the value, the limit and the remedy, so that printing it alone is enough.
@@ -19,6 +20,7 @@ import os
 
 __all__ = [
     "AudioError",
+    "BookError",
     "Cancelled",
     "FetchError",
     "ModelError",
@@ -65,6 +67,10 @@ class FetchError(ModelError):
 
 class OutputError(TutortoieError, OSError):
     """The output cannot be written: folder missing, not permitted, disk full, format unknown."""
+
+
+class BookError(TutortoieError, ValueError):
+    """A document cannot be read, or the folder of a book cannot be used: damaged, protected, in use, another format."""
 
 
 class Cancelled(TutortoieError):

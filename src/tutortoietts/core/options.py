@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, TypedDict
@@ -16,7 +18,7 @@ from typing import Any, TypedDict
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.samplers import SAMPLERS, SPACINGS
 
-__all__ = ["SPEECH", "Option", "SpeechOptions", "SpeechOptionsDict", "check", "declared", "option"]
+__all__ = ["SPEECH", "Option", "SpeechOptions", "SpeechOptionsDict", "check", "declared", "option", "plain_number"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,25 @@ def option(default: Any, text: str, *, type: type[Any] | None = None, **rest: An
 def declared(cls: type[Any]) -> dict[str, Option]:
     """Return the options that a dataclass declares, by the names of their fields."""
     return {item.name: item.metadata["option"] for item in dataclasses.fields(cls) if "option" in item.metadata}
+
+
+def plain_number(value: Any, *, integer: bool) -> Any:
+    """Return a number of another library (a numpy integer or float, a tensor of one number), or a whole float where an
+    `integer` is meant, as Python's int or float; any other value unchanged."""
+    if isinstance(value, bool | str | bytes | int) or value is None:
+        return value
+    if hasattr(value, "__index__"):
+        with suppress(TypeError):
+            return operator.index(value)
+    if not hasattr(value, "__float__"):
+        return value
+    with suppress(TypeError, ValueError, RuntimeError):
+        number = float(value)
+        if not integer:
+            return number
+        if number.is_integer():
+            return int(number)
+    return value
 
 
 def check(name: str, value: object, option: Option) -> None:
@@ -208,14 +229,14 @@ class SpeechOptions:
     )
     calm_rule: str = option(
         "after_stop",
-        "Where a long run of the silence code ends the speech.",
+        "Rule for ending the speech at a long run of the silence code.",
         details="`anywhere` is the original's, and also cuts speech after a long pause.",
         choices=("after_stop", "anywhere"),
         streamed=True,
     )
     latent_averaging_mode: int = option(
         0,
-        "How clips become a voice: 0 one crop per clip, 1 all crops of all clips, 2 the mean per clip.",
+        "Latents of a voice from its clips: 0 one crop per clip, 1 all crops of all clips, 2 the mean per clip.",
         details="Values other than 0 are refused where there are no clips.",
         range=(0, 2),
         streamed=True,
@@ -223,7 +244,9 @@ class SpeechOptions:
 
     def __post_init__(self) -> None:
         for name, one in SPEECH.items():
-            check(name, getattr(self, name), one)
+            value = plain_number(getattr(self, name), integer=one.type is int) if one.range else getattr(self, name)
+            check(name, value, one)
+            object.__setattr__(self, name, value)
         if self.cond_free_from < self.cond_free_to:
             raise OptionError(
                 f"cond_free_from is {self.cond_free_from}, below cond_free_to, which is {self.cond_free_to}: "

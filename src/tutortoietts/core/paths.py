@@ -8,13 +8,16 @@ from pathlib import Path
 
 from tutortoietts.core.errors import OptionError
 
-__all__ = ["ENVIRONMENT", "cache_dir", "existing_folder", "expanded"]
+__all__ = ["ENVIRONMENT", "cache_dir", "data_dir", "existing_folder", "expand_user", "expanded"]
 
 ENVIRONMENT: Mapping[str, str] = {
     "TUTORTOIETTS_VOICES": "folders, separated as in PATH: first your voices (default "
     "`~/.local/share/tutortoietts/voices`), then others to read",
+    "XDG_DATA_HOME": "folder in which `tutortoietts/voices` are your voices, unless `TUTORTOIETTS_VOICES` is set",
     "TORTOISE_MODELS_DIR": "folder of public checkpoints, searched before the caches",
     "TUTORTOIETTS_CACHE": "folder of converted checkpoints and compiled kernels (default `~/.cache/tutortoietts`)",
+    "TUTORTOIETTS_ACCEPT_CPML": "1: you agree to the licence of XTTS-v2, which must be agreed to before its download",
+    "TUTORTOIETTS_PHRASES_MAX": "most that cached phrases may take, such as 500M or 2G (default 2G)",
     "XDG_CACHE_HOME": "folder in which `tutortoietts` is the cache, unless `TUTORTOIETTS_CACHE` is set",
     "HF_HUB_OFFLINE": "1: never use the network",
     "TUTORTOIETTS_NATIVE": "0: compile nothing; torch alone does the work on a CPU",
@@ -32,10 +35,23 @@ def cache_dir() -> Path:
     return expanded(base) / "tutortoietts"
 
 
+def data_dir() -> Path:
+    """Return the folder ``tutortoietts`` in XDG_DATA_HOME (``~/.local/share``). Raises OptionError without a home."""
+    return expanded(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "tutortoietts"
+
+
+def expand_user(path: str | os.PathLike[str]) -> Path:
+    """Return the path with a leading "~" or "~name" expanded, and unchanged where that home folder is not known."""
+    try:
+        return Path(os.path.expanduser(path))
+    except (ValueError, RuntimeError, KeyError):  # characters that no user's name can have
+        return Path(path)
+
+
 def expanded(path: str | os.PathLike[str]) -> Path:
     """Return the path with a leading "~" or "~name" expanded. Raises OptionError for an unknown home folder."""
-    full = Path(os.path.expanduser(path))
-    if full.parts and full.parts[0].startswith("~") and not full.exists():
+    full = expand_user(path)
+    if full.parts and full.parts[0].startswith("~") and not os.path.exists(full):
         raise OptionError(
             f"{os.fspath(path)!r}: the home folder {full.parts[0]!r} is not known here; write the full path"
         )

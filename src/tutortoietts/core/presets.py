@@ -9,7 +9,7 @@ from typing import Any
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.options import SPEECH, SpeechOptions
 
-__all__ = ["PRESETS", "SpeechOptions", "known_names", "preset_options", "refuse_unknown"]
+__all__ = ["PRESETS", "SpeechOptions", "known_names", "preset_options", "refuse_unknown", "without_original"]
 
 _OPTIMIZED = {"sampler": "dpm++2m", "repetition_penalty": 2.5}
 
@@ -99,11 +99,32 @@ def _refuse_idle(given: Mapping[str, Any], options: SpeechOptions) -> None:
             raise OptionError(f"{name} is {given[name]}, but cond_free is False: leave it out, or give cond_free=True")
 
 
+_ORIGINAL: Mapping[str, tuple[Any, str]] = {
+    "do_sample": (True, "codes are always drawn at random; top_k=1 takes the likeliest"),
+    "typical_sampling": (False, "use top_p and top_k"),
+    "typical_mass": (None, "use top_p and top_k"),
+    "num_beams": (1, "there is no beam search; draw more candidates with num_autoregressive_samples"),
+    "num_return_sequences": (None, "candidates are drawn with num_autoregressive_samples, and k of them returned"),
+    "sample_batch_size": (None, "give autoregressive_batch_size to TextToSpeech"),
+    "breathing_room": (None, "the end of speech is found by calm_rule"),
+    "input_tokens": (None, "text is given as text"),
+}
+"""Options that scripts passed on to the original's decoder: the value that changes nothing, and the replacement."""
+
+
+def without_original(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options without those of the original that change nothing. Raise OptionError for its other ones."""
+    for name, value in given.items():
+        if name in _ORIGINAL and (value != _ORIGINAL[name][0] or _ORIGINAL[name][0] is None):
+            raise OptionError(f"{name}={value!r} is not supported: {_ORIGINAL[name][1]}")
+    return {name: value for name, value in given.items() if name not in _ORIGINAL}
+
+
 def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
     """Raise TypeError naming the first unknown option and the nearest known one."""
     names = tuple(known)
     for name in given:
         if name not in names:
-            near = get_close_matches(name, names, n=1, cutoff=0.5)
+            near = get_close_matches(name, names, n=1, cutoff=0.7)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}"
             raise TypeError(f"unknown option {name!r}; {hint}")

@@ -17,8 +17,8 @@ class Sampler:
     """A sampler of the diffusion model.
 
     function: dotted name "module:name" of a `sampling.solvers.Solver`. original: run it as the original Tortoise does
-    unless asked otherwise: on its integer steps, clean estimates clipped to [-1, 1], guidance that grows from step to
-    step. forwards: forward passes that each step but the last takes.
+    unless options say otherwise: on its integer steps, clean estimates clipped to [-1, 1], guidance that grows from
+    step to step. forwards: forward passes that each step but the last takes.
     """
 
     function: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from tutortoietts.core.errors import OptionError
-from tutortoietts.core.options import SPEECH, Option, check, declared, option
+from tutortoietts.core.options import SPEECH, Option, check, declared, option, plain_number
 
 __all__ = ["DECODERS", "STREAM", "StreamOptionsDict", "Streaming", "refuse_unheard"]
 
@@ -19,7 +19,7 @@ _ALONE = {"num_autoregressive_samples": 1, "cvvp_amount": 0}  # the only values 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streaming:
-    """How a stream is made.
+    """Options of one stream.
 
     `decoder`: "stream" makes sound straight from the latents of one candidate while its codes are drawn; "diffusion"
     runs the whole pipeline, clause by clause; "auto" is "stream" where the model has such a decoder.
@@ -31,7 +31,7 @@ class Streaming:
 
     decoder: str = option(
         "auto",
-        "How a stream is decoded: straight from latents while codes are drawn (stream), by the whole pipeline clause "
+        "Decoder of the stream: straight from latents while codes are drawn (stream), by the whole pipeline clause "
         "by clause (diffusion), or by the first if the model can (auto).",
         choices=DECODERS,
     )
@@ -45,6 +45,8 @@ class Streaming:
 
     def __post_init__(self) -> None:
         check("decoder", self.decoder, STREAM["decoder"])
+        for name in ("chunk_size", "chunk_max"):
+            object.__setattr__(self, name, plain_number(getattr(self, name), integer=True))
         _check_codes("stream_chunk_size", self.chunk_size, 1)
         if self.chunk_max is not None:
             _check_codes("stream_chunk_max", self.chunk_max, self.chunk_size)

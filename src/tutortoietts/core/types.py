@@ -34,7 +34,7 @@ def _check_rate(owner: str, rate: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Tokens:
-    """Text as the models see it: the cleaned `text` and `ids` (1, T) int64, without the 0 the models append."""
+    """Text as the models see it: the cleaned `text` and `ids` (1, T) int64, without the stop token."""
 
     text: str
     ids: Tensor
@@ -112,12 +112,12 @@ class Audio:
 
     @property
     def seconds(self) -> float:
-        """Duration."""
+        """Duration in seconds."""
         return int(self.samples.shape[-1]) / self.sample_rate
 
 
 class Word(NamedTuple):
-    """When a word sounds.
+    """A word and the time at which it sounds.
 
     `word` as written, without the punctuation round it; `start` and `end` in seconds; `confidence` 0..1, 0 where the
     times are in proportion to the text; `chars` the (start, end) characters of the word in the text as written.

@@ -1,1 +1,1 @@
-"""The arrows of the design, one function each; `pipeline` alone chains them."""
+"""The steps from text to sound, one function each; `pipeline` alone chains them."""

@@ -1,4 +1,4 @@
-"""Where each code lies in the text, read off the autoregressive model itself: word times, cuts, losses.
+"""Alignment of codes with text, read off the autoregressive model itself: word times, cuts, losses.
 
 Some attention heads of the decoder follow the text while it speaks. One forward pass over a text and its codes gives
 the attention of every head. Heads whose centre moves on steadily are averaged, unless the model names its own; the
@@ -43,7 +43,7 @@ __all__ = [
 
 CODE_SECONDS = 1024 / 22050  # of sound that one code stands for
 _STEADY = 0.8  # correlation of a head's centre with time, from which on it counts as following the text
-_HEADS = 6  # at most so many are averaged
+_HEADS = 6  # at most this many are averaged
 _LEAST = 1e-6  # attention below this counts as this, so that no path is impossible
 
 
@@ -91,8 +91,8 @@ def align(
 ) -> Alignment:
     """Return which token each code speaks, from one forward pass.
 
-    model: an autoregressive model, in any precision. speaker (1, D), text (1, T) ending in its 0, codes (1, S) without
-    stop codes. heads: (layer, head) of those to average; none, the steadiest are found.
+    model: an autoregressive model, in any precision. speaker (1, D), text (1, T) with its stop token, codes (1, S)
+    without stop codes. heads: (layer, head) of those to average; empty: the steadiest are found.
     Raises OptionError for a head that the model does not have.
     """
     steps, tokens = codes.shape[1], text.shape[1]
@@ -135,14 +135,14 @@ def gazes(model: CodeModel, speaker: Tensor, text: Tensor, codes: Tensor) -> Ten
 
 
 def _inputs(model: CodeModel, speaker: Tensor, text: Tensor, codes: Tensor) -> Tensor:
-    """The sequence (1, P + S, D) from whose last S positions the codes are drawn."""
+    """Return the sequence (1, P + S, D) from whose last S positions the codes are drawn."""
     start = codes.new_full((1, 1), model.cfg.start_mel_token)
     inputs = model.embed_codes(torch.cat([start, codes[:, :-1]], dim=1))
     return torch.cat([model.prefix(speaker, text), inputs], dim=1)
 
 
 def _read(model: CodeModel, speaker: Tensor, text: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-    """`gazes`, and the hidden states (1, S, D) from which the codes are drawn."""
+    """Return `gazes`, and the hidden states (1, S, D) from which the codes are drawn."""
     x = _inputs(model, speaker, text, codes)
     first, tokens = x.shape[1] - codes.shape[1], text.shape[1]
     begin = first - 1 - tokens  # the text is the prefix's end, but for its stop token
@@ -157,7 +157,7 @@ def _read(model: CodeModel, speaker: Tensor, text: Tensor, codes: Tensor) -> tup
 
 
 def _numbers(heads: Sequence[Sequence[int]], model: CodeModel) -> list[int]:
-    """Rows of `gazes` of the (layer, head) pairs."""
+    """Return the rows of `gazes` that belong to the (layer, head) pairs."""
     layers, width = len(model.gpt.blocks), cast(GptBlock, model.gpt.blocks[0]).heads
     for layer, head in heads:
         if not (0 <= layer < layers and 0 <= head < width):
@@ -185,7 +185,7 @@ def steady_heads(spread: Tensor) -> Tensor | None:
 
 
 def _monotonic(likely: Tensor) -> Tensor:
-    """The path through (S, T) of greatest product that never falls."""
+    """Return the path through (S, T) of greatest product that never falls."""
     logs = likely.clamp(min=_LEAST).log().cpu()
     total, came = logs[0], []
     for row in logs[1:]:
@@ -215,7 +215,7 @@ def begins(likely: Tensor) -> Tensor:
 
 
 def _in_proportion(steps: int, tokens: int, losses: Tensor) -> Alignment:
-    """Every token as long as every other."""
+    """Return an alignment in which all tokens last equally long."""
     even = torch.full((steps, tokens), 1 / max(tokens, 1))
     places = torch.linspace(0, steps, tokens + 1, dtype=torch.float64)
     return Alignment(path=None, begins=places, attention=even, losses=losses)

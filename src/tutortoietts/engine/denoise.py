@@ -1,4 +1,4 @@
-"""Latents and a voice to a mel, by diffusion; or by the model's own regression, alone or as the place to start from."""
+"""Make a mel from latents and a voice, by diffusion or by the model's own regression, alone or as the start."""
 
 from __future__ import annotations
 
@@ -27,24 +27,26 @@ _KEPT_BYTES = 256 << 20
 
 
 def mel_frames(latents: int) -> int:
-    """Mel frames (24 kHz, hop 256) that this many latents (22.05 kHz, hop 1024) last."""
+    """Return the mel frames (24 kHz, hop 256) of this many latents (22.05 kHz, hop 1024)."""
     return latents * 4 * 24000 // 22050
 
 
 class Unconditioned:
-    """What the integrator makes of no conditioning: it depends on length and step only, so the mels of one request
-    share it. Holds at most `most_bytes`; what came first stays."""
+    """Outputs of the integrator without conditioning, by length and step, shared by the mels of one request.
+
+    At most `most_bytes` are held; the first ones stay.
+    """
 
     def __init__(self, most_bytes: int = _KEPT_BYTES) -> None:
         self._known: dict[tuple[int, float], Tensor] = {}
         self._room = most_bytes
 
     def get(self, frames: int, step: float) -> Tensor | None:
-        """(1, C, F), if it is known."""
+        """Return (1, C, F), or None if it is not known."""
         return self._known.get((frames, step))
 
     def put(self, frames: int, step: float, integrated: Tensor) -> None:
-        """integrated (1, C, F): copied, so that the batch it is a part of may be freed."""
+        """Keep a copy of `integrated` (1, C, F), so that its batch may be freed."""
         size = integrated.numel() * integrated.element_size()
         if size <= self._room and (frames, step) not in self._known:
             self._room -= size
@@ -64,11 +66,11 @@ def denoise(
     unconditioned: Unconditioned | None = None,
     capture: Capture | None = None,
 ) -> Mel:
-    """latents (1, S, D), conditioning (1, 2C) -> Mel of `mel_frames(S)` frames, in nats.
+    """Denoise: latents (1, S, D), conditioning (1, 2C) -> Mel of `mel_frames(S)` frames, in nats.
 
-    `on_step(done, steps)` may raise to stop. `unconditioned`: shared by the mels of one request. `capture`: how many
-    forwards of one shape are made fast; None: as CUDA graphs on a CUDA GPU, not at all elsewhere. `batched` False is
-    the slow oracle: every forward whole and by itself, nothing kept from one to the next.
+    on_step: called with (done, steps); may raise to stop. unconditioned: shared by the mels of one request.
+    capture: makes many forwards of one shape fast; None: CUDA graphs on a CUDA GPU, nothing elsewhere.
+    batched: False is the slow reference, where every forward is computed alone and nothing is kept.
     """
     weight = model.inp_block.weight
     frames = mel_frames(latents.shape[1])
@@ -104,11 +106,11 @@ def denoise(
 
 
 class _Forwards:
-    """The forwards of one mel: (x (1, 100, F), step) -> the conditional estimate, with the unconditional one where the
+    """Forwards of one mel: (x (1, 100, F), step) -> the conditional estimate, with the unconditional one where the
     step lies in the `interval` of guidance, both from one batch.
 
-    What does not depend on x is not computed again: position biases once; scales and shifts for many steps at once, so
-    that their weights are read once for all of them; the unconditional integrator, where another mel knows it.
+    Whatever does not depend on x is computed once: position biases; scales and shifts of many steps together, so that
+    their weights are read once; the unconditional integrator, where another mel has it.
     On a CPU a step's layers are one compiled call where that can be (`accelerate.diffusion`).
     With `capture`, many forwards of one shape become a `_Fixed`, which computes that integrator again.
     """
@@ -150,12 +152,12 @@ class _Forwards:
         return self.interval is not None and self.interval[0] <= step <= self.interval[1]
 
     def _whole(self, x: Tensor, modulation: Modulation, guided: bool) -> Tensor:
-        """Of one shape for all steps, and without a look at any number."""
+        """Run a forward of one shape for all steps, which reads no number on the host."""
         aligned = self.both if guided and self.both is not None else self.aligned
         return self.body.denoise(x, modulation, self.body.integrate(aligned, modulation, self.biases), self.biases)
 
     def _integrated(self, kept: Unconditioned, step: float, modulation: Modulation) -> Tensor:
-        """Conditional and unconditional (2, C, F)."""
+        """Return the conditional and unconditional output of the integrator (2, C, F)."""
         known = kept.get(self.frames, step)
         if known is not None:
             return torch.cat([self.body.integrate(self.aligned, modulation, self.biases), known])
@@ -164,7 +166,10 @@ class _Forwards:
         return both
 
     def _modulation(self, step: float) -> Tensor:
-        """(blocks, 1, 2C)."""
+        """Return the scales and shifts of a step (blocks, 1, 2C), also of one that the sampler did not plan."""
+        if step not in self._place:
+            alone = torch.tensor([step], dtype=torch.float32, device=self.aligned.device)
+            return self.model.modulations(self.model.embed_step(alone))
         block, row = divmod(self._place[step], _STEPS_AT_ONCE)
         if block != self._block:
             steps = self.steps[block * _STEPS_AT_ONCE :][:_STEPS_AT_ONCE]
@@ -175,8 +180,10 @@ class _Forwards:
 
 
 class _Fixed:
-    """A forward over buffers of its own, captured. It lives as long as its mel: lengths are too many to keep it, and
-    it costs about two forwards to make."""
+    """A captured forward over buffers of its own.
+
+    It lives as long as its mel: lengths are too many to keep it, and it costs about two forwards to make.
+    """
 
     def __init__(
         self, forward: Callable[[Tensor, Modulation], Tensor], x: Tensor, modulation: Tensor, capture: Capture

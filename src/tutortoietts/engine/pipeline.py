@@ -1,4 +1,4 @@
-"""From one request to sound: the only place that chains the stages.
+"""The pipeline from one request to sound: the only place that chains the stages.
 
 passage --encode--> tokens --decode--> candidates --rerank--> the best --latents--> --denoise--> mel --vocode--> sound
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, cast
@@ -20,13 +20,16 @@ from tutortoietts.audio.stitch import PAUSE_SECONDS, join, trim_edges
 from tutortoietts.core.errors import AudioError
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Codes, Mel
+from tutortoietts.engine.align import align
 from tutortoietts.engine.decoding.latents import latents_of
-from tutortoietts.engine.decoding.loop import decode
+from tutortoietts.engine.decoding.loop import decode, decode_incrementally
+from tutortoietts.engine.decoding.model import CodeModel
 from tutortoietts.engine.decoding.request import DecodeRequest
+from tutortoietts.engine.decoding.scheduler import SharedBatch
 from tutortoietts.engine.decoding.workspace import Workspaces
 from tutortoietts.engine.denoise import Unconditioned, denoise
 from tutortoietts.engine.progress import Progress
-from tutortoietts.engine.redact import cut_spans, kept_spans, redact, text_path
+from tutortoietts.engine.redact import LETTER_SECONDS, Cut, cut_spans, heard_seconds, kept_spans, redact
 from tutortoietts.engine.request import Request
 from tutortoietts.engine.rerank import Candidate, Ranker, best
 from tutortoietts.engine.vocode import vocode_all
@@ -48,8 +51,8 @@ _DECODE, _DENOISE, _VOCODE = range(3)  # what a seed is used for
 
 _log = logging.getLogger(__name__)
 
-Spans = Sequence[tuple[float, float | None]]
-"""Seconds (from, to) that are cut from a sound; `to` None: to its end."""
+Spans = Sequence[Cut]
+"""What is cut from a sound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,15 +94,21 @@ class Placed(NamedTuple):
 
 
 class Pipeline:
-    """Speak one request. Nothing is kept between requests but what `models` and `workspaces` hold."""
+    """Speak one request. Nothing is kept between requests but what `models`, `workspaces` and `shared_batch` hold."""
 
     def __init__(
-        self, models: LoadedModels, request: Request, progress: Progress, workspaces: Workspaces | None = None
+        self,
+        models: LoadedModels,
+        request: Request,
+        progress: Progress,
+        workspaces: Workspaces | None = None,
+        shared_batch: SharedBatch | None = None,
     ) -> None:
         self.models, self.request, self.progress = models, request, progress
         self.workspaces = workspaces or Workspaces()
         self.family = request.family
         mels = len(request.passages) * request.k
+        self.shared_batch = shared_batch if request.kv_cache else None
         self.unconditioned = Unconditioned() if mels > 1 else None
 
     def whole(self) -> list[tuple[Tensor, list[Placed]]]:
@@ -137,6 +146,8 @@ class Pipeline:
 
     def speak(self, number: int) -> list[SpokenPassage]:
         """Return the k best results of one passage, best first. Each stage works on all of them before the next one."""
+        if self.request.from_latents:
+            return [self._speak_from_latents(number)]
         models, retry = self.models, self.workspaces.retry_without_idle_buffers
         encoded = self.encode(number)
         with models.use("autoregressive") as module:
@@ -161,10 +172,11 @@ class Pipeline:
         passage, total = self.request.passages[number], len(self.request.passages)
         self.progress.prefix = f"{number + 1}/{total} " if total > 1 else ""
         pieces = passage.pieces()
-        tokens, ends = self.models.tokenizer.encode_parts([piece for piece, _ in pieces])
+        tokenizer = self.models.tokenizer_for(self.request.language, spoken=self.request.normalize)
+        tokens, ends = tokenizer.encode_parts([piece for piece, _ in pieces])
         return EncodedPassage(
             passage=passage,
-            text=F.pad(tokens.ids, (0, 1)).to(self.models.device),
+            text=F.pad(tokens.ids, (0, self.family.end_tokens)).to(self.models.device),
             ends=ends,
             hidden=[hidden for _, hidden in pieces],
             seed=mix_seed(self.request.seed, number),
@@ -174,18 +186,22 @@ class Pipeline:
     def decode_request(self, model: nn.Module, encoded: EncodedPassage) -> DecodeRequest:
         """Return the codes to draw for a passage, by the autoregressive model in use."""
         models, options = self.models, self.request.options
-        candidates, positions = options.num_autoregressive_samples, encoded.text.shape[1] + 3 + options.max_mel_tokens
+        prefix = self.family.prefix(model, self.request.voice, encoded.text)
+        most = self.family.most_codes(encoded.passage.text, self.request.language, options.max_mel_tokens)
+        most = max(most, options.min_mel_tokens)
+        candidates, positions = options.num_autoregressive_samples, prefix.shape[1] + most
         dtype = models.dtype_of("autoregressive")
         cache_dtype = torch.bfloat16 if models.precision.weights else dtype
         size = bytes_a_candidate(models.spec.autoregressive, positions, cache_dtype, dtype)
         fixed, reusable = models.cuda_graphs, self.workspaces.idle_bytes if models.cuda_graphs else 0
         return DecodeRequest(
-            prefix=self.family.prefix(model, self.request.voice, encoded.text),
+            prefix=prefix,
             generators=row_generators(encoded.seed, candidates, _DECODE),
-            max_codes=options.max_mel_tokens,
+            max_codes=most,
             min_codes=options.min_mel_tokens,
             options=token_options(options),
             silence_code=models.spec.calm_token,
+            latent_of_stop=self.family.latent_of_stop,
             batch_size=self.request.batch_size
             or pick_batch_size(size, models.device, candidates, reusable=reusable, fixed=fixed),
             cached=self.request.kv_cache,
@@ -194,14 +210,48 @@ class Pipeline:
             workspaces=self.workspaces,
         )
 
+    def decode(self, model: nn.Module, work: DecodeRequest) -> Iterator[Codes]:
+        """Draw the candidates, in the batch that requests share if there is one."""
+        draw = decode if self.shared_batch is None else self.shared_batch.decode
+        return draw(cast(CodeModel, model), work)
+
+    def decode_incrementally(self, model: nn.Module, work: DecodeRequest) -> Iterator[Codes]:
+        """Draw one candidate and yield it while it grows, in the shared batch if there is one."""
+        draw = decode_incrementally if self.shared_batch is None else self.shared_batch.decode_incrementally
+        return draw(cast(CodeModel, model), work)
+
+    def turn(self, deadline: float) -> AbstractContextManager[None]:
+        """Wait until no other stream makes sound whose listener runs dry before `deadline` (of `time.monotonic`)."""
+        return nullcontext() if self.shared_batch is None else self.shared_batch.turns.turn(deadline)
+
     def cut_of(self, model: nn.Module, encoded: EncodedPassage, codes: Codes) -> Spans:
         """Return the spans of hidden pieces in the sound of one candidate; row 0 of `codes`."""
         if not any(encoded.hidden):
             return ()
         length = int(codes.lengths[0])
         speaker = self.request.voice.speaker.to(self.models.device, self.models.dtype_of("autoregressive"))
-        path = text_path(cast(Autoregressive, model), speaker, encoded.text, codes.ids[:, :length])
-        return cut_spans(path, length, encoded.ends, encoded.hidden)
+        spec, code = self.models.spec.alignment, self.family.code_seconds
+        aligned = align(cast(Autoregressive, model), speaker, encoded.text, codes.ids[:, :length], spec.heads)
+        total, bias = length * code, 0.0 if aligned.path is None else spec.bias_seconds
+        begins = [min(max(place * code - bias, 0.0), total) for place in aligned.begins.tolist()]
+        begins = [0.0, *begins[1:-1], total]
+        letters = self.models.tokenizer.letters(encoded.text[0].tolist())
+        cuts = cut_spans(begins, letters, encoded.ends, encoded.hidden)
+        self._warn_if_too_short(encoded, heard_seconds(cuts, total), letters)
+        return cuts
+
+    def _warn_if_too_short(self, encoded: EncodedPassage, seconds: float, letters: Sequence[int]) -> None:
+        begin, count = 0, 0
+        for end, hidden in zip(encoded.ends, encoded.hidden, strict=True):
+            count += 0 if hidden else sum(letters[begin:end])
+            begin = end
+        if seconds < LETTER_SECONDS * count:
+            _log.warning(
+                "what is outside [brackets] in %r lasts only %.2f s, too short for its %d letters: give another seed",
+                encoded.passage.text[:60],
+                seconds,
+                count,
+            )
 
     def spoken(self, encoded: EncodedPassage, wave: Tensor, codes: Codes, cut: Spans) -> SpokenPassage:
         """Return a result of a passage from its full sound (..., L), without the spans `cut`."""
@@ -210,6 +260,26 @@ class Pipeline:
             return SpokenPassage(encoded=encoded, samples=wave, codes=ids)
         kept = kept_spans(wave, cut, rate)
         return SpokenPassage(encoded=encoded, samples=redact(wave, cut, rate), codes=ids, kept=kept)
+
+    def _speak_from_latents(self, number: int) -> SpokenPassage:
+        """Return a passage whose sound is made straight from the latents of one candidate."""
+        from tutortoietts.engine.streaming.decoder import stream_decoder
+        from tutortoietts.engine.streaming.windows import decode_whole
+
+        models, encoded = self.models, self.encode(number)
+        with models.use("autoregressive") as module:
+            model = cast(CodeModel, module)
+            work = self.decode_request(module, encoded)
+            with self.progress.stage("codes"):
+                (codes,) = self.decode(module, work)
+            with self.progress.stage("latents"):
+                latents = latents_of(model, work, codes, 0, self.request.options.calm_rule)
+                cut = self.cut_of(module, encoded, codes)
+        self._warn_if_cut_off(work, encoded, finished=bool(codes.finished[0]))
+        speaker = self.family.sound_speaker(self.request.voice).to(models.device)
+        with self.progress.stage("decoder"), stream_decoder(models) as decoder:
+            wave = decode_whole(decoder, latents, speaker).cpu().clone()
+        return self.spoken(encoded, wave.view(1, 1, -1), codes, cut)
 
     def _candidates(self, model: Autoregressive, work: DecodeRequest, encoded: EncodedPassage) -> list[Candidate]:
         """Return the k best candidates; others are forgotten batch by batch."""
@@ -220,7 +290,7 @@ class Pipeline:
             ranking = {name: stack.enter_context(self.models.use(name)) for name in components if name in _RANKING}
             with self.progress.stage("ranking"):
                 ranker = self._ranker(work, encoded, ranking)
-            batches = stack.enter_context(closing(decode(model, work)))  # type: ignore[type-var]
+            batches = stack.enter_context(closing(self.decode(model, work)))  # type: ignore[type-var]
             while seen < len(work.generators):
                 with self.progress.stage("codes"):
                     codes = next(batches)
@@ -249,13 +319,19 @@ class Pipeline:
             latents = latents_of(model, work, candidate.codes, 0, self.request.options.calm_rule)
             return latents, self.cut_of(model, encoded, candidate.codes)
 
+    @property
+    def _ranks(self) -> bool:
+        """True if a passage may have several candidates."""
+        return "rerank" in self.family.stages
+
     def _warn_if_cut_off(self, work: DecodeRequest, encoded: EncodedPassage, *, finished: bool) -> None:
         if not finished and work.min_codes < work.max_codes:
             _log.warning(
-                "no candidate of %r ended within %d codes, so its end may be cut off: draw more candidates "
-                "(num_autoregressive_samples), raise max_mel_tokens or shorten the text",
+                "no candidate of %r ended within %d codes, so its end may be cut off: %s, raise max_mel_tokens or "
+                "shorten the text",
                 encoded.passage.text[:60],
                 work.max_codes,
+                "draw more candidates (num_autoregressive_samples)" if self._ranks else "give another seed",
             )
 
     def _mel(self, latents: Tensor, seed: int) -> Mel:
@@ -267,7 +343,7 @@ class Pipeline:
             return denoise(model, latents, conditioning, options, generator, on_step=on_step, unconditioned=shared)
 
     def _waves(self, mels: Sequence[Mel], seeds: Sequence[int], *, more: bool) -> list[Tensor]:
-        """Mels to sounds (1, 1, L) on the CPU. more: another passage follows."""
+        """Turn mels into samples (1, 1, L) on the CPU. more: another passage follows."""
         generators = [torch.Generator().manual_seed(mix_seed(seed, _VOCODE)) for seed in seeds]
         with self.progress.stage("vocoder"), self.models.use("vocoder") as module:
             if more:

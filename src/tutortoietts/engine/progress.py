@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ STAGES = ("load", "codes", "ranking", "latents", "diffusion", "decoder", "vocode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """How a request went.
+    """Report on a request: how long its stages took.
 
     stages: seconds of work by stage, in the order of the flow. audio_seconds: duration of the best result.
     passages: passages spoken one by one. candidates: candidates drawn for each.
@@ -83,8 +84,11 @@ class Progress:
 
 @contextmanager
 def show_progress(progress: Progress, verbose: bool) -> Iterator[Progress]:
-    """Show the steps as a bar on stderr while the block runs, if `verbose`; the bar vanishes at its end."""
-    if not verbose:
+    """Show the steps as a bar on stderr while the block runs, if `verbose`; the bar vanishes at its end.
+
+    Nothing is shown where stderr is closed or no terminal.
+    """
+    if not verbose or sys.stderr is None or not sys.stderr.isatty():
         yield progress
         return
     from rich.console import Console

@@ -11,14 +11,17 @@ from torch import Tensor
 
 from tutortoietts.core.config import ModelSpec, StreamVocosConfig
 from tutortoietts.core.errors import OptionError
+from tutortoietts.core.options import plain_number
 from tutortoietts.core.presets import SpeechOptions, known_names, preset_options
+from tutortoietts.core.spec_xtts import XttsSpec
 from tutortoietts.core.streaming import Streaming, refuse_unheard
 from tutortoietts.core.types import Voice
-from tutortoietts.engine.families import Family
+from tutortoietts.engine.families import Family, family_of
 from tutortoietts.engine.voice_resolver import Latents, VoiceResolver, VoiceSamples
 from tutortoietts.models.vocos import Vocos
 from tutortoietts.runtime.models import LoadedModels
 from tutortoietts.text.brackets import Passage
+from tutortoietts.text.languages import find_language
 from tutortoietts.text.say_as import spoken_passages
 
 __all__ = ["Request", "is_own_vocoder", "resolve_options", "resolve_seed", "resolve_streaming"]
@@ -32,8 +35,8 @@ _CODES_PER_CHARACTER = 3.0  # generous: slow speech has about two
 class Request:
     """A checked call. `build` makes it; later code trusts it.
 
-    text: as written. passages: spoken one by one, each from its own part of `seed`. k: how many results to return, best first.
-    mels (1, clips, 80, T): reference clips for CVVP. streaming: how to stream; None: the whole at once.
+    text: as written. passages: spoken one by one, each from its own part of `seed`. k: number of results to return,
+    best first. mels (1, clips, 80, T): reference clips for CVVP. streaming: how to stream; None: the whole at once.
     kv_cache False decodes by the slow reference. batch_size None: as many candidates at once as fit.
     """
 
@@ -48,6 +51,8 @@ class Request:
     streaming: Streaming | None = None
     kv_cache: bool = True
     batch_size: int | None = None
+    normalize: bool = True
+    language: str = "en"
 
     @classmethod
     def build(
@@ -73,12 +78,14 @@ class Request:
         options: as `resolve_options` gives them. redaction: [bracketed] text is hidden. normalize: numbers, symbols and
         abbreviations are put into words of the `language`; without it the text is left to the model's cleaner.
 
-        Raise OptionError, TextError, VoiceError, AudioError, ModelError unless this model can do what is asked.
+        Raise OptionError, TextError, VoiceError, AudioError, ModelError unless this model can do it.
         """
-        family, from_latents = voices.family, _from_latents(streaming)
+        k = plain_number(k, integer=True)
+        family = voices.family
+        from_latents, language = _from_latents(family, streaming), _known(language, family, models.spec.name)
         _check_options(models, options, k)
         clauses = streaming is not None and not from_latents
-        pieces = _passages(models, family, text, redaction, normalize, language, clauses=clauses)
+        pieces = _passages(models, text, redaction, normalize, language, clauses=clauses)
         compares_clips = options.cvvp_amount > 0
         voice, clips = voices.voice(
             voice_samples, latents, mode=options.latent_averaging_mode, seed=seed, want_clips=compares_clips
@@ -96,20 +103,22 @@ class Request:
             streaming=streaming,
             kv_cache=kv_cache,
             batch_size=batch_size,
+            normalize=normalize,
+            language=language,
         )
 
     @property
     def from_latents(self) -> bool:
-        """Whether sound is made straight from the latents, without ranking and diffusion."""
-        return _from_latents(self.streaming)
+        """True if sound is made straight from the latents, without ranking and diffusion."""
+        return _from_latents(self.family, self.streaming)
 
 
-def _from_latents(streaming: Streaming | None) -> bool:
-    return streaming is not None and streaming.decoder == "stream"
+def _from_latents(family: Family, streaming: Streaming | None) -> bool:
+    return "denoise" not in family.stages or (streaming is not None and streaming.decoder == "stream")
 
 
 def resolve_options(
-    spec: ModelSpec, preset: str | None, given: Mapping[str, Any], streaming: Streaming | None = None
+    spec: ModelSpec | XttsSpec, preset: str | None, given: Mapping[str, Any], streaming: Streaming | None = None
 ) -> SpeechOptions:
     """Return the options `given` on top of a preset, None for the model's default one.
 
@@ -119,7 +128,7 @@ def resolve_options(
     options = preset_options(spec.default_preset if preset is None else preset, given, own=spec.presets)
     if "max_mel_tokens" not in given:
         options = replace(options, max_mel_tokens=min(options.max_mel_tokens, spec.autoregressive.max_mel_tokens))
-    if not _from_latents(streaming):
+    if not _from_latents(family_of(spec), streaming):
         return options
     refuse_unheard(given, known_names())
     return replace(options, num_autoregressive_samples=1, cvvp_amount=0.0)
@@ -134,6 +143,8 @@ def resolve_streaming(
     """
     given = {} if chunk_size is None else {"chunk_size": chunk_size}
     streaming = Streaming(decoder=decoder, chunk_max=chunk_max, **given)
+    if decoder == "diffusion" and "denoise" not in family_of(models.spec).stages:
+        raise OptionError(f'decoder is "diffusion", but the model {models.spec.name!r} has no diffusion: leave it out')
     if decoder != "diffusion":
         lacking = _lacks_stream_decoder(models)
         if decoder == "stream" and lacking:
@@ -168,6 +179,7 @@ def resolve_seed(given: int | None, name: str = "use_deterministic_seed") -> int
     """Return the given seed, or a random one. Raise OptionError naming the argument unless it is an integer."""
     if given is None:
         return secrets.randbits(31)
+    given = plain_number(given, integer=True)
     if isinstance(given, bool) or not isinstance(given, int):
         raise OptionError(f"{name} is {given!r}, must be an integer")
     return given
@@ -201,9 +213,18 @@ def _reference_mels(family: Family, models: LoadedModels, clips: list[Tensor], a
     return family.reference_mels(models, clips)
 
 
+def _known(language: str, family: Family, model: str) -> str:
+    """Return the tag of a language as the family writes it."""
+    tags = {tag.lower(): tag for tag in family.languages}
+    wanted = language.strip().lower().replace("_", "-") if isinstance(language, str) else ""
+    if wanted not in tags:
+        known = ", ".join(family.languages)
+        raise OptionError(f"language is {language!r}, but the model {model!r} speaks {known}: use one of these")
+    return tags[wanted]
+
+
 def _passages(
     models: LoadedModels,
-    family: Family,
     text: str,
     redaction: bool,
     normalize: bool,
@@ -212,21 +233,19 @@ def _passages(
     clauses: bool,
 ) -> tuple[Passage, ...]:
     """Split the text into passages, or into clauses; those of which nothing would be heard are left out."""
-    if language not in family.languages:
-        known = ", ".join(family.languages)
-        raise OptionError(
-            f"language is {language!r}, but the model {models.spec.name!r} speaks {known}: use one of these"
-        )
-    tokenizer = models.tokenizer
+    tokenizer = models.tokenizer_for(language, spoken=normalize)
     longest = int(models.spec.autoregressive.max_mel_tokens / _CODES_PER_CHARACTER)
+    spoken_well = find_language(language).longest
+    longest = min(longest, spoken_well or longest)
     desired = max(1, min(_STREAM_CHARACTERS if clauses else _CHARACTERS, longest))
+    most = max(desired, min(_CHARACTERS, longest)) * 3 // 2
     pieces = spoken_passages(
         text,
         language=language,
         normalize=normalize,
         redaction=redaction,
         desired_length=desired,
-        max_length=max(desired, min(_CHARACTERS, longest)) * 3 // 2,
+        max_length=min(most, max(desired, spoken_well or most)),
         count=tokenizer.count,
         limit=tokenizer.limit,
         clauses=clauses,

@@ -1,4 +1,4 @@
-"""The results that a caller holds: `Speech`, the whole sound of a text, and `SpeechStream`, its chunks."""
+"""Results that a caller holds: `Speech`, all the sound of a text, and `SpeechStream`, its chunks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Speech:
     """Spoken text.
 
     samples: (N,) float32 in -1..1 on the CPU, at `sample_rate`. seed: gives the same samples again.
-    report: how long the stages took.
+    report: seconds of each stage. terms: licence of the sound with its address, where the model has one for it.
     """
 
     def __init__(
@@ -32,7 +32,9 @@ class Speech:
         seed: int,
         report: Report,
         find_words: Callable[[], tuple[Word, ...]],
+        terms: str = "",
     ) -> None:
+        self.terms = terms
         self.samples, self.sample_rate, self.seed, self.report = samples, sample_rate, seed, report
         self._find_words = find_words
 
@@ -41,7 +43,7 @@ class Speech:
 
     @property
     def seconds(self) -> float:
-        """Duration."""
+        """Duration in seconds."""
         return len(self.samples) / self.sample_rate
 
     @cached_property
@@ -49,11 +51,16 @@ class Speech:
         """Words as written, with their times in seconds, found by alignment when first read."""
         return self._find_words()
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a sound file, by ending wav, flac, ogg, opus or mp3. Raise OutputError where that cannot be done."""
-        from tutortoietts.audio.io import save_audio
+    def save(self, path: str | os.PathLike[str], *, mark: bool = False) -> Path:
+        """Write a sound file, by ending wav, flac, ogg, opus or mp3. Raise OutputError where that cannot be done.
 
-        return save_audio(path, self.samples, self.sample_rate)
+        mark: write "AI-generated speech" as the file's comment; the samples are the same.
+            The `terms` are written with or without it.
+        """
+        from tutortoietts.audio.io import MARK, save_audio
+
+        comment = ". ".join(part for part in (MARK if mark else "", self.terms) if part)
+        return save_audio(path, self.samples, self.sample_rate, comment=comment)
 
 
 class SpeechStream:
@@ -98,7 +105,7 @@ class SpeechStream:
 
     @property
     def report(self) -> Report:
-        """How long the stages took. Raise OptionError before the last chunk."""
+        """Report on the request, with the time of each stage. Raise OptionError before the last chunk."""
         self._need_end("report")
         return self._report()
 

@@ -13,10 +13,12 @@ from torch import Tensor
 from tutortoietts.audio.io import check_clip, load_clip
 from tutortoietts.core.config import RandomLatentConfig
 from tutortoietts.core.errors import OptionError, VoiceError
+from tutortoietts.core.paths import expand_user
 from tutortoietts.core.types import Voice
 from tutortoietts.engine.families import family_of
 from tutortoietts.runtime.models import LoadedModels
 from tutortoietts.sampling.rows import mix_seed
+from tutortoietts.voices.files import is_sound
 from tutortoietts.voices.names import RANDOM, is_path
 from tutortoietts.voices.store import VoiceStore
 
@@ -49,7 +51,7 @@ class VoiceResolver:
         seed: int = 0,
         want_clips: bool = False,
     ) -> tuple[Voice, list[Tensor]]:
-        """Return the voice asked for, and the clips it was made from if `want_clips` and they are known.
+        """Return the requested voice, and the clips it was made from if `want_clips` and they are known.
 
         Neither samples nor latents: the model's default voice, its first, or a random one (of `seed`) if it has none.
         mode: `latent_averaging_mode`. Raise OptionError, VoiceError, AudioError.
@@ -101,8 +103,10 @@ class VoiceResolver:
         pair = tuple(latents) if isinstance(latents, Sequence) else ()
         if len(pair) != 2 or not isinstance(pair[0], Tensor) or not isinstance(pair[1], Tensor | None):
             raise OptionError("conditioning_latents must be the pair that get_conditioning_latents gives")
-        if not all(bool(latent.isfinite().all()) for latent in pair if latent is not None):
-            raise OptionError("conditioning_latents hold values that are not finite numbers: make them again")
+        if not all(is_sound(latent) for latent in pair if latent is not None):
+            raise OptionError(
+                "conditioning_latents hold values that are not finite numbers of usual size: make them again"
+            )
         return Voice(name="latents", model=self.model, speaker=pair[0], diffusion=pair[1])
 
     def _named(self, name: str, mode: int, seed: int, want_clips: bool) -> tuple[Voice, list[Tensor]]:
@@ -143,7 +147,7 @@ def _refuse_mode(mode: int, why: str, instead: str = "give clips as voice_sample
 
 def _is_file(path: str | os.PathLike[str]) -> bool:
     """Return False also for what can be no path at all: a name that is too long, an unknown home folder."""
-    return os.path.isfile(os.path.expanduser(path))
+    return os.path.isfile(expand_user(path))
 
 
 def _clips(samples: VoiceSamples, rate: int) -> tuple[str | None, list[Tensor]]:

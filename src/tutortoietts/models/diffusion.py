@@ -84,7 +84,7 @@ class Diffusion(nn.Module):
         self.code_embedding = nn.Embedding(cfg.in_tokens, width)
         self.code_converter = nn.Sequential(*_attention(cfg.code_converter_blocks, width, heads))
         self.code_norm = TimeGroupNorm(width)
-        # not in the original, which repeats one latent for all frames of a code: a residual for each of its parts
+        # not in the original, which repeats one latent for all frames of a code; this predicts a residual per sub-frame
         self.spread = nn.Linear(width, cfg.latent_upsample * width) if cfg.latent_upsample > 1 else None
         if self.spread is not None:
             nn.init.zeros_(self.spread.weight)

@@ -38,12 +38,14 @@ class Hifigan(nn.Module):
         widths = level_widths(cfg.upsample_initial_channel, len(cfg.upsample_factors))
         self.conv_pre = nn.Conv1d(cfg.in_channels, widths[0], 7, padding=3)
         self.speaker = nn.Conv1d(cfg.cond_channels, widths[0], 1) if cfg.cond_channels else None
+        levels = widths[1:] if cfg.cond_each_level else []
+        self.conds = nn.ModuleList(nn.Conv1d(cfg.cond_channels, width, 1) for width in levels)
         self.ups = upsamplers(widths, cfg.upsample_factors, cfg.upsample_kernel_sizes)
         shapes = list(zip(cfg.resblock_kernel_sizes, cfg.resblock_dilation_sizes, strict=True))
         self.resblocks = nn.ModuleList(
             ResidualBlock(width, size, dilations) for width in widths[1:] for size, dilations in shapes
         )
-        self.conv_post = nn.Conv1d(widths[-1], cfg.out_channels, 7, padding=3)
+        self.conv_post = nn.Conv1d(widths[-1], cfg.out_channels, 7, padding=3, bias=cfg.final_bias)
 
         ratios = [Fraction(cfg.code_stride, self.hop)]
         if cfg.output_sample_rate != cfg.input_sample_rate:
@@ -91,28 +93,32 @@ class Hifigan(nn.Module):
 
     def synthesize(self, frames: Tensor, speaker: Tensor | None) -> Tensor:
         """Return samples (B, 1, F * hop) of frames (B, D, F) and speaker (B, D)."""
-        return torch.tanh(self.upsample(frames, self._shift(speaker)))
+        return torch.tanh(self.upsample(frames, self._shifts(speaker)))
 
-    def upsample(self, frames: Tensor, shift: Tensor | None) -> Tensor:
-        """Return samples before the last tanh. shift (B, W, 1) is added after the first layer.
+    def upsample(self, frames: Tensor, shifts: Sequence[Tensor]) -> Tensor:
+        """Return samples before the last tanh.
+
+        shifts, each (B, W, 1): the first is added after the first layer, others after the upsampling of each level.
 
         The convolutions between the first and the last may be in another dtype than the frames.
         """
         x = self.conv_pre(frames.to(self.conv_pre.weight.dtype))
-        x = x if shift is None else x + shift.to(x.dtype)
+        x = x + shifts[0].to(x.dtype) if shifts else x
         branches = len(self.cfg.resblock_kernel_sizes)
         for level, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, SLOPE))
+            x = x + shifts[level + 1].to(x.dtype) if len(shifts) > 1 else x
             x = branch_mean(self.resblocks, level, branches, x)
         return self.conv_post(F.leaky_relu(x.to(frames.dtype), LAST_SLOPE))  # type: ignore[no-any-return]
 
-    def _shift(self, speaker: Tensor | None) -> Tensor | None:
-        """Return what the speaker adds to every frame, (B, W, 1), or None; W: width of the first level."""
+    def _shifts(self, speaker: Tensor | None) -> list[Tensor]:
+        """Return what the speaker adds after the first layer, and to each level if it does, (B, W, 1) each."""
         if self.speaker is None:
-            return None
+            return []
         if speaker is None:
             raise OptionError("this streaming decoder needs a speaker latent and got none")
-        return cast(Tensor, self.speaker(speaker.to(self.speaker.weight).unsqueeze(-1)))
+        column = speaker.to(self.speaker.weight).unsqueeze(-1)
+        return [self.speaker(column), *(cond(column) for cond in self.conds)]
 
 
 class ResidualBlock(nn.Module):

@@ -22,6 +22,8 @@ _SILENCE = -11.5129  # the mel's floor, log(1e-5)
 class UnivNet(nn.Module):
     """Vocoder, mel (B, n_mel, F) -> waveform (B, 1, F * hop)."""
 
+    needs_noise = True
+
     def __init__(self, cfg: UnivNetConfig) -> None:
         super().__init__()
         self.cfg = cfg

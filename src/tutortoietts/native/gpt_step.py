@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 from collections.abc import Sequence
 from ctypes import POINTER, Structure, c_double, c_int64, c_void_p
@@ -154,6 +155,12 @@ class GptStep:
         read = (sum(block.nbytes for block in blocks) + sum(norm.nbytes for norm in norms)) // len(blocks)
         self._threads = max(1, min(torch.get_num_threads(), read // _THREAD_BYTES))
         self._scratch = scratch(0)
+
+    def copy(self) -> GptStep:
+        """Return a step over the same weights with scratch memory of its own, for another thread."""
+        other = copy.copy(self)
+        other._scratch = scratch(0)
+        return other
 
     def takes(self, x: Tensor, cache: Cache) -> bool:
         """Return True if a call can do this step: no gradients, few inputs, and a float32 or bfloat16 cache whose

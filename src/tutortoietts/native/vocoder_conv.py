@@ -199,18 +199,22 @@ class Upsampler:
     last: Activation
     end: Layer
 
-    def __call__(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
-        """Return samples before the last tanh, (B, 1, L) float32: x (B, C, F); shift (B, W) is added after the first
-        layer."""
-        shifts = [None] * len(x) if shift is None else shift.float()
-        return torch.stack([self._row(row.float(), more) for row, more in zip(x, shifts, strict=True)])
+    def __call__(self, x: Tensor, shifts: Sequence[Tensor] = ()) -> Tensor:
+        """Return samples before the last tanh, (B, 1, L) float32: x (B, C, F).
 
-    def _row(self, x: Tensor, shift: Tensor | None) -> Tensor:
+        shifts, each (B, W): the first is added after the first layer, further ones after the transposed convolution of
+        each level.
+        """
+        each = [[shift[row].float() for shift in shifts] for row in range(len(x))]
+        return torch.stack([self._row(row.float(), more) for row, more in zip(x, each, strict=True)])
+
+    def _row(self, x: Tensor, shifts: Sequence[Tensor]) -> Tensor:
         work = _Work()
         planes = _padded(x, 0).view(-1, _PLANE, x.shape[-1]).transpose(1, 2).contiguous()
-        planes = work.convolve(planes, leaky(1), self.start, shift)
-        for before, up, branches in self.levels:
-            planes = work.mean(work.convolve(planes, before, up), branches)
+        planes = work.convolve(planes, leaky(1), self.start, shifts[0] if shifts else None)
+        for level, (before, up, branches) in enumerate(self.levels):
+            shift = shifts[level + 1] if len(shifts) > 1 else None
+            planes = work.mean(work.convolve(planes, before, up, shift), branches)
         return work.convolve(planes, self.last, self.end).view(1, -1)
 
 
@@ -224,7 +228,7 @@ class _Work:
 
     def convolve(self, x: Tensor, before: Activation, layer: Layer, shift: Tensor | None = None) -> Tensor:
         """Return the layer's outputs, (planes', L', 32), of x (planes, L, 32); (L', 1) for a layer of one channel."""
-        bias = None if shift is None else layer.bias + _padded(shift, 0)
+        bias = None if shift is None else layer.bias + _padded(shift, 0).repeat(layer.rate)
         struct, inputs, length = layer.struct(bias), x.shape[0], x.shape[1]
         size = length if layer.rate == 1 else (length - 1) * layer.rate - 2 * layer.cut + layer.kernel
         planes, columns = struct.outputs // layer.rate, 1 if layer.width == 1 else _PLANE

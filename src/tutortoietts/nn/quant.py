@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from tutortoietts.core.errors import OptionError
 from tutortoietts.nn.blocks import TimeConv, stacked_taps
-from tutortoietts.nn.linear import FewRowsLinear
+from tutortoietts.nn.gpt import FewRowsLinear
 
 __all__ = [
     "GROUP",

@@ -1,1 +1,1 @@
-"""Where models live and run."""
+"""Models in memory: how they are loaded, in which precision, and on which device they run."""

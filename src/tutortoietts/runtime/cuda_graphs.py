@@ -24,12 +24,12 @@ _log = logging.getLogger(__name__)
 
 
 def use_cuda_graphs(device: torch.device) -> bool:
-    """Whether decoding on this device should go in fixed steps: on CUDA, unless TUTORTOIETTS_CUDA_GRAPHS is 0."""
+    """Return True if steps of fixed shape are used on this device: on CUDA, unless TUTORTOIETTS_CUDA_GRAPHS is 0."""
     return device.type == "cuda" and os.environ.get(_OFF, "1") != "0"
 
 
 def default_capture(device: torch.device) -> Capture:
-    """CUDA graphs where there is CUDA; elsewhere the step itself."""
+    """Return a capture for the device: CUDA graphs on CUDA; elsewhere the step itself is returned."""
     if device.type == "cuda":
         return partial(capture_graph, pool=torch.cuda.graph_pool_handle(), stream=_stream(device))
     return lambda step, state: step
@@ -37,17 +37,17 @@ def default_capture(device: torch.device) -> Capture:
 
 @cache
 def _stream(device: torch.device) -> Any:
-    """Of all captures on a device: torch keeps cuBLAS's workspace, up to 32 MiB, for every stream that ever had one."""
+    """Return the one stream for all captures on a device: for each stream torch keeps up to 32 MiB of workspace."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def capture_graph(
     step: Callable[[], None], state: list[Tensor], pool: Any = None, stream: Any = None
 ) -> Callable[[], None]:
-    """The step as a CUDA graph, or the step itself, with a warning, if this driver cannot capture it.
+    """Capture a step as a CUDA graph and return its replay, or with a warning the step itself if capture fails.
 
-    pool: the memory that graphs share which never run at once and leave nothing there. stream: where to capture, and
-    before that to try, so that libraries have allocated what they need. One capture at a time in the whole process;
+    pool: memory shared by graphs that never run at once and keep nothing there. stream: where the step is first tried,
+    so that libraries have allocated what they need, and then captured. One capture at a time in the whole process;
     other threads may work meanwhile, but must not wait for the device, only for their streams (`runtime.device`).
     """
     kept = [tensor.clone() for tensor in state]

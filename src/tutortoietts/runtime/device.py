@@ -1,20 +1,32 @@
-"""Where the models work."""
+"""Devices that models run on."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
+from functools import cache
 
 import torch
 
 from tutortoietts.core.errors import OptionError
 
-__all__ = ["deepspeed_note", "pick_device", "synchronizer"]
+__all__ = ["deepspeed_note", "pick_device", "survive_fork", "synchronizer"]
+
+
+@cache
+def survive_fork() -> None:
+    """Let processes forked from this one work: with one thread, because torch's own threads do not live on in them."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for, or the fastest present; a CUDA GPU with its number, as "cuda" is another one in a thread
-    that chose another. Raises OptionError for one that cannot be used here."""
+    """Return the given device, or the fastest present.
+
+    A CUDA GPU gets its number, because "cuda" means another one in a thread that chose another. Raises OptionError for
+    a device that cannot be used here.
+    """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -29,7 +41,7 @@ def pick_device(device: str | torch.device | None) -> torch.device:
 
 
 def deepspeed_note(device: torch.device) -> str:
-    """Why DeepSpeed's kernels are not used on this device, for the log."""
+    """Return why DeepSpeed's kernels are not used on this device, for the log."""
     if importlib.util.find_spec("deepspeed") is None:
         lacking = "the deepspeed package is not installed"
     elif device.type != "cuda":
@@ -40,9 +52,9 @@ def deepspeed_note(device: torch.device) -> str:
 
 
 def synchronizer(device: torch.device) -> Callable[[], None] | None:
-    """What waits until the device has done the work of this thread; None where the work is done at once.
+    """Return a function that waits until the device has done this thread's work; None where work is done at once.
 
-    Only for the thread's own stream: to wait for a whole GPU while another thread captures a graph breaks the capture.
+    It waits for the thread's own stream only: waiting for the whole GPU would break a capture of another thread.
     """
     if device.type != "cuda":
         return None

@@ -1,4 +1,4 @@
-"""Memory: where models live, and how many candidates fit at once."""
+"""Memory: how much is free, how many candidates fit at once, and how it goes back to the system."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from tutortoietts.core.config import AutoregressiveConfig
+from tutortoietts.core.config_xtts import XttsConfig
 
 __all__ = [
     "bucket",
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 _SHARE = 0.5  # of the free memory for keys, values and hidden states
-_MOST_ROWS = {"cpu": 32}  # more rows only wait for the longest of them
+_MOST_ROWS = {"cpu": 32}  # beyond this, rows mostly idle until the longest one ends
 _MOST_ROWS_ELSEWHERE = 128
 _BUCKETS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)  # rows that steps of fixed shape are made for
 _UNKNOWN_FREE_BYTES = 2 << 30
@@ -34,7 +35,7 @@ _DRAWING_BYTES = 24  # a class: logits and their filtered copies
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that can be had now on this device; a modest guess where the system does not say."""
+    """Return the bytes that can be allocated on this device now; a modest guess where the system does not say."""
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch's own reserve
         return torch.cuda.mem_get_info(device)[0] + kept
@@ -49,24 +50,29 @@ def free_bytes(device: torch.device) -> int:
 
 
 def bytes_a_candidate(
-    cfg: AutoregressiveConfig, positions: int, cache: torch.dtype, hidden: torch.dtype | None = None
+    cfg: AutoregressiveConfig | XttsConfig, positions: int, cache: torch.dtype, hidden: torch.dtype | None = None
 ) -> int:
-    """Of one row of `positions`: keys and values of type `cache`, hidden states of type `hidden` (None: the same),
-    once while they are made and once as they are returned, and what drawing a code takes."""
+    """Return the bytes that one row of `positions` needs.
+
+    These are keys and values of type `cache`, hidden states of type `hidden` (None: the same), once while they are made
+    and once as they are returned, and the numbers needed to draw a code.
+    """
     places = cfg.model_dim * positions
     drawing = _DRAWING_BYTES * cfg.number_mel_codes
     return 2 * cfg.layers * places * cache.itemsize + 2 * places * (hidden or cache).itemsize + drawing
 
 
 def bucket(rows: int) -> int:
-    """The fewest rows, of those that steps of fixed shape are made for, that hold so many."""
+    """Return the least number of rows that holds `rows`, among those that steps of fixed shape are made for."""
     return next((size for size in _BUCKETS if size >= rows), -(-rows // _BUCKETS[-1]) * _BUCKETS[-1])
 
 
 def pick_batch_size(row: int, device: torch.device, candidates: int, reusable: int = 0, *, fixed: bool = False) -> int:
-    """How many of `candidates`, of `row` bytes each, to decode at once: what fits into half of the free memory, in
-    batches of equal size. reusable: bytes that are not free only because earlier buffers wait to be used again.
-    fixed: `bucket` of a batch fits as well."""
+    """Return how many of `candidates`, of `row` bytes each, to decode at once.
+
+    They fit into half of the free memory, in batches of equal size. reusable: bytes of earlier buffers that can be used
+    again. fixed: `bucket` of a batch fits as well.
+    """
     fit = int(_SHARE * (free_bytes(device) + reusable)) // row
     most = max(1, min(fit, _MOST_ROWS.get(device.type, _MOST_ROWS_ELSEWHERE)))
     if fixed:
@@ -76,7 +82,7 @@ def pick_batch_size(row: int, device: torch.device, candidates: int, reusable: i
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether less work at once may help."""
+    """Return True for an error after which a smaller batch may succeed."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(said in str(error) for said in _FULL)
@@ -84,7 +90,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def returning_memory(device: torch.device) -> Iterator[None]:
-    """After a block that works on a CPU, its memory goes back to the system (`give_back`)."""
+    """Give memory back to the system (`give_back`) after a block that works on a CPU."""
     try:
         yield
     finally:
@@ -104,7 +110,7 @@ def give_back() -> None:
 
 @cache
 def _releases() -> tuple[Callable[[], object], ...]:
-    """Of MKL inside torch and of glibc, where this process has them."""
+    """Return the functions that release memory of MKL inside torch and of glibc, where this process has them."""
     found: list[Callable[[], object]] = []
     with suppress(OSError, AttributeError):
         found.append(ctypes.CDLL(str(_TORCH)).mkl_serv_thread_free_buffers)

@@ -1,4 +1,4 @@
-"""The loaded models of one voice model: each is loaded when first needed and placed where it is to work."""
+"""The components of one voice model: each is loaded when first needed and placed where it is to work."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from tutortoietts.core.errors import ModelError
+from tutortoietts.core.spec_xtts import XttsSpec
 from tutortoietts.runtime.cuda_graphs import use_cuda_graphs
 from tutortoietts.runtime.device import synchronizer
 from tutortoietts.runtime.offload import Copier, Offload, copier_for
 from tutortoietts.runtime.precision import Precision, plain_precision
 from tutortoietts.runtime.source import PUBLIC, ModelSource
+from tutortoietts.runtime.xtts_source import XttsSource
 
 if TYPE_CHECKING:
     from tutortoietts.text.tokenizer import Tokenizer
@@ -32,12 +35,12 @@ class LoadedModels:
 
     With `offload` they wait in CPU memory and are copied to `device` in time (`runtime.offload`). Safe to share between
     threads: loading is done once; with offload one request at a time has the components.
-    copier: how they get to the device, where its usual way is not wanted.
+    copier: copies them to the device; None: the usual one of the device.
     """
 
     def __init__(
         self,
-        source: ModelSource,
+        source: ModelSource | XttsSource,
         *,
         device: torch.device,
         dtype: torch.dtype | Precision,
@@ -54,6 +57,7 @@ class LoadedModels:
         self._loaded: dict[str, nn.Module] = {}
         self._lock = threading.RLock()
         self._tokenizer: Tokenizer | None = None
+        self._tokenizers: dict[tuple[str, bool], Tokenizer] = {}
         self._norms: Tensor | None = None
 
     def has(self, component: str) -> bool:
@@ -84,7 +88,7 @@ class LoadedModels:
 
     @property
     def offload(self) -> bool:
-        """Whether components wait in CPU memory."""
+        """True if components wait in CPU memory."""
         return self._offload is not None
 
     @property
@@ -136,16 +140,39 @@ class LoadedModels:
         """The model's tokenizer, with its cleaner and the token limit of the autoregressive model."""
         from tutortoietts.text.tokenizer import Tokenizer
 
+        if isinstance(self.spec, XttsSpec):
+            return self.tokenizer_for("en", spoken=True)
         with self._lock:
             if self._tokenizer is None:
-                basic = self.source.tokenizer_basic
-                self._tokenizer = Tokenizer(
-                    self.source.file("tokenizer"),
+                basic, path = self.source.tokenizer_basic, self.source.file("tokenizer")
+                tokenizer = Tokenizer(
+                    path,
                     cleaner_name="basic" if basic else self.spec.tokenizer.cleaner,
                     limit=min(_TOKEN_LIMIT, self.spec.autoregressive.max_text_tokens + 1),
                     unknown="keep" if self.spec.name == PUBLIC else "drop",  # ours have never seen [UNK]
                 )
+                rows = self.spec.autoregressive.text_vocabulary
+                if tokenizer.greatest_id >= rows:
+                    raise ModelError(
+                        f"{path}: token ids reach {tokenizer.greatest_id}, but the model knows {rows} (0..{rows - 1}): "
+                        "it is another model's tokenizer",
+                        file=path,
+                    )
+                self._tokenizer = tokenizer
             return self._tokenizer
+
+    def tokenizer_for(self, language: str, *, spoken: bool) -> Tokenizer:
+        """Return the tokenizer of a language; spoken: of texts in spoken words (`text.natural`)."""
+        if not isinstance(self.spec, XttsSpec):
+            return self.tokenizer
+        from tutortoietts.text.xtts.tokenizer import XttsTokenizer
+
+        key = language.partition("-")[0], spoken
+        with self._lock:
+            if key not in self._tokenizers:
+                limit = self.spec.autoregressive.max_text_tokens
+                self._tokenizers[key] = XttsTokenizer(self.source.file("tokenizer"), key[0], spoken=spoken, limit=limit)
+            return self._tokenizers[key]
 
     @property
     def mel_norms(self) -> Tensor:
@@ -154,5 +181,10 @@ class LoadedModels:
 
         with self._lock:
             if self._norms is None:
-                self._norms = load_tensor(self.source.file("mel_norms"))
+                path = self.source.file("mel_norms")
+                norms = load_tensor(path)
+                if norms.shape != (self.spec.autoregressive.mel_channels,) or not bool((norms > 0).all()):
+                    needed = f"must hold {self.spec.autoregressive.mel_channels} numbers above 0"
+                    raise ModelError(f"{path}: holds {tuple(norms.shape)} numbers, {needed}", file=path)
+                self._norms = norms
             return self._norms

@@ -1,6 +1,6 @@
 """Models that wait in CPU memory and are copied to the device in time, the next one while one works.
 
-Weights never change, so nothing is copied back: leaving is forgetting the copy. What fits into a small budget stays.
+Weights never change, so nothing is copied back: leaving means dropping the copy. Models that fit a small budget stay.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ _KEPT_BYTES = 1 << 30
 
 
 class Copier:
-    """Copies tensors to a device."""
+    """Copy tensors to a device."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
     def settle(self, tensor: Tensor) -> Tensor:
-        """The same numbers in the memory that copies start from."""
+        """Return the tensor in the memory that copies start from."""
         return tensor.cpu()
 
     def send(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Their copies on the device, which may still be on their way."""
+        """Return copies on the device, which may not be complete before `arrive`."""
         return [tensor.to(self.device, copy=True) for tensor in tensors]
 
     def arrive(self) -> None:
-        """What is done on the device from now on finds all that was sent."""
+        """Make later work on the device wait until every copy has arrived."""
 
     def free(self) -> int:
-        """Bytes that can be had on the device."""
+        """Return the bytes that can be allocated on the device."""
         return free_bytes(self.device)
 
 
 class CudaCopier(Copier):
-    """From page-locked memory, on a stream of its own beside the work."""
+    """Copy from page-locked memory, on a stream of its own, while other work goes on."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
@@ -51,8 +51,10 @@ class CudaCopier(Copier):
         return tensor.cpu().pin_memory()
 
     def send(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """The copies' memory is the working stream's, so that both share one pool; it may be free only when the work
-        queued so far is done, which the copying stream therefore waits for."""
+        """Start copying to memory of the working stream, so that both streams share one pool.
+
+        That memory may be in use until the work queued so far is done, so the copying stream waits for it.
+        """
         there = [torch.empty_like(tensor, device=self.device) for tensor in tensors]
         self._stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(self._stream):
@@ -66,17 +68,17 @@ class CudaCopier(Copier):
 
 
 def copier_for(device: torch.device) -> Copier | None:
-    """None for a CPU: there is nowhere to go."""
+    """Return a copier for a device, None for a CPU."""
     if device.type == "cpu":
         return None
     return CudaCopier(device) if device.type == "cuda" else Copier(device)
 
 
 class Offload:
-    """Knows where every part is. Not safe between threads: the owner locks.
+    """Components of a model that wait in CPU memory, and which of them are on the device. The owner locks it.
 
-    If all parts together are within `kept_bytes` and half of the free memory, each stays once it has come. Otherwise
-    a part is on the device from `prepare` or `enter` to `leave` only.
+    If all components together take at most `kept_bytes` and half of the free memory, each stays on the device once
+    copied. Otherwise a component is there only from `prepare` or `enter` to `leave`.
     """
 
     def __init__(self, copier: Copier, kept_bytes: int = _KEPT_BYTES) -> None:
@@ -85,7 +87,7 @@ class Offload:
         self._fits = True
 
     def add(self, name: str, module: nn.Module) -> None:
-        """A part, or another module in its place; it waits from now on."""
+        """Add a component, or replace it; it waits in CPU memory from now on."""
         with torch.inference_mode(False):
             self._parts[name] = _Part(module, self._copier)
         there = sum(part.size for part in self._parts.values() if part.there is not None)
@@ -94,14 +96,14 @@ class Offload:
         self._clear()
 
     def prepare(self, name: str) -> None:
-        """Start its journey, if there is room for it beside what is there."""
+        """Start copying a component, if there is room for it."""
         part = self._parts.get(name)
         if part is not None and part.there is None and part.size * 5 // 4 <= self._copier.free():
-            with suppress(torch.OutOfMemoryError):  # then it comes when it is entered
+            with suppress(torch.OutOfMemoryError):  # then it is copied when it is entered
                 part.come(self._copier)
 
     def enter(self, name: str) -> nn.Module:
-        """The part on the device, until `leave` is called as often as this."""
+        """Return the component on the device; it stays until `leave` is called as often as this."""
         part = self._parts[name]
         part.users += 1
         if part.there is None:
@@ -116,14 +118,14 @@ class Offload:
         return part.module
 
     def leave(self, name: str) -> None:
-        """The part may go. What is prepared stays for who comes next."""
+        """Let the component go from the device, unless all fit. Prepared ones stay for the next user."""
         part = self._parts[name]
         part.users -= 1
         if part.users == 0 and not self._fits:
             part.go()
 
     def _clear(self) -> None:
-        """Away with what stays for nobody, if not all fits: parts that were prepared, but something else came."""
+        """Evict prefetched components that nobody uses, unless all of them fit."""
         for part in () if self._fits else self._parts.values():
             if part.users == 0:
                 part.go()

@@ -1,11 +1,11 @@
 """Numeric precision of the models: one name for a user, a choice for each device.
 
 auto   fp16 on a CUDA GPU of compute capability 7 or more, otherwise fp32
-fp32, bf16, fp16   weights and activations of all models but the vocoders, which stay in float32 (but with AMX their
+fp32, bf16, fp16   weights and activations of all models except vocoders, which stay in float32 (but with AMX their
              convolutions multiply 16-bit numbers: `native.vocoder_conv`)
-int8, int4   the autoregressive model's weights (`nn.quant`), which decoding reads again for every code. The other
-             models in half precision where the device is fast at it; on a CPU that is faster still at 8-bit numbers,
-             the diffusion and CLVP in those (`native.layer_chain`)
+int8, int4   weights of the autoregressive model (`nn.quant`), which decoding reads again for every code. The other
+             models run in half precision where the device is fast at it; the diffusion and CLVP in 8 bits on a CPU
+             that is faster at those (`native.layer_chain`)
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _QUANTIZED = {"cpu": ("int8", "int4"), "cuda": ("int8", "int4"), "mps": ("int8",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Precision:
-    """Numbers of each model.
+    """Numeric types of each model.
 
     dtype: that of all models but the vocoders. decoder: that of the autoregressive model. weights: "int8" or "int4" for
     the autoregressive model's; others: "int8" for those of the diffusion and of CLVP. half_products: vocoders may
@@ -48,9 +48,9 @@ class Precision:
 
 
 def pick_precision(name: str, half: bool, device: torch.device) -> Precision:
-    """What `name`, one of `PRECISIONS`, or the older switch `half` means on this device.
+    """Return the types that `name`, one of `PRECISIONS`, or the older switch `half` means on this device.
 
-    Raises OptionError for another name, for two that contradict each other, and for what the device cannot do.
+    Raises OptionError for another name, for two that contradict each other, and for types that the device cannot use.
     """
     if name not in PRECISIONS:
         raise OptionError(f"precision is {name!r}, must be one of {', '.join(PRECISIONS)}")
@@ -79,7 +79,7 @@ def pick_precision(name: str, half: bool, device: torch.device) -> Precision:
 
 
 def plain_precision(name: str, dtype: torch.dtype) -> Precision:
-    """All models in this type."""
+    """Return the precision in which all models have this type."""
     return Precision(name=name, dtype=dtype, decoder=dtype, half_products=dtype == torch.bfloat16)
 
 

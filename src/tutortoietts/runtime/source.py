@@ -1,4 +1,4 @@
-"""Where the files of a voice model lie: bundled, the public checkpoints, or a directory with a model.json."""
+"""Files of a voice model: bundled, the public checkpoints, or a directory with a model.json."""
 
 from __future__ import annotations
 
@@ -25,19 +25,21 @@ from tutortoietts.core.config import (
 )
 from tutortoietts.core.errors import ModelError, OptionError
 from tutortoietts.core.paths import expanded
+from tutortoietts.runtime.xtts_source import XTTS, XttsSource, is_release, open_xtts
 
 __all__ = ["PUBLIC", "PUBLIC_VOCODERS", "ModelSource", "open_source", "public_spec"]
 
 PUBLIC = "tortoise-v2"
 PUBLIC_VOCODERS = public_vocoders()
+_MOST_BYTES = 1 << 20  # of a model.json
 _BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSource:
-    """Where a voice model's files lie: a directory of ours, or (`folder` None) the public checkpoints.
+    """Source of a voice model's files: a directory, or (`folder` None) the public checkpoints.
 
-    `overrides`: part -> another file for it; `vocoder`: a public vocoder in place of the model's own.
+    `overrides`: component -> another file for it; `vocoder`: a public vocoder in place of the model's own.
     """
 
     spec: ModelSpec
@@ -50,7 +52,7 @@ class ModelSource:
 
     @property
     def model_id(self) -> str:
-        """Tags the voices made by these weights: other checkpoints than the usual ones make other latents."""
+        """Id of these weights, which tags the voices made by them: other checkpoints make other latents."""
         own = [
             f"{part}:{self.overrides[part].resolve()}"
             for part in ("autoregressive", "diffusion")
@@ -61,7 +63,7 @@ class ModelSource:
         return f"{self.spec.name}-{hashlib.sha256(' '.join(own).encode()).hexdigest()[:8]}"
 
     def file(self, part: str) -> Path:
-        """The file of a part, fetched if it is public. Raises ModelError or FetchError."""
+        """Return the file of a component, fetched if it is public. Raises ModelError or FetchError."""
         from tutortoietts.weights.fetch import fetch
 
         public = self._public(part)
@@ -75,7 +77,7 @@ class ModelSource:
         return cast(Path, self.folder) / name
 
     def _public(self, part: str) -> str | None:
-        """What the registry calls the file of a part, None for a file of one's own."""
+        """Return the name of a component's file in the registry, None for a file of the user."""
         if part in self.overrides or (part == "tokenizer" and self.tokenizer_file is not None):
             return None
         if part == "vocoder" and self.vocoder is not None:
@@ -83,7 +85,7 @@ class ModelSource:
         return {"stream_decoder": "hifigan"}.get(part, part) if self.folder is None else None
 
     def config(self, part: str) -> Config:
-        """The configuration of a part. Raises OptionError for one that this model does not have."""
+        """Return the configuration of a component. Raises OptionError for one that this model does not have."""
         from tutortoietts.weights.registry import lookup
 
         if part == "vocoder" and self.vocoder is not None:
@@ -98,14 +100,14 @@ class ModelSource:
         return config
 
     def load(self, part: str, device: torch.device, dtype: torch.dtype) -> nn.Module:
-        """A part, ready to work. Raises ModelError, FetchError, OptionError."""
+        """Load a component. Raises ModelError, FetchError, OptionError."""
         from tutortoietts.weights.load import load_model
 
         config = self.config(part)
         return load_model(kind_of(config), self.file(part), config, device, dtype)
 
     def check(self) -> None:
-        """Finds every file, fetching public ones. Raises ModelError for one that is absent, FetchError."""
+        """Find every file, fetching public ones. Raises ModelError for one that is absent, FetchError."""
         from tutortoietts.weights.fetch import fetch_all
 
         wanted = ["tokenizer", "autoregressive", "diffusion", "clvp", "vocoder"]
@@ -119,17 +121,17 @@ class ModelSource:
 
 
 def open_source(
-    model: str | os.PathLike[str] | ModelSource,
+    model: str | os.PathLike[str] | ModelSource | XttsSource,
     *,
     vocoder: str | None = None,
     overrides: Mapping[str, str | os.PathLike[str] | None] | None = None,
     **rest: Any,
-) -> ModelSource:
-    """What `model` names: "bundled", "tortoise-v2" or a directory with a model.json; or a ModelSource made elsewhere.
+) -> ModelSource | XttsSource:
+    """Return the source of a model: "bundled", "tortoise-v2", a directory with a model.json, or a ready source.
 
     `rest`: the other fields of `ModelSource`. Raises OptionError, ModelError.
     """
-    if isinstance(model, ModelSource):
+    if isinstance(model, ModelSource | XttsSource):
         given = {"vocoder": vocoder, **(overrides or {}), **rest}
         for name, value in given.items():
             if value not in (None, False):
@@ -137,9 +139,13 @@ def open_source(
         model.check()
         return model
     if not isinstance(model, str | os.PathLike):
-        raise OptionError(f'model is {model!r}, must be "bundled", {PUBLIC!r} or a directory with a model.json')
+        raise OptionError(f'model is {model!r}, must be "bundled", {PUBLIC!r}, {XTTS!r} or a directory with a model')
     if vocoder is not None and vocoder not in PUBLIC_VOCODERS:
         raise OptionError(f"vocoder is {vocoder!r}, must be one of {', '.join(PUBLIC_VOCODERS)}")
+    release = None if model in ("bundled", PUBLIC, XTTS) else expanded(model)
+    if model == XTTS or (release is not None and is_release(release)):
+        _refuse(XTTS if release is None else str(release), {"vocoder": vocoder, **(overrides or {}), **rest})
+        return open_xtts(release, rest.get("models_dir"))
     files = {part: expanded(path) for part, path in (overrides or {}).items() if path is not None}
     if model == PUBLIC:
         source = ModelSource(spec=public_spec(), vocoder=vocoder or "bigvgan_base", overrides=files, **rest)
@@ -152,15 +158,24 @@ def open_source(
     return source
 
 
+def _refuse(model: str, given: Mapping[str, Any]) -> None:
+    """Raise OptionError for what replaces a file of a Tortoise model."""
+    for name, value in given.items():
+        if name != "models_dir" and value not in (None, False):
+            raise OptionError(f"{name}={value!r} is for models of the Tortoise family, not for {model!r}: leave it out")
+
+
 def read_spec(folder: Path, name: str) -> ModelSpec:
-    """The model.json of a directory. Raises ModelError naming the file."""
+    """Read the model.json of a directory. Raises ModelError naming the file."""
     path = folder / "model.json"
     if not path.is_file():
         known = f'give "bundled", "{PUBLIC}" or a directory with a model.json'
         raise ModelError(f"model {name!r}: there is no {path}; {known}", file=path)
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ModelError(f"{path}: has over {_MOST_BYTES} bytes, more than any specification", file=path)
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not JSON ({error})", file=path) from error
     if not isinstance(values, dict):
         raise ModelError(f"{path}: holds a {type(values).__name__}, must be an object", file=path)
@@ -168,10 +183,12 @@ def read_spec(folder: Path, name: str) -> ModelSpec:
         return ModelSpec.from_dict(values)
     except ModelError as error:
         raise ModelError(f"{path}: {error}", file=path, key=error.key) from error
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ModelError(f"{path}: holds a value that no model can have ({error})", file=path) from error
 
 
 def public_spec() -> ModelSpec:
-    """The sizes of the public checkpoints."""
+    """Return the specification of the public checkpoints."""
     from tutortoietts.weights.registry import lookup
 
     return ModelSpec(

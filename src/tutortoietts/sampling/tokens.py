@@ -76,7 +76,7 @@ def draw(probs: Tensor, ids: Tensor, uniform: Tensor) -> Tensor:
     total = probs.cumsum(1)
     target = uniform.unsqueeze(1) * total[:, -1:]
     index = (total <= target).sum(1, keepdim=True)  # classes passed by
-    allowed = (probs > 0).sum(1, keepdim=True) - 1
+    allowed = ((probs > 0).sum(1, keepdim=True) - 1).clamp(min=0)  # 0 if they are no numbers, which is found later
     return ids.gather(1, torch.minimum(index, allowed)).squeeze(1)
 
 

@@ -114,12 +114,12 @@ class Voices:
 
     def _is_own(self, name: str) -> bool:
         try:
-            return self._store.find(name).path.parent == self._store.folder
+            return self._store.is_own(self._store.find(name))
         except TutortoieError:
             return False
 
     def _entry(self, source: VoiceSource) -> dict[str, Any]:
-        own = source.path.parent == self._store.folder
+        own = self._store.is_own(source)
         try:
             created = int(source.path.stat().st_mtime)
         except OSError as error:

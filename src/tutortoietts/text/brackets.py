@@ -45,14 +45,14 @@ class Passage:
         return (self.origin or Traced(self.text)).words()
 
     def pieces(self) -> list[tuple[str, bool]]:
-        """The text in consecutive pieces, each with whether it is hidden; for `Tokenizer.encode_parts`."""
+        """Return the text in consecutive pieces, each with True if it is hidden; for `Tokenizer.encode_parts`."""
         edges = [0, *(edge for span in self.hidden for edge in span), len(self.text)]
         cuts = pairwise(edges)
         pieces = [(self.text[start:end], bool(i % 2)) for i, (start, end) in enumerate(cuts)]
         return [(piece, hidden) for piece, hidden in pieces if piece]
 
 
-# Sounds that other engines perform when they are asked for in brackets. Tortoise does not.
+# Sounds that other engines make for such brackets. Tortoise does not.
 _SOUND = re.compile(
     r"(?i)\[\s{0,3}(?:(?:soft|loud|nervous|evil|deep|heavy|sharp|quiet|light)(?:ly)?\s)?(?:laugh|chuckle|giggle|sigh|cough|gasp|sob|cr(?:y|ie)|"
     r"groan|moan|yawn|sniff|sniffle|snort|scoff|hum|whistle|whisper|shout|scream|gulp|breathe|breath|inhale|exhale|pause|"
@@ -92,7 +92,7 @@ def parse_brackets(text: str, *, natural: bool = False) -> Passage:
 
 
 def _pairs(text: str) -> tuple[set[int], list[int]]:
-    """Places of the brackets that have a partner, and of those that have none."""
+    """Return the places of the brackets that have a partner, and of those that have none."""
     opened: list[int] = []
     paired: set[int] = set()
     places = [match.start() for match in re.finditer(r"[\[\]]", text)]
@@ -139,7 +139,7 @@ def _without_brackets(source: Traced, paired: set[int], *, apart: bool) -> Passa
 
 
 def _append(hidden: list[tuple[int, int]], start: int, end: int) -> None:
-    """Adds a span; an empty one is nothing, one that touches the last is joined to it."""
+    """Add a span; an empty one is left out, one that touches the last is joined to it."""
     if start == end:
         return
     if hidden and hidden[-1][1] == start:

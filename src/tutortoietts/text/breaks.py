@@ -1,4 +1,4 @@
-"""Where a text may be cut, and how well: `find_breaks` lists the places, `balanced` chooses among them."""
+"""Places where a text may be cut, and how well: `find_breaks` lists them, `balanced` chooses among them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from itertools import pairwise
 
 from tutortoietts.text.traced import Traced
 
-__all__ = ["CLAUSE", "SENTENCE", "TOKEN", "WORD", "Break", "balanced", "find_breaks"]
+__all__ = ["CLAUSE", "SENTENCE", "TOKEN", "WORD", "Break", "balanced", "find_breaks", "longest_run"]
 
-SENTENCE, CLAUSE, QUOTED, WORD, TOKEN = 0.0, 0.3, 0.5, 1.5, 8.0  # what a cut costs; TOKEN: inside one thing, as "$5"
+SENTENCE, CLAUSE, QUOTED, WORD, TOKEN = 0.0, 0.3, 0.5, 3.0, 12.0  # what a cut costs; TOKEN: inside one thing, as "$5"
 _GAP = re.compile(r"(?P<closed>[\"')\]]*)(?P<gap>\s+)|(?<=[。！？])")
 _QUOTE = re.compile(r'"')
 _LONGEST_QUOTE = 1000  # characters; a mark whose partner is further away opens nothing
+_GROUPS = frozenset(
+    "thousand million billion trillion dollars pounds euros dot slash".split()
+)  # cut a long number here
+_SEPARATOR = re.compile(r"[,/_;:&-](?=\w)")
 _LAST_WORD = re.compile(r"[^\s\"'(\[]*$")
 
 
@@ -30,8 +34,8 @@ class Break:
 def find_breaks(text: Traced, abbreviations: frozenset[str] = frozenset(), sentence_ends: str = ".!?") -> list[Break]:
     """Return every gap between words, in order, with what a cut there costs.
 
-    A dot ends no sentence after one of the `abbreviations`, an initial or a word with inner dots, nor before a lower-case
-    letter or a digit; a sentence that ends inside quotation marks is a clause.
+    A dot ends no sentence after one of the `abbreviations`, an initial or a word with inner dots, nor before a
+    lower-case letter or a digit; a sentence that ends inside quotation marks is a clause.
     """
     string = text.text
     quoted = _quoted(string)
@@ -49,7 +53,7 @@ def find_breaks(text: Traced, abbreviations: frozenset[str] = frozenset(), sente
 
 
 def _quoted(string: str) -> list[tuple[int, int]]:
-    """Stretches between quotation marks. A mark behind a digit, or without a partner nearby, opens nothing."""
+    """Return the stretches in quotation marks. A mark behind a digit, or without a partner nearby, opens nothing."""
     stretches: list[tuple[int, int]] = []
     opened: int | None = None
     for match in _QUOTE.finditer(string):
@@ -67,11 +71,12 @@ def _quoted(string: str) -> list[tuple[int, int]]:
 
 
 def _cost(text: Traced, mark: int, end: int, start: int, abbreviations: frozenset[str], sentence_ends: str) -> float:
-    """`mark`: behind the last character that is no closing quote; `end`, `start`: the gap itself."""
+    """Return the cost of a cut. `mark`: end of what precedes closing quotes; `end`, `start`: the gap itself."""
     string = text.text
     last, following = string[mark - 1], string[start]
     if text.source(end - 1, end) == text.source(start, start + 1):
-        return TOKEN  # "five| dollars", written "$5"
+        grouped = _LAST_WORD.search(string, max(0, end - 20), end)
+        return TOKEN / 2 if grouped and grouped[0] in _GROUPS else TOKEN  # "five| dollars", written "$5"
     if last in sentence_ends or last in "。！？":
         if _ends_sentence(text, mark, start, abbreviations):
             return SENTENCE
@@ -109,15 +114,17 @@ def _ends_sentence(text: Traced, mark: int, start: int, abbreviations: frozenset
     )
 
 
-def balanced(start: int, end: int, breaks: Sequence[Break], longest: int, parts: int = 0) -> list[tuple[int, int]]:
-    """Cut start..end into parts of at most `longest` characters, about equally long, where cuts cost least.
+def balanced(
+    text: str, start: int, end: int, breaks: Sequence[Break], longest: int, parts: int = 0
+) -> list[tuple[int, int]]:
+    """Cut start..end of `text` into parts of at most `longest` characters, about equally long, where cuts cost least.
 
-    `parts`: at least so many. `breaks` lie inside start..end, in order. A run of characters without a break that is
+    `parts`: at least this many. `breaks` lie inside start..end, in order. A run of characters without a break that is
     longer than `longest` is cut in it, between groups of digits where there are some.
     """
     places = [Break(start, start, 0.0), *breaks, Break(end, end, 0.0)]
     if any(after.end - before.start > longest for before, after in pairwise(places)):
-        places = _with_hard_breaks(places, longest)
+        places = _with_hard_breaks(text, places, longest)
     count = max(parts, -(-(end - start) // longest), 1)
     target = (end - start) / count
     best = [0.0] + [float("inf")] * (len(places) - 1)
@@ -138,12 +145,26 @@ def balanced(start: int, end: int, breaks: Sequence[Break], longest: int, parts:
     return cuts[::-1]
 
 
-def _with_hard_breaks(places: list[Break], longest: int) -> list[Break]:
-    """Breaks inside the runs that have none."""
+def _with_hard_breaks(text: str, places: list[Break], longest: int) -> list[Break]:
+    """Add breaks inside the runs that have none: between groups of digits and the like, or anywhere."""
     result: list[Break] = []
     for before, after in pairwise(places):
         result.append(before)
-        if after.end - before.start > longest:
-            step = max(1, longest // 2)
-            result += [Break(at, at, TOKEN) for at in range(before.start + step, after.end, step)]
+        if after.end - before.start <= longest:
+            continue
+        last = before.start
+        groups = [match.end() for match in _SEPARATOR.finditer(text, before.start, after.end)]
+        for at in [*groups, after.end]:
+            while at - last > longest:
+                last += max(1, longest // 2)
+                result.append(Break(last, last, 2 * TOKEN))
+            if at != after.end:
+                result.append(Break(at, at, TOKEN))
+                last = at
     return [*result, places[-1]]
+
+
+def longest_run(start: int, end: int, breaks: Sequence[Break]) -> int:
+    """Return the length of the longest stretch of start..end without a break."""
+    places = [Break(start, start, 0.0), *breaks, Break(end, end, 0.0)]
+    return max(after.end - before.start for before, after in pairwise(places))

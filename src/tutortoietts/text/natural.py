@@ -13,15 +13,14 @@ from __future__ import annotations
 import heapq
 import re
 import unicodedata
-from collections.abc import Sequence
 from itertools import pairwise
 
 from tutortoietts.core.errors import TextError
 from tutortoietts.text.brackets import Passage
-from tutortoietts.text.languages import Language, Rule, find_language
+from tutortoietts.text.languages import Language, find_language
 from tutortoietts.text.normalize import is_sayable
 from tutortoietts.text.plain import MARK, plain, plain_links
-from tutortoietts.text.traced import Edit, Traced
+from tutortoietts.text.traced import Edit, Substitution, Traced
 
 __all__ = ["normalize", "normalize_passage"]
 
@@ -54,7 +53,7 @@ _MARKS = re.compile(MARK)
 
 
 def _normalize(text: Traced, language: Language) -> Traced:
-    read = _tidy(_read(plain(text), language.rules), language)
+    read = _tidy(_read(plain(text, keep=language.marks), language), language)
     return read if is_sayable(read.text) else _named(text)
 
 
@@ -62,14 +61,14 @@ def _piecewise(text: Traced, edges: list[int], language: Language) -> Traced:
     result = Traced("")
     bounds = [0, *edges, len(text.text)]
     for number, (start, end) in enumerate(pairwise(bounds)):
-        piece = _tidy(_read(plain(text.cut(start, end)), language.rules), language, inner=True)
+        piece = _tidy(_read(plain(text.cut(start, end), keep=language.marks), language), language, inner=True)
         mark = text.cut(end, end).rewrite([(0, 0, MARK)]) if number + 2 < len(bounds) else Traced("")
         result = result + piece + mark
     return result
 
 
 def _unmarked(text: Traced) -> Passage:
-    """Marks out again, hidden spans in their place."""
+    """Take the marks out again and put hidden spans in their place."""
     places = [match.start() - number for number, match in enumerate(_MARKS.finditer(text.text))]
     clean = text.sub(_MARKS, "")
     hidden: list[tuple[int, int]] = []
@@ -84,9 +83,9 @@ def _unmarked(text: Traced) -> Passage:
 # --- rules ---
 
 
-def _read(text: Traced, rules: Sequence[Rule]) -> Traced:
+def _read(text: Traced, language: Language) -> Traced:
     """Apply the rules from left to right: each stretch of the text is read by one of them at most."""
-    string = text.text
+    string, rules = text.text, language.rules
     ahead: list[tuple[int, int, re.Match[str]]] = []
 
     def look(order: int, start: int) -> None:
@@ -110,14 +109,14 @@ def _read(text: Traced, rules: Sequence[Rule]) -> Traced:
         words, end = reading if isinstance(reading, tuple) else (reading, match.end())
         end = max(end, start + 1)
         if words != string[start:end]:
-            edits.append((start, end, _apart(words, string, start, end)))
+            edits.append((start, end, _apart(words, string, start, end) if language.spaced else words))
         done = end
         look(order, done)
     return text.rewrite(edits)
 
 
 def _apart(words: str, string: str, start: int, end: int) -> str:
-    """Spaces where the words would touch what stands beside them."""
+    """Add spaces where the words would touch their neighbours."""
     if words[:1].isalnum() and string[start - 1 : start].isalnum() and start:
         words = f" {words}"
     if words[-1:].isalnum() and string[end : end + 1].isalnum():
@@ -131,7 +130,24 @@ _ELLIPSIS = re.compile(r"\.(?: ?\.){2,}")
 _DASH = re.compile(r"\s*(?:[—–]|-{2,}|(?<=\s)-(?=\s))(?:\s*[—–-](?![\w]))*\s*")
 _SYMBOL = re.compile(rf"[^\w\s.,;:!?'\"()\-{MARK}]|_")
 _SPACES = re.compile(r"\s+")
-_TIDY: tuple[tuple[re.Pattern[str], str], ...] = (
+_LEADING = re.compile(r"^[\s,;:.!?)-]+")
+_MARKED_STOP = re.compile(r"(?<=[,;:!?])(?=[^\W\d_])|(?<=\.\.\.)(?=\w)")
+
+
+def _dash(match: re.Match[str]) -> str | None:
+    before = match.string[: match.start()].rstrip()[-1:] if match.start() < 40 else match.string[match.start() - 1]
+    after = match.string[match.end() : match.end() + 1]
+    if after == '"' and not match.string[match.end() + 1 : match.end() + 2].strip(" .,!?"):
+        return ""  # interrupted: "I was-"
+    if not before or before in '.!?("' or not after or after in ".,;:!?)":
+        return " " if before else ""
+    return " - "
+
+
+_TIDY: tuple[Substitution, ...] = (
+    (_SPACES, " "),
+    (_ELLIPSIS, "..."),
+    (_DASH, _dash),
     (re.compile(r"\([,;:.\s-]{0,40}\)|\" ?\""), " "),
     (_SPACES, " "),
     (re.compile(r"\s+(?=[,;:!?)]|\.(?!\w))"), ""),
@@ -143,18 +159,13 @@ _TIDY: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=\w\.)[,;:]?(?=[!?])"), ""),
     (re.compile(r"(?<=[.!?])[,;:]+(?=\s|$)"), ""),
     (_SPACES, " "),
+    (_MARKED_STOP, " "),
 )
-_LEADING = re.compile(r"^[\s,;:.!?)-]+")
-_MARKED_STOP = re.compile(r"(?<=[,;:!?])(?=[^\W\d_])|(?<=\.\.\.)(?=\w)")
 
 
 def _tidy(text: Traced, language: Language, inner: bool = False) -> Traced:
     """Return the text with one kind of dash and ellipsis, no lone symbols, single spaces and single marks."""
-    text = text.sub(_SYMBOL, lambda match: _symbol(match, language)).sub(_SPACES, " ").sub(_ELLIPSIS, "...")
-    text = text.sub(_DASH, _dash)
-    for pattern, new in _TIDY:
-        text = text.sub(pattern, new)
-    text = text.sub(_MARKED_STOP, " ")
+    text = text.sub(_SYMBOL, lambda match: _symbol(match, language)).sub_all(_TIDY)
     if inner:
         return text
     text = text.sub(_LEADING, "")
@@ -164,7 +175,7 @@ def _tidy(text: Traced, language: Language, inner: bool = False) -> Traced:
 
 def _symbol(match: re.Match[str], language: Language) -> str | None:
     char = match[0]
-    if char in "—–":
+    if char in "—–" or char in language.marks:
         return None
     if unicodedata.category(char).startswith("M"):
         return None
@@ -172,20 +183,16 @@ def _symbol(match: re.Match[str], language: Language) -> str | None:
     return f" {name} " if name else " "
 
 
-def _dash(match: re.Match[str]) -> str | None:
-    before = match.string[: match.start()].rstrip()[-1:] if match.start() < 40 else match.string[match.start() - 1]
-    after = match.string[match.end() : match.end() + 1]
-    if not before or before in '.!?("' or not after or after in ".,;:!?)":
-        return " " if before else ""
-    return " - "
-
-
 def _named(text: Traced) -> Traced:
-    """The names of the symbols of a text that has nothing else, such as one emoji."""
+    """Name the symbols of a text that has nothing else, such as one emoji."""
     edits: list[Edit] = []
-    for index, char in enumerate(text.text):
-        named = unicodedata.category(char) in ("So", "Sm", "Sc") or char in "%&@#"
+    last = ""
+    for index, char in enumerate(text.text[:1000]):
+        symbol = unicodedata.category(char) in ("So", "Sm", "Sc")
+        named = symbol if len(text.text) == 1 or not char.isascii() else char in "%&@#$"
         name = unicodedata.name(char, "").lower().replace("-", " ") if named else ""
         name = re.sub(r"[^a-z ]| sign$", "", name).strip()
-        edits.append((index, index + 1, f"{', ' if name and any(e[2] for e in edits[-8:]) else ''}{name}"))
-    return text.rewrite(edits) if len(text.text) < 1000 else Traced("")
+        name = "" if name == last and len(text.text) > 1 else name
+        edits.append((index, index + 1, f"{', ' if name and last else ''}{name}"))
+        last = name or last
+    return text.rewrite([*edits, (min(1000, len(text.text)), len(text.text), "")])

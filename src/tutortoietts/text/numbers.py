@@ -29,7 +29,7 @@ MAX_DIGITS = 3 * (len(_SCALES) + 1)
 
 
 def cardinal(digits: str, *, joiner: str = " ") -> str:
-    """Digits "1234567" -> "one million, two hundred thirty-four thousand, five hundred sixty-seven".
+    """Read digits as a number, "1234567" "one million, two hundred thirty-four thousand, five hundred sixty-seven".
 
     `joiner` stands before the part below one hundred: " " or " and ".
     """
@@ -37,14 +37,14 @@ def cardinal(digits: str, *, joiner: str = " ") -> str:
 
 
 def ordinal(digits: str) -> str:
-    """Digits "1234" (of "1234th") -> "one thousand, two hundred and thirty-fourth"."""
+    """Read digits "1234" (of "1234th") as an ordinal, "one thousand, two hundred and thirty-fourth"."""
     words = _words(digits, joiner=" and ")
     cut = max(words.rfind(" "), words.rfind("-")) + 1
     return words[:cut] + _ordinal_word(words[cut:])
 
 
 def year(number: int) -> str:
-    """1001..2999 as a year: 1984 "nineteen eighty-four", 2005 "two thousand five", 2100 "twenty-one hundred"."""
+    """Read 1001..2999 as a year: 1984 "nineteen eighty-four", 2005 "two thousand five", 2100 "twenty-one hundred"."""
     century, rest = divmod(number, 100)
     if century == 20 and rest < 10:
         return _words(str(number), joiner=" ")
@@ -54,7 +54,7 @@ def year(number: int) -> str:
 
 
 def _words(digits: str, *, joiner: str) -> str:
-    """`joiner` stands before the part below one hundred: " " or " and "."""
+    """Read a number; `joiner` stands before the part below one hundred: " " or " and "."""
     digits = digits.lstrip("0") or "0"
     if len(digits) > MAX_DIGITS:
         return " ".join(_ONES[int(digit)] for digit in digits)

@@ -49,21 +49,27 @@ _KEPT = "L", "M"
 _SAFE_FORMS = "<wide>", "<narrow>", "<font>", "<circle>", "<square>", "<sub>", "<compat>", "<super>", "<fraction>"
 
 
-def plain(text: Traced, *, line_stop: str = ".") -> Traced:
-    """Return the text in plain characters without mark-up; `line_stop` ends a line that ends without a mark."""
-    return plain_lines(plain_markup(plain_characters(text)), line_stop)
+def plain(text: Traced, *, line_stop: str = ".", keep: str = "") -> Traced:
+    """Return the text in plain characters without mark-up; `line_stop` ends a line that ends without a mark.
+
+    `keep`: characters that are left as they are.
+    """
+    return plain_lines(plain_markup(plain_characters(text, keep)), line_stop)
 
 
-def plain_characters(text: Traced) -> Traced:
-    """Return the text with quotes and dashes of one kind each, no invisible characters, 1⁄2 for ½, 5 for ５."""
+def plain_characters(text: Traced, keep: str = "") -> Traced:
+    """Return the text with quotes and dashes of one kind each, no invisible characters, 1⁄2 for ½, 5 for ５.
+
+    `keep`: characters that are left as they are.
+    """
     if text.text.isascii() and not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text.text):
         return text
     text = text.sub(_MOJIBAKE, _repaired).sub(_THOUSANDS, "")
-    return text.sub(_ODD, lambda match: _character(match))
+    return text.sub(_ODD, lambda match: None if match[0] in keep else _character(match))
 
 
 def _repaired(match: re.Match[str]) -> str | None:
-    """ "â€™" is what UTF-8 becomes when it is read as Windows-1252."""
+    """Undo what becomes of UTF-8 that was read as Windows-1252, such as "â€™" for an apostrophe."""
     data = bytearray()
     for char in match[0]:
         try:
@@ -105,7 +111,7 @@ def _spaced_fraction(match: re.Match[str]) -> str:
 
 
 def _superscript(match: re.Match[str], form: str) -> str | None:
-    """ "²" stays for the units; all others become digits after one "^"."""
+    """Keep "²" for the units; turn all others into digits after one "^"."""
     before = match.string[match.start() - 1 : match.start()]
     raised = bool(before) and unicodedata.decomposition(before).startswith("<super>")
     if not form.startswith("<super>") or (match[0] in "²³" and not raised):
@@ -139,8 +145,8 @@ _TAG = re.compile(
     rf"|(?P<bare>{_NAMES})\s{{0,5}}/?|[a-z][\w:-]{{0,40}}\s{{0,5}}/)>|<!doctype[^<>]{{0,500}}>"
 )
 _BLOCK = frozenset(
-    "address article aside blockquote body br caption center dd div dl dt figure footer form h1 h2 h3 h4 h5 h6 header hr li "
-    "main nav ol p pre section table td th tr ul title".split()
+    "address article aside blockquote body br caption center dd div dl dt figure footer form h1 h2 h3 h4 h5 h6 header "
+    "hr li main nav ol p pre section table td th tr ul title".split()
 )
 _FENCE = re.compile(r"(?m)^ {0,3}(?:```|~~~)[\w+-]{0,30} *$")
 _RULE = re.compile(
@@ -179,7 +185,7 @@ def plain_markup(text: Traced) -> Traced:
     if "&" in found:
         text = text.sub(_ENTITY, _entity)
         text = plain_characters(text)
-    text = text.sub(_FENCE, "").sub(_RULE, "\n").sub(_QUOTED_LINE, "").sub(_HEADING, "\n")
+    text = text.sub_all(((_FENCE, ""), (_RULE, "\n"), (_QUOTED_LINE, ""), (_HEADING, "\n")))
     if "|" in found:
         text = text.sub(_CELL, "")
     if any(mark in found for mark in "*_~"):
@@ -241,7 +247,7 @@ def plain_lines(text: Traced, stop: str = ".") -> Traced:
 
 
 def _line_spans(text: str) -> list[tuple[int, int]]:
-    """The lines with something on them, stripped at their ends."""
+    """Return the lines with something on them, stripped at their ends."""
     spans = []
     for match in re.finditer(r"[^\n]+", text):
         line = match[0]
@@ -251,7 +257,7 @@ def _line_spans(text: str) -> list[tuple[int, int]]:
 
 
 def _joint(line: str, after: str, blank: bool, stop: str) -> str:
-    """What stands between two lines."""
+    """Return what joins two lines."""
     item, next_item = _is_item(line), _is_item(after)
     if _ENDED.search(line[-20:]):
         return " "

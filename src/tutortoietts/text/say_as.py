@@ -1,4 +1,4 @@
-"""What will be spoken, passage by passage, beside the text as written."""
+"""Words that will be spoken, passage by passage, beside the text as written."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tutortoietts.text.split import DESIRED_LENGTH, MAX_LENGTH, passages
 from tutortoietts.text.traced import Traced
 
 __all__ = ["SaidAs", "said_as", "spoken_passages"]
+_SPACED_MARK = re.compile(r"\s+(?=[.,;:!?](?:\s|$))")
 _BRACKETS = re.compile(r"[\[\]]")
 
 
@@ -41,7 +42,7 @@ def spoken_passages(
 
     `normalize`: words of the `language` for numbers, symbols and abbreviations (`text.natural`); without it the text is
     left to the model's cleaner. `redaction`: text in brackets is hidden; without it brackets are left out. The
-    rest as `text.split.passages`. Each passage knows where its words stand in `text` (`Passage.source`, `Passage.words`).
+    rest as `text.split.passages`. Each passage knows where its words stand in `text` (`Passage.source`).
     Raises TextError, OptionError.
     """
     if not isinstance(text, str):
@@ -64,13 +65,16 @@ def spoken_passages(
 def said_as(text: str, parts: Sequence[Passage], clean: Callable[[str], str] = str) -> list[SaidAs]:
     """Return passages of `text` as they are written and as they are heard, after `clean` (`Tokenizer.clean`).
 
-    What is written is all of `text` up to the next passage; what is hidden in brackets is not heard.
+    What is written is all of `text` up to the next passage, and a number that is cut stands in both; what is hidden in
+    brackets is not heard.
     """
-    starts = [0, *(part.source(0, 1)[0] for part in parts[1:]), len(text)]
+    edges = [part.source(0, len(part.text)) for part in parts]
+    starts = [0, *(start for start, _ in edges[1:]), len(text)]
     said: list[SaidAs] = []
-    for part, (start, end) in zip(parts, pairwise(starts), strict=True):
+    for part, (_, last), (start, end) in zip(parts, edges, pairwise(starts), strict=True):
         heard = "".join(piece for piece, hidden in part.pieces() if not hidden)
-        said.append({"text": text[start:end].strip(), "spoken": clean(heard).strip()})
+        written = text[start : max(end, last)].strip()
+        said.append({"text": written, "spoken": _SPACED_MARK.sub("", clean(heard)).strip()})
     return said
 
 

@@ -11,7 +11,7 @@ from operator import itemgetter
 
 from tutortoietts.core.errors import OptionError, TextError
 from tutortoietts.text.brackets import Passage
-from tutortoietts.text.breaks import CLAUSE, SENTENCE, Break, balanced, find_breaks
+from tutortoietts.text.breaks import CLAUSE, SENTENCE, Break, balanced, find_breaks, longest_run
 from tutortoietts.text.languages import find_language
 from tutortoietts.text.normalize import collapse_whitespace, is_sayable
 from tutortoietts.text.traced import Traced
@@ -25,13 +25,15 @@ MAX_LENGTH = 300
 _PUNCTUATION_ONLY = re.compile(r"[\s.,;:!?]*")
 _SPACE = re.compile(r"[^\S ]")
 _CURLY = re.compile("[“”]")
+_DASHES = "-–—"
+_LEADING = re.compile(r"\s*(?:[-–—]+\s+|[–—]+)*")
 _CURLY_QUOTES = str.maketrans("“”", '""')
 
 
 def split_and_recombine_text(
     text: str, desired_length: int = DESIRED_LENGTH, max_length: int = MAX_LENGTH
 ) -> list[str]:
-    """Passages of about `desired_length` characters, at most `max_length`, cut between sentences if possible.
+    """Split text into passages of about `desired_length` characters, at most `max_length`, best between sentences.
 
     Whitespace is made single, curly double quotes straight; sentences inside quotation marks stay together while
     they fit; parts without anything but whitespace and punctuation are left out.
@@ -59,8 +61,9 @@ def passages(
     With `clauses` a part of the desired length may also end at a clause, if half as much follows.
     With `count` (`Tokenizer.count`, of a part's pieces) and `limit`, a part whose count is not under the limit (numbers
     grow when spelled out) is split again, until all are; one whose count is 0, of characters without a reading, is left
-    out with a logged warning. A part without a letter or digit is left out. Raises OptionError unless 1 <= desired_length
-    <= max_length, TextError when nothing sayable is left, or when even a single character is over the limit.
+    out with a logged warning. A part without a letter or digit is left out.
+    Raises OptionError unless 1 <= desired_length <= max_length, TextError when nothing sayable is left, or when even a
+    single character is over the limit.
     """
     if not 1 <= desired_length <= max_length:
         raise OptionError(f"lengths desired {desired_length}, max {max_length} must satisfy 1 <= desired <= max")
@@ -76,7 +79,7 @@ def passages(
 
 
 class _Splitter:
-    """How one text is cut."""
+    """Splitter of one text."""
 
     def __init__(self, language: str, desired: int, longest: int, clauses: bool) -> None:
         found = find_language(language)
@@ -87,7 +90,7 @@ class _Splitter:
         return find_breaks(text, self.abbreviations, self.sentence_ends)
 
     def ranges(self, text: Traced) -> list[tuple[int, int]]:
-        """The parts as (start, end) in the text, without space, dashes and the like at their ends."""
+        """Return the parts as (start, end) in the text, without space, dashes and the like at their ends."""
         breaks = self.breaks(text)
         length = len(text.text)
         ends = CLAUSE if self.clauses else SENTENCE
@@ -108,20 +111,27 @@ class _Splitter:
             groups[-2:] = [(begin, length, inner, len(breaks))]
         ranges: list[tuple[int, int]] = []
         for begin, end, low, high in groups:
-            cuts = (
-                [(begin, end)] if end - begin <= self.longest else balanced(begin, end, breaks[low:high], self.longest)
-            )
+            inside = breaks[low:high]
+            fits = end - begin <= self.longest
+            cuts = [(begin, end)] if fits else balanced(text.text, begin, end, inside, self.longest)
             ranges += cuts
         return [edges for cut in ranges if (edges := _stripped(text.text, *cut))]
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """Without white space and dashes at the ends; None where nothing but punctuation is left."""
-    while start < end and (text[start].isspace() or text[start] in "–—" or text[start : start + 2] == "- "):
-        start += 1
-    while start < end and (text[end - 1].isspace() or text[end - 1] in "–—" or text[end - 2 : end] == " -"):
+    """Strip white space and rules of dashes at the ends; return None where only punctuation is left."""
+    first = _LEADING.match(text, start, end)
+    start = first.end() if first else start
+    while start < end and (text[end - 1].isspace() or (text[end - 1] in _DASHES and _lone_dashes(text, start, end))):
         end -= 1
     return None if start == end or _PUNCTUATION_ONLY.fullmatch(text, start, end) else (start, end)
+
+
+def _lone_dashes(text: str, start: int, end: int) -> bool:
+    """Return whether the dashes that end here stand alone: " --", not "word-"."""
+    while end > start and text[end - 1] in _DASHES:
+        end -= 1
+    return end == start or text[end - 1].isspace()
 
 
 def _fit(part: Passage, count: Callable[..., int], limit: int, splitter: _Splitter) -> list[Passage]:
@@ -139,7 +149,9 @@ def _fit(part: Passage, count: Callable[..., int], limit: int, splitter: _Splitt
     breaks = splitter.breaks(_origin(part))
     pieces = min(length, -(-size // max(1, limit - 1)))
     longest = max(1, min(length - 1, round(1.4 * length / pieces)))
-    cuts = (_stripped(part.text, *edges) for edges in balanced(0, length, breaks, longest, pieces))
+    run = longest_run(0, length, breaks)
+    longest = max(longest, run) if run < length else longest  # a word that fits alone is not cut
+    cuts = (_stripped(part.text, *edges) for edges in balanced(part.text, 0, length, breaks, longest, pieces))
     return [fitting for edges in cuts if edges for fitting in _fit(_cut(part, *edges), count, limit, splitter)]
 
 
@@ -148,7 +160,7 @@ def _origin(passage: Passage) -> Traced:
 
 
 def _single_spaced(passage: Passage) -> Passage:
-    """Normalises as the splitter does, and moves the hidden spans along."""
+    """Make white space single, as the splitter does, and move the hidden spans along."""
     kept = [not (char.isspace() and i and passage.text[i - 1].isspace()) for i, char in enumerate(passage.text)]
     moved = [0, *accumulate(map(int, kept))]
     hidden = tuple((moved[start], moved[end]) for start, end in passage.hidden if moved[start] < moved[end])
@@ -165,7 +177,7 @@ def _cut(passage: Passage, start: int, end: int) -> Passage:
 
 
 def _ranges(text: str, desired_length: int, max_length: int) -> list[tuple[int, int]]:
-    """The parts as (start, end) in `text`, stripped, those with nothing but punctuation left out."""
+    """Return the parts as (start, end) in `text`, stripped, those with nothing but punctuation left out."""
     if not 1 <= desired_length <= max_length:
         raise OptionError(f"lengths desired {desired_length}, max {max_length} must satisfy 1 <= desired <= max")
     quotes = [0, *accumulate(int(char == '"') for char in text)]
@@ -182,9 +194,9 @@ def _ranges(text: str, desired_length: int, max_length: int) -> list[tuple[int, 
 
 
 def _part_end(text: str, start: int, quotes: list[int], desired: int, longest: int) -> int:
-    """Where the part that begins at `start` ends.
+    """Return where the part that begins at `start` ends.
 
-    Walks forward and notes the end of every sentence outside quotation marks (`quotes[i]`: how many stand before i) and
+    Goes forward and notes the end of every sentence outside quotation marks (`quotes[i]`: how many stand before i) and
     of every quotation; takes the first sentence end at or after the desired length, or, once the part is full, the last
     end noted, or else the last gap between words.
     """
@@ -215,7 +227,7 @@ def _ends_sentence(text: str, here: int) -> bool:
 
 
 def _word_gap(text: str, start: int, here: int, desired: int) -> int:
-    """Steps back from `here` to a character that may end a part, but not below the desired length."""
+    """Step back from `here` to a character that may end a part, but not below the desired length."""
     while text[here] not in "!?. " and here + 1 - start > desired:
         here -= 1
     return here + 1

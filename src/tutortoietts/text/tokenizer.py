@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 STOP, UNKNOWN, SPACE = "[STOP]", "[UNK]", "[SPACE]"
 TOKEN_LIMIT = 400
+MOST_BYTES = 1 << 26  # of a tokenizer file
 
 
 class Tokenizer:
@@ -53,6 +54,7 @@ class Tokenizer:
         self.cleaner_name = cleaner_name
         self.limit = limit
         self.unknown = unknown
+        self.prefix: tuple[int, ...] = ()  # ids before every text
         self._clean = cleaner(cleaner_name)
         self._encoder = _load(self.path)
         self._unknown_id = self._special(UNKNOWN)
@@ -70,6 +72,11 @@ class Tokenizer:
     def vocabulary(self) -> int:
         """Number of token ids."""
         return int(self._encoder.get_vocab_size())
+
+    @property
+    def greatest_id(self) -> int:
+        """Greatest token id that encoding can give."""
+        return max(self._encoder.get_vocab().values())
 
     def clean(self, text: str) -> str:
         """Return the cleaned text."""
@@ -101,7 +108,11 @@ class Tokenizer:
         if is_sayable("".join(pieces)) and not is_sayable("".join(cleaned)):
             return 0
         spaced = (piece.replace(" ", SPACE) for piece in cleaned)
-        return sum(len(self._encoder.encode(piece, add_special_tokens=False).ids) for piece in spaced) + 1
+        return (
+            sum(len(self._encoder.encode(piece, add_special_tokens=False).ids) for piece in spaced)
+            + len(self.prefix)
+            + 1
+        )
 
     def _cleaned(self, pieces: Sequence[str]) -> list[str]:
         """Clean each piece, with one space at most where two meet."""
@@ -127,14 +138,14 @@ class Tokenizer:
         """
         import torch
 
-        ids: list[int] = []
+        ids: list[int] = list(self.prefix)
         ends: list[int] = []
         pieces = self._cleaned(parts)
         for piece in pieces:
             ids += self.ids(piece)
             ends.append(len(ids))
         whole, cleaned = "".join(parts), "".join(pieces)
-        if not is_sayable(cleaned) or not ids:
+        if not is_sayable(cleaned) or len(ids) == len(self.prefix):
             raise TextError(f"nothing to say in {_short(whole)}: give text with at least one letter or digit")
         if len(ids) + 1 >= self.limit:
             raise TextError(
@@ -142,6 +153,11 @@ class Tokenizer:
                 "split it into shorter sentences"
             )
         return Tokens(text=cleaned, ids=torch.tensor([ids], dtype=torch.int64)), ends
+
+    def letters(self, ids: Sequence[int]) -> list[int]:
+        """Return the number of letters and digits of each token; 0 for spaces, marks and special tokens."""
+        pieces = ((self._encoder.id_to_token(identity) or "") for identity in ids)
+        return [0 if piece.startswith("[") else sum(map(str.isalnum, piece)) for piece in pieces]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Convert ids back to cleaned text; [STOP] and [UNK] are left out."""
@@ -153,13 +169,23 @@ def _load(path: Path) -> tokenizers.Tokenizer:
     import tokenizers
 
     try:
-        return tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > MOST_BYTES:
+            raise ModelError(f"{path} has over {MOST_BYTES} bytes, more than any tokenizer", file=path)
+        encoder = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        encoder.no_padding()  # a file may ask for rows of any length, which the models never want
+        encoder.no_truncation()
+        encoder.encode(f"a{SPACE}b", add_special_tokens=False)  # finds an empty vocabulary
+        return encoder
+    except ModelError:
+        raise
     except FileNotFoundError:
         raise ModelError(f"no tokenizer at {path}: give the model's tokenizer JSON file", file=path) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"cannot read the tokenizer {path}: {error}", file=path) from error
     except Exception as error:  # the library raises a bare Exception for bad JSON
-        raise ModelError(f"{path} is not a Hugging Face tokenizers file: {error}", file=path) from error
+        raise ModelError(
+            f"{path} is not a Hugging Face tokenizers file for text: {str(error)[:300]}", file=path
+        ) from error
 
 
 def _short(text: str) -> str:

@@ -12,9 +12,10 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 
-__all__ = ["Edit", "Traced"]
+__all__ = ["Edit", "Substitution", "Traced"]
 
 Edit = tuple[int, int, str]  # (start, end, new text), in order, not overlapping
+Substitution = tuple[re.Pattern[str], str | Callable[[re.Match[str]], "str | None"]]  # as the arguments of `sub`
 _WORD = re.compile(r"\S+")
 
 
@@ -79,6 +80,13 @@ class Traced:
             return self.rewrite((*match.span(), new) for match in pattern.finditer(self.text))
         read = ((match, new(match)) for match in pattern.finditer(self.text))
         return self.rewrite((*match.span(), text) for match, text in read if text is not None)
+
+    def sub_all(self, substitutions: Iterable[Substitution]) -> Traced:
+        """Return a text after several substitutions, one after the other."""
+        text = self
+        for pattern, new in substitutions:
+            text = text.sub(pattern, new)
+        return text
 
     def cut(self, start: int, end: int) -> Traced:
         """Return the characters start..end, with the same source."""

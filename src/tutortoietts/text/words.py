@@ -66,20 +66,20 @@ def word_tokens(tokenizer: Tokenizer, passage: Passage, written: str) -> list[Wo
 
 
 def _covered(places: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int, int]:
-    """Numbers of the first and last of the words (start, end) that have a character in common with start..end."""
+    """Return the numbers of the first and last of the words (start, end) that share a character with start..end."""
     first = bisect_right(places, start, key=lambda place: place[1])
     last = bisect_left(places, max(end, start + 1), key=lambda place: place[0]) - 1
     return first, last
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
-    """The span without punctuation at its ends; all of it, if there is nothing else."""
+    """Return the span without punctuation at its ends; all of it, if there is nothing else."""
     shown = [i for i in range(start, end) if text[i] in _SHOWN or unicodedata.category(text[i])[0] not in "PZC"]
     return (shown[0], shown[-1] + 1) if shown else (start, end)
 
 
 def _spoken(tokenizer: Tokenizer, passage: Passage) -> Iterator[_Spoken]:
-    """The whitespace-separated words of the passage that are heard and have tokens of letters."""
+    """Return the whitespace-separated words of the passage that are heard and have tokens of letters."""
     pieces = passage.pieces()
     ids = tokenizer.encode_parts([piece for piece, _ in pieces])[0].ids[0].tolist()
     parts = [(part, number) for number, (piece, _) in enumerate(pieces) for part in _PART.findall(piece)]
@@ -95,7 +95,7 @@ def _spoken(tokenizer: Tokenizer, passage: Passage) -> Iterator[_Spoken]:
 
 
 def _ends(tokenizer: Tokenizer, parts: Sequence[tuple[str, int]], ids: list[int]) -> list[int]:
-    """How many of the tokens `ids` there are up to the end of each of the parts, which come with their piece's number.
+    """Count the tokens `ids` up to the end of each of the parts, which come with their piece's number.
 
     Exact where the text cleaned part by part is the text cleaned whole. Else a gap between parts is trusted if the
     texts on both sides of it, cleaned for themselves, make up the whole; in between, characters are counted.
@@ -121,7 +121,7 @@ def _ends(tokenizer: Tokenizer, parts: Sequence[tuple[str, int]], ids: list[int]
 
 
 def _joined(parts: Sequence[tuple[str, int]]) -> list[str]:
-    """The parts put together again into their pieces."""
+    """Put the parts together again into their pieces."""
     pieces: dict[int, str] = {}
     for part, number in parts:
         pieces[number] = pieces.get(number, "") + part

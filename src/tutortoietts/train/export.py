@@ -22,14 +22,14 @@ from tutortoietts.weights.load import save_state
 
 
 def averaged(checkpoint: Path, part: str = "model") -> dict[str, Tensor]:
-    """The averaged weights of one module of a training checkpoint, float32, under the module's own keys."""
+    """Return the averaged weights of one module of a training checkpoint, float32, under the module's own keys."""
     state = torch.load(checkpoint, weights_only=True, map_location="cpu")["averaged"]
     prefix = f"{part}."
     return {k.removeprefix(prefix): v.float() for k, v in state.items() if k.startswith(prefix)}
 
 
 def write_part(state: dict[str, Tensor], path: Path) -> None:
-    """A state dict as float16 safetensors; raises ValueError for a value that float16 cannot hold."""
+    """Write a state dict as float16 safetensors; raises ValueError for a value that float16 cannot hold."""
     half = {k: v.half() for k, v in state.items()}
     broken = [k for k, v in half.items() if not torch.isfinite(v).all()]
     if broken:
@@ -38,7 +38,7 @@ def write_part(state: dict[str, Tensor], path: Path) -> None:
 
 
 def fingerprint(*states: dict[str, Tensor]) -> str:
-    """Eight hexadecimal digits of the weights: voices are tagged with them, since other weights read other latents."""
+    """Return eight hexadecimal digits of the weights, which tag voices: other weights read other latents."""
     digest = hashlib.sha256()
     for state in states:
         for key in sorted(state):
@@ -56,7 +56,7 @@ def make_voice(
     mels: Mels,
     clips: int = 12,
 ) -> Voice:
-    """The latents of a training speaker: means over ``clips`` six-second references."""
+    """Return the latents of a training speaker: means over ``clips`` six-second references."""
     rng = random.Random(0)
     speaker = torch.cat([gpt.conditioning(references.draw(name, rng)[None]) for _ in range(clips)]).mean(
         0, keepdim=True
@@ -72,8 +72,9 @@ def export(
     tokenizer: Path,
     norms: Path,
     voices: list[Voice],
+    notice: str,
 ) -> int:
-    """Write the directory, without whatever model was there before; returns its size in bytes."""
+    """Write the directory, without whatever model was there before; returns its weights' size in bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "model.json").exists():
         for old in (*folder.glob("*.safetensors"), *folder.glob("voices/*.safetensors")):
@@ -82,6 +83,7 @@ def export(
         write_part(state, folder / f"{name}.safetensors")
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
     shutil.copyfile(norms, folder / "mel_norms.safetensors")
+    (folder / "NOTICE.md").write_text(notice, encoding="utf-8")
     (folder / "model.json").write_text(json.dumps(spec.to_dict(), indent=1) + "\n")
     for voice in voices:
         write_voice(folder / "voices" / f"{voice.name}.safetensors", voice)

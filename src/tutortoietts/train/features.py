@@ -1,4 +1,4 @@
-"""What the later stages read: waveforms at the models' rates, mels, and the phone under each code."""
+"""Inputs of the later stages: waveforms at the models' rates, mels, and the phone under each code."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from tutortoietts.train.data import RATE, Clip, read_shard, write_arrays
 SAMPLES_PER_CODE = 1024  # at 22 050 Hz
 
 
-def wav22(clip: Clip) -> Tensor:
-    """The clip at 22 050 Hz, zero-padded to whole codes: (S * 1024,) float32."""
-    wave = soxr.resample(clip.samples.astype(np.float32) / 32768, RATE, 22050)
+def wav22(clip: Clip, warp: float = 1.0) -> Tensor:
+    """Return the clip at 22 050 Hz, zero-padded to full codes: (S * 1024,); ``warp`` times as high and as fast."""
+    wave = soxr.resample(clip.samples.astype(np.float32) / 32768, RATE * warp, 22050)
     return torch.from_numpy(np.pad(wave, (0, -len(wave) % SAMPLES_PER_CODE)))
 
 
 def wav24(clip: Clip) -> Tensor:
-    """The clip at 24 000 Hz, (N,) float32."""
-    return torch.from_numpy(soxr.resample(clip.samples.astype(np.float32) / 32768, RATE, 24000))
+    """Return the clip at 24 000 Hz, (N,) float32."""
+    return torch.from_numpy(clip.samples.astype(np.float32) / 32768)
 
 
-def code_mel(clip: Clip, norms: Tensor | None) -> Tensor:
-    """Conditioning mel of exactly four frames a code: (80, 4 S)."""
-    return conditioning_mel(wav22(clip)[None], norms)[0, :, :-1]
+def code_mel(clip: Clip, norms: Tensor | None, warp: float = 1.0) -> Tensor:
+    """Return the conditioning mel of exactly four frames a code: (80, 4 S)."""
+    return conditioning_mel(wav22(clip, warp)[None], norms)[0, :, :-1]
 
 
 def phone_at(clip: Clip, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
-    """The phone being spoken at each of ``seconds`` (T,); silence after the end."""
+    """Return the phone being spoken at each of ``seconds`` (T,); silence after the end."""
     index = np.searchsorted(clip.ends, seconds, side="right")
     return np.where(index < len(clip.ends), clip.phones[np.minimum(index, len(clip.ends) - 1)], 0).astype(np.int8)
 
 
-def half_code_phones(clip: Clip, codes: int) -> npt.NDArray[np.int8]:
-    """The phones at a quarter and three quarters of every code: (2 S,)."""
-    return phone_at(clip, (np.arange(2 * codes) + 0.5) * SAMPLES_PER_CODE / 2 / 22050)
+def half_code_phones(clip: Clip, codes: int, warp: float = 1.0) -> npt.NDArray[np.int8]:
+    """Return the phones at a quarter and three quarters of every code: (2 S,)."""
+    return phone_at(clip, (np.arange(2 * codes) + 0.5) * SAMPLES_PER_CODE / 2 / 22050 * warp)
 
 
 def shards(folder: Path, per_speaker: int | None = None, speakers: list[str] | None = None) -> list[Path]:
-    """Rendered shards by name, at most ``per_speaker`` of each speaker."""
+    """Return rendered shards by name, at most ``per_speaker`` of each speaker."""
     chosen: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("*.npz")):
         chosen.setdefault(path.name.rsplit("_", 1)[0], []).append(path)
@@ -55,7 +55,7 @@ def shards(folder: Path, per_speaker: int | None = None, speakers: list[str] | N
 
 
 def measure_norms(paths: list[Path], clips_each: int = 60) -> Tensor:
-    """Mean magnitude of every conditioning mel bin, (80,): dividing by it brings bins to about -1."""
+    """Measure the mean magnitude of every conditioning mel bin, (80,): dividing by it brings bins to about -1."""
     mels = []
     for path in paths:
         for n, clip in enumerate(read_shard(path)):
@@ -76,7 +76,7 @@ class CodedClip:
 
 
 def write_coded(path: Path, clips: list[CodedClip]) -> None:
-    """Coded clips as one file."""
+    """Write coded clips as one file."""
     write_arrays(
         path,
         [[c.speaker, c.text, len(c.codes)] for c in clips],
@@ -86,7 +86,7 @@ def write_coded(path: Path, clips: list[CodedClip]) -> None:
 
 
 def read_coded(path: Path) -> Iterator[CodedClip]:
-    """The clips of one file of codes."""
+    """Return the clips of one file of codes."""
     with np.load(path) as data:
         meta, codes, phones = json.loads(data["meta"].tobytes()), data["codes"], data["phones"]
     at = 0

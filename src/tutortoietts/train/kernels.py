@@ -21,7 +21,7 @@ _SOURCE = Path(__file__).with_name("kernels.c")
 
 
 def library() -> c.CDLL | None:
-    """The compiled kernels, or None where there is no C compiler."""
+    """Return the compiled kernels, or None where there is no C compiler."""
     return build.library(_SOURCE, "-mprefer-vector-width=512", "-ffast-math")
 
 
@@ -63,17 +63,17 @@ class _Attention(torch.autograd.Function):
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention: q, k, v (N, S, E) bfloat16 contiguous -> (N, S, E)."""
+    """Attend causally: q, k, v (N, S, E) bfloat16 contiguous -> (N, S, E)."""
     return _Attention.apply(q, k, v)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def gelu(x: Tensor) -> Tensor:
-    """Tanh-approximated GELU of a bfloat16 tensor of any shape."""
+    """Apply the tanh-approximated GELU to a bfloat16 tensor of any shape."""
     return _Gelu.apply(x)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def hidden_states(model: Autoregressive, x: Tensor) -> Tensor:
-    """``model.hidden_states(x)``: x (B, S, D) -> (B, S, D)."""
+    """Run ``model.hidden_states(x)``: x (B, S, D) -> (B, S, D)."""
     if x.dtype != torch.bfloat16 or x.is_cuda or library() is None:
         return model.hidden_states(x)
     batch, steps, dim = x.shape

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 from tutortoietts.audio.io import CLIP_SUFFIXES, load_clip
 from tutortoietts.core.errors import AudioError
+from tutortoietts.core.paths import expand_user
 
 __all__ = ["CLIP_RATE", "clips_in", "crop_clip", "digest", "expand_samples", "load_clips"]
 
@@ -36,18 +38,25 @@ def expand_samples(samples: str | os.PathLike[str] | Iterable[str | os.PathLike[
     for sample in samples:
         if not os.fspath(sample):
             raise AudioError("a clip's name is empty: give files, a folder or a pattern like 'clips/*.wav'")
-        path = Path(os.path.expanduser(sample))
+        path = expand_user(sample)
         if os.path.isdir(path):
             files = clips_in(path)
         elif os.path.exists(path):
             files = (path,)
         else:
-            matches = map(Path, sorted(glob.glob(str(path), recursive=True)))
+            matches = map(Path, _matches(str(path)))
             files = tuple(file for file in matches if file.is_file())
         if not files:
             raise AudioError(f"no sound files at {sample}: give files, a folder or a pattern like 'clips/*.wav'")
         found.update(dict.fromkeys(files))
     return list(found)
+
+
+def _matches(pattern: str) -> list[str]:
+    try:
+        return sorted(glob.glob(pattern, recursive=True))
+    except (OSError, ValueError, re.error):  # a name that no file can have
+        return []
 
 
 def load_clips(paths: Sequence[str | os.PathLike[str]]) -> list[Tensor]:

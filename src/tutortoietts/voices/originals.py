@@ -13,15 +13,37 @@ from tutortoietts.core.errors import VoiceError
 from tutortoietts.voices.clips import load_clips
 from tutortoietts.voices.files import SUFFIX, read_original, read_voice
 from tutortoietts.voices.names import RANDOM
-from tutortoietts.voices.store import ORIGINAL_MODEL, VoiceSource, VoiceStore
+from tutortoietts.voices.store import ORIGINAL_MODEL, VoiceSource, VoiceStore, bundled_folders
 
-__all__ = ["Clips", "LatentPair", "load_voice", "load_voices"]
+__all__ = [
+    "BUILTIN_VOICES_DIR",
+    "Clips",
+    "LatentPair",
+    "get_voice_dir",
+    "get_voices",
+    "load_voice",
+    "load_voices",
+]
 
 _log = logging.getLogger(__name__)
 
 Clips = list[Tensor]
 LatentPair = tuple[Tensor, "Tensor | None"]
 Folders = Iterable[str | os.PathLike[str]]
+
+BUILTIN_VOICES_DIR = str(bundled_folders()[0])
+"""Folder of the bundled voices."""
+
+
+def get_voice_dir() -> str:
+    """Return the folder of the user's voices."""
+    return str(VoiceStore().folder)
+
+
+def get_voices(extra_voice_dirs: Folders = ()) -> dict[str, list[str]]:
+    """Return the files of every voice, clips first and latents where there are none, by name."""
+    voices = VoiceStore(extra_folders=extra_voice_dirs).voices()
+    return {voice.name: [str(path) for path in (voice.clips or voice.latents)] for voice in voices}
 
 
 def load_voice(

@@ -4,21 +4,86 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import secrets
 import shutil
+import time
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 from tutortoietts.core.errors import OutputError, VoiceError
 
-__all__ = ["delete", "new_voice", "owned", "saving"]
+__all__ = ["delete", "find_in", "new_voice", "owned", "saving", "sweep"]
 
-_ENDINGS = ("", ".safetensors", ".pth")
+_ENDINGS = (".safetensors", ".pth")
+_LOCK = "lock"
+_OLD_SECONDS = 3600  # of what another process may still be writing and has not locked
+
+
+def find_in(folder: Path, name: str) -> Path | None:
+    """Return the path of a voice of this name in a folder, in whichever form Unicode writes it, or None.
+
+    With an ending of its own only a file is the voice: a folder "x.safetensors" is another voice than "x".
+    """
+    for spelled in dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))):
+        if os.path.exists(path := folder / spelled):
+            return path
+        for end in _ENDINGS:
+            if os.path.isfile(path := folder / (spelled + end)):
+                return path
+    return None
 
 
 def owned(folder: Path, name: str) -> Path | None:
-    """Return the path of a voice of this name in the folder itself, or None."""
-    return next((path for path in (folder / (name + end) for end in _ENDINGS) if path.exists()), None)
+    """Return the path of a voice of this name in the user's folder, or None; the name may not lead out of it."""
+    inside = name not in ("", ".", "..") and not {"/", "\0", os.sep, os.altsep or os.sep} & set(name)
+    return find_in(folder, name) if inside else None
+
+
+def sweep(folder: Path) -> None:
+    """Delete what processes that were killed have left: copies of clips of voices that were never finished.
+
+    A voice that was being replaced is put back. What a living process is writing is locked by it.
+    """
+    try:
+        left = [path for path in folder.iterdir() if path.name.startswith(".") and path.name.endswith(".part")]
+    except OSError:
+        return
+    for hidden in left:
+        with contextlib.suppress(OSError), _locked(hidden) as free:
+            if not free:
+                continue
+            if hidden.is_file():
+                hidden.unlink()
+                continue
+            for old in sorted(hidden.glob("*.old/*/*")):
+                if not os.path.exists(folder / old.name):
+                    old.rename(folder / old.name)
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(hidden: Path, make: bool = False) -> Iterator[bool]:
+    """Hold the lock of a hidden folder while the block runs; yield False if another process has it.
+
+    Without locks on this system, or before the folder's own process has locked it, its age decides.
+    """
+    if not make and not (hidden / _LOCK).exists():
+        yield time.time() - hidden.stat().st_mtime > _OLD_SECONDS
+        return
+    with open(hidden / _LOCK, "wb") as file:
+        try:
+            import fcntl
+        except ImportError:
+            yield make or time.time() - hidden.stat().st_mtime > _OLD_SECONDS
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield make
+            return
+        yield True
 
 
 @contextlib.contextmanager
@@ -31,11 +96,13 @@ def new_voice(folder: Path, name: str, *, replace: bool) -> Iterator[Path]:
     hidden = folder / f".{secrets.token_hex(4)}.part"
     part = hidden / name
     try:
-        with saving(folder, name):
-            part.mkdir(parents=True)
-        yield part
-        with saving(folder, name):
-            _put(part, folder, replace)
+        with contextlib.ExitStack() as stack:
+            with saving(folder, name):
+                part.mkdir(parents=True)
+                stack.enter_context(_locked(hidden, make=True))
+            yield part
+            with saving(folder, name):
+                _put(part, folder, replace)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
 

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from tutortoietts.audio.io import CLIP_SUFFIXES
-from tutortoietts.core.errors import OutputError, VoiceError
-from tutortoietts.core.paths import existing_folder, expanded
+from tutortoietts.core.errors import OptionError, OutputError, VoiceError
+from tutortoietts.core.paths import data_dir, existing_folder, expand_user, expanded
 from tutortoietts.core.types import Voice
 from tutortoietts.voices import shelf
 from tutortoietts.voices.clips import clips_in, digest, load_clips
@@ -75,8 +75,19 @@ class VoiceSource:
 
 
 def default_folder() -> Path:
-    """Return the user's folder: the first of TUTORTOIETTS_VOICES, else ~/.local/share/tutortoietts/voices."""
-    return expanded(next(iter(_named_folders()), "~/.local/share/tutortoietts/voices"))
+    """Return the user's folder: the first of TUTORTOIETTS_VOICES, else `voices` in `core.paths.data_dir`.
+
+    Raises OptionError where neither that variable nor a home folder is known.
+    """
+    named = _named_folders()
+    if named:
+        return expanded(named[0])
+    try:
+        return data_dir() / "voices"
+    except OptionError:
+        raise OptionError(
+            f"no home folder is known here, so no voice can be kept: set {FOLDER_VARIABLE} to a folder of voices"
+        ) from None
 
 
 def further_folders() -> tuple[Path, ...]:
@@ -111,14 +122,26 @@ class VoiceStore:
         paths: bool = True,
     ) -> None:
         self.paths = paths
-        self.folder = default_folder() if folder is None else expanded(folder)
+        self._folder = _default_or_none() if folder is None else expanded(folder)
         further = further_folders() if folder is None else ()
-        extra = [Path(os.path.expanduser(path)) for path in extra_folders]
+        extra = [expand_user(path) for path in extra_folders]
         for path in extra:
             if not os.path.isdir(path):
                 raise VoiceError(f"no folder of voices at {path}: check the path")
         builtin = bundled_folders() if builtin_folders is None else [Path(path) for path in builtin_folders]
-        self.folders = (*extra, self.folder, *further, *builtin)
+        own = () if self._folder is None else (self._folder,)
+        self.folders = (*extra, *own, *further, *builtin)
+        for place in own:
+            shelf.sweep(place)
+
+    @property
+    def folder(self) -> Path:
+        """The folder where voices are added. Raises OptionError where none is known (no home folder)."""
+        return default_folder() if self._folder is None else self._folder
+
+    def is_own(self, source: VoiceSource) -> bool:
+        """Return True for a voice of `folder` itself."""
+        return source.path.parent == self._folder
 
     def get(self, spec: str, model: str, compute: Compute | None = None) -> Voice:
         """Return the voice of a name, a path or a mix ("anna+ben", "anna*2+ben") for `model`; its name is `spec`.
@@ -141,13 +164,12 @@ class VoiceStore:
             raise VoiceError("the voice's name is empty: give a name or a path")
         if name.strip().lower() == RANDOM:
             raise VoiceError(f"{name!r} is not a stored voice and cannot be mixed: use it alone")
+        if (stored := self._stored(name)) is not None:
+            return _source(stored, name)
         if is_path(name):
             if not self.paths:
                 raise VoiceError(f"{name!r} is a path, only names of voices are taken here")
-            return _source(Path(os.path.expanduser(name)))
-        for candidate in (folder / (name + end) for folder in self.folders for end in ("", SUFFIX, ".pth")):
-            if os.path.exists(candidate):  # False, not an error, for names that no file can have
-                return _source(candidate, name)
+            return _source(expand_user(name))
         if self.paths and os.path.exists(name):
             return _source(Path(name))
         if self.paths and Path(name).suffix.lower() in CLIP_SUFFIXES:
@@ -160,14 +182,23 @@ class VoiceStore:
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known) or 'none yet'}"
         raise VoiceError(f"no voice named {name!r}, {hint} (a new one is cloned from clips, or give a path)")
 
+    def _stored(self, name: str) -> Path | None:
+        """Return the path of a voice that lies in one of the folders under exactly this name, or None."""
+        if name.startswith(".") or name.lower() == RANDOM:
+            return None
+        paths = (shelf.owned(folder, name) for folder in self.folders)
+        return next((path for path in paths if path is not None), None)
+
     def voices(self) -> list[VoiceSource]:
         """Return every voice that has a name, sorted by name."""
         found: dict[str, VoiceSource] = {}
         for folder in self.folders:
-            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            for path in _entries(folder):
                 if path.name[0] == "." or not (path.is_dir() or path.suffix in (SUFFIX, ".pth")):
                     continue
                 name = path.name if path.is_dir() else path.stem
+                if name.strip().lower() in ("", RANDOM):  # no name that can be requested
+                    continue
                 source = _scan(path, name)
                 if source.clips or source.latents:
                     found.setdefault(name, source)
@@ -210,10 +241,9 @@ class VoiceStore:
 
     def remove(self, name: str) -> Path:
         """Delete a voice of the user's folder and return its path. Raises VoiceError for voices of other folders."""
-        name = check_name(name)
-        path = shelf.owned(self.folder, name)
+        path = None if name[:1] in ("", ".") else shelf.owned(self.folder, name)
         if path is None:
-            source = self.find(name)
+            source = self.find(check_name(name) if self._stored(name) is None else name)
             raise VoiceError(f"voice {name!r} is not yours to remove: it lies in {source.path.parent}")
         try:
             shelf.delete(self.folder, name)
@@ -222,18 +252,18 @@ class VoiceStore:
         return path
 
     def terms(self, spec: str) -> list[tuple[str, float]]:
-        """Return the voices of a mix and their weights; a path that exists is one voice, whatever its characters."""
-        if is_path(spec) and os.path.exists(os.path.expanduser(spec)):
+        """Return the voices of a mix and their weights; a stored name or a path is one voice whatever it holds."""
+        if self._stored(spec) is not None or (is_path(spec) and os.path.exists(expand_user(spec))):
             return [(spec, 1.0)]
         return parse_mix(spec)
 
     def _latents(self, source: VoiceSource, model: str, compute: Compute | None) -> Voice:
         made_from = digest(source.clips) if source.clips else ""
         home = self._home(source, model, made_from)
-        for file in dict.fromkeys((*source.latents, home)):
+        for file in dict.fromkeys((*source.latents, *([] if home is None else [home]))):
             if file.suffix != SUFFIX and source.model_of(file) == model:
                 return read_original(file, model)
-            if file.suffix == SUFFIX and file.exists():
+            if file.suffix == SUFFIX and os.path.exists(file):
                 try:
                     tags = read_tags(file)
                     if tags["model"] == model and (not source.clips or tags.get("clips", made_from) == made_from):
@@ -249,17 +279,45 @@ class VoiceStore:
             raise VoiceError(f"voice {source.name!r} has no latents for {model} yet, only clips")
         speaker, diffusion = compute(load_clips(source.clips))
         voice = Voice(name=source.name, model=model, speaker=speaker, diffusion=diffusion)
+        if home is None:
+            _log.warning("the latents of %r are not kept: no home folder is known here", source.name)
+            return voice
         try:
             write_voice(home, voice, clips=made_from)
         except OutputError as error:
             _log.warning("the latents of %r are not kept: %s", source.name, error)
         return voice
 
-    def _home(self, source: VoiceSource, model: str, made_from: str) -> Path:
-        """Return where latents computed from clips are kept: with a voice of the user's folder, else in its cache."""
-        if source.path.is_dir() and self.folder in source.path.parents:
+    def _home(self, source: VoiceSource, model: str, made_from: str) -> Path | None:
+        """Return where latents computed from clips are kept: with a voice of the user's folder, else in its cache.
+
+        None where no folder is known.
+        """
+        if self._folder is None:
+            return None
+        if source.path.is_dir() and self._folder in source.path.parents:
             return source.path / file_name(model)
-        return self.folder / ".cache" / f"{made_from[:32]}-{file_name(model)}"
+        return self._folder / ".cache" / f"{made_from[:32]}-{file_name(model)}"
+
+
+def _default_or_none() -> Path | None:
+    try:
+        return default_folder()
+    except OptionError:
+        if _named_folders():
+            raise
+        return None
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what lies in a folder, sorted; nothing for one that is absent or cannot be read (logged)."""
+    if not os.path.isdir(folder):
+        return []
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        _log.warning("voices of %s are left out: %s", folder, error.strerror or error)
+        return []
 
 
 def _source(path: Path, name: str | None = None) -> VoiceSource:

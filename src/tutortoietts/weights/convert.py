@@ -68,11 +68,15 @@ class Drop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """All rules of one kind of model. ``nested``: the entry of the checkpoint that holds the state, if it has one."""
+    """All rules of one kind of model. ``nested``: the entry of the checkpoint that holds the state, if it has one.
+
+    ``select``: takes this model's tensors, under its own keys, out of a checkpoint that may hold several models.
+    """
 
     rules: tuple[Rule, ...]
     drop: tuple[Drop, ...] = ()
     nested: str | None = None
+    select: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
 
 
 def convert(
@@ -91,6 +95,7 @@ def convert(
     if table is None:
         known = ", ".join(sorted(name for name, one in COMPONENTS.items() if one.key_table))
         raise ModelError(f"no key table for a model of kind {kind!r}; there are {known}", file=file)
+    state = state if table.select is None else table.select(state)
     folded = fold_weight_norm(state, file=file)
     parts, unknown = _sort_into_rules(table, folded, file)
     if unknown:

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from tutortoietts.core.errors import FetchError, OptionError
 from tutortoietts.core.paths import existing_folder, expanded
+from tutortoietts.weights.licence import require_consent
 from tutortoietts.weights.load import cache_dir
 from tutortoietts.weights.registry import HubFile, PublicFile, WebFile, lookup
 
@@ -50,6 +51,7 @@ def fetch(
         return found
     if is_offline() if offline is None else offline:
         raise _not_had(file, models_dir, ["the network is switched off (HF_HUB_OFFLINE)"])
+    require_consent(file.licence, file.name)
     reasons: list[str] = []
     for source in file.sources:
         try:
@@ -93,7 +95,10 @@ def find(file: str | PublicFile, models_dir: str | os.PathLike[str] | None = Non
 
 
 def verify(file: PublicFile, path: str | os.PathLike[str]) -> None:
-    """Raise FetchError unless the file at ``path`` has the known sha256; if none is known, nothing is checked."""
+    """Raise FetchError unless the file at ``path`` has the known sha256, or the known size where only that is known."""
+    if file.sha256 is None and file.size is not None and (size := os.path.getsize(path)) != file.size:
+        message = f"{path} has {size} bytes, but {file.name} has {file.size}; delete it and fetch it again"
+        raise FetchError(message, file=path)
     if file.sha256 is None:
         return
     actual = file_sha256(path)

@@ -33,10 +33,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from tutortoietts.core.components import component, resolve
-from tutortoietts.core.errors import ModelError
+from tutortoietts.core.errors import ModelError, OptionError
 from tutortoietts.core.paths import cache_dir
 from tutortoietts.weights.convert import convert, nested_entry
-from tutortoietts.weights.read import is_ours, load_state, load_tensor, stored_elements
+from tutortoietts.weights.read import check_finite, is_ours, load_state, load_tensor, stored_elements
 
 __all__ = ["build", "cache_dir", "load_model", "load_state", "load_tensor", "model_class", "save_state", "shapes"]
 
@@ -94,6 +94,7 @@ def build(
     """
     module = _without_memory(module_factory)
     _check_strict(module.state_dict(), state, file)
+    check_finite(state, file)
     placed = {key: _placed(tensor, torch.device(device), dtype) for key, tensor in state.items()}
     module.load_state_dict(placed, strict=True, assign=True)
     for key, constant in module.named_buffers():
@@ -186,7 +187,11 @@ def _cached_name(kind: str, path: Path) -> Path | None:
     stat = source.stat()
     place = hashlib.sha256(f"{kind} {source}".encode()).hexdigest()[:12]
     stamp = hashlib.sha256(f"{_CONVERSION} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()[:12]
-    return cache_dir() / "converted" / f"{path.stem}-{place}-{stamp}.safetensors"
+    try:
+        folder = cache_dir() / "converted"
+    except OptionError:  # no home folder is known here: nothing is kept
+        return None
+    return folder / f"{path.stem}-{place}-{stamp}.safetensors"
 
 
 def _store(kind: str, target: Path, state: Mapping[str, Tensor]) -> None:

@@ -2,6 +2,10 @@
 
 load_state(path, nested=None) -> {key: tensor} on the CPU, as the file has it
 load_tensor(path) -> the only tensor of a file (mel_norms.pth)
+load_checkpoint(path) -> whatever plain values a pickle holds
+
+The public XTTS checkpoint carries a pickled configuration. Its four classes are replaced by empty ones, which keep what
+was set on them and run nothing; no other class is let in.
 """
 
 from __future__ import annotations
@@ -10,11 +14,12 @@ import contextlib
 import os
 import pickletools
 import re
+import struct
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,9 +27,36 @@ from torch import Tensor
 
 from tutortoietts.core.errors import ModelError
 
-__all__ = ["is_ours", "load_state", "load_tensor", "stored_elements"]
+__all__ = [
+    "check_finite",
+    "is_dense",
+    "is_ours",
+    "load_checkpoint",
+    "load_state",
+    "load_tensor",
+    "refuse_inflating",
+    "stored_elements",
+]
 
+GREATEST_WEIGHT = 1e8
 _ZIP = b"PK\x03\x04"
+_INFLATION, _SMALL = 4, 1 << 24
+
+
+class _StandIn:
+    """In place of a class of another program: it has no code, only what the pickle sets on it."""
+
+
+def _stand_in(name: str) -> tuple[Callable[..., Any], str]:
+    return type(name.rpartition(".")[2], (_StandIn,), {}), name
+
+
+_STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    _stand_in("TTS.tts.configs.xtts_config.XttsConfig"),
+    _stand_in("TTS.tts.models.xtts.XttsArgs"),
+    _stand_in("TTS.tts.models.xtts.XttsAudioConfig"),
+    _stand_in("TTS.config.shared_configs.BaseDatasetConfig"),
+]
 _LEGACY_PICKLES = 5  # torch's old format: three pickles of preamble, the content, the list of storages
 
 
@@ -49,11 +81,45 @@ def load_tensor(path: str | os.PathLike[str]) -> Tensor:
         state = _read_safetensors(path)
         if len(state) != 1:
             raise ModelError(f"{path}: holds {len(state)} tensors, expected one", file=path)
-        return next(iter(state.values())).float()
+        return _finite(path, *next(iter(state.items()))).float()
     loaded = _read_pickle(path)
     if not isinstance(loaded, Tensor):
         raise ModelError(f"{path}: holds a {type(loaded).__name__}, expected one tensor", file=path)
-    return loaded.detach().float()
+    if not is_dense(loaded):
+        raise ModelError(f"{path}: is not a plain dense tensor", file=path)
+    return _finite(path, "the tensor", loaded.detach()).float()
+
+
+def check_finite(state: Mapping[str, Tensor], file: str | os.PathLike[str] | None) -> None:
+    """Raise ModelError, naming file and key, for a weight that is no number or of a size that no model has."""
+    for key, tensor in state.items():
+        _finite(file or "state", key, tensor)
+
+
+def _finite(file: str | os.PathLike[str], key: str, tensor: Tensor) -> Tensor:
+    if tensor.is_floating_point() and tensor.numel() and not tensor.is_meta:
+        try:
+            least, most = (float(one) for one in tensor.aminmax())
+        except (RuntimeError, NotImplementedError) as error:
+            raise ModelError(
+                f"{file}: {key} holds {tensor.dtype}, which is not read here", file=file, key=key
+            ) from error
+        if not (-GREATEST_WEIGHT <= least and most <= GREATEST_WEIGHT):  # also where one of them is NaN
+            raise ModelError(
+                f"{file}: {key} holds values that are not numbers or beyond {GREATEST_WEIGHT:g} (from {least:g} to "
+                f"{most:g}): the file is damaged; fetch it again",
+                file=file,
+                key=key,
+            )
+    return tensor
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> object:
+    """Read the plain values of a pickle: tensors, numbers, texts, lists, mappings.
+
+    Raises ModelError as `load_state`.
+    """
+    return _read_pickle(_existing(path))
 
 
 def is_ours(path: Path) -> bool:
@@ -65,6 +131,29 @@ def is_ours(path: Path) -> bool:
 def stored_elements(tensor: Tensor) -> int:
     """Return the number of elements in a tensor's storage: an expanded view claims more."""
     return tensor.untyped_storage().nbytes() // tensor.element_size()
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Return True for a plain tensor that stores all elements that it claims to have."""
+    return (
+        tensor.layout is torch.strided
+        and not tensor.is_quantized
+        and tensor.device.type == "cpu"
+        and tensor.numel() <= stored_elements(tensor)
+    )
+
+
+def refuse_inflating(path: Path) -> None:
+    """Raise ModelError for an archive whose content is much larger than itself: torch stores it uncompressed."""
+    if not _is_zip(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            whole = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+        raise ModelError(f"{path}: truncated or damaged archive ({error}); fetch it again", file=path) from error
+    if whole > _INFLATION * path.stat().st_size + _SMALL:
+        raise ModelError(f"{path}: unpacks to {whole} bytes, far more than it has; nothing was unpacked", file=path)
 
 
 def _existing(path: str | os.PathLike[str]) -> Path:
@@ -83,8 +172,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_pickle(path: Path) -> object:
+    refuse_inflating(path)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_STAND_INS):
             warnings.simplefilter("ignore")  # torch's advice on storages and formats is not the user's business
             loaded: object = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except MemoryError:
@@ -158,7 +248,7 @@ def _tensors_only(loaded: object, path: Path) -> dict[str, Tensor]:
             raise ModelError(
                 f"{path}: entry {key!s} is a {type(value).__name__}, not a tensor", file=path, key=str(key)
             )
-        if value.layout is not torch.strided or value.is_quantized or value.numel() > stored_elements(value):
+        if not is_dense(value):
             raise ModelError(f"{path}: entry {key} is not a plain dense tensor", file=path, key=key)
         state[key] = value.detach()
     return state

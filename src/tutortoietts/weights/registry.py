@@ -10,8 +10,9 @@ from typing import Any
 
 from tutortoietts.core.config import CONFIGS, Config
 from tutortoietts.core.errors import ModelError
+from tutortoietts.core.licences import APACHE, CPML, MIT, Licence
 
-__all__ = ["REGISTRY", "HubFile", "PublicFile", "WebFile", "lookup"]
+__all__ = ["REGISTRY", "XTTS_RELEASE", "HubFile", "PublicFile", "WebFile", "lookup"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ class PublicFile:
 
     kind: a model's kind (``core.components.COMPONENTS``), "tokenizer" or "mel_norms"; settings: its configuration where
     it differs from the kind's defaults; sources: tried in this order; local_names: names that it may have in a folder
-    of models; sha256: None where it is not known.
+    of models; sha256: None where it is not known; size: bytes, where known; licence: whose terms it comes under.
     """
 
     name: str
@@ -52,6 +53,8 @@ class PublicFile:
     megabytes: float
     settings: Mapping[str, Any] = field(default_factory=dict)
     sha256: str | None = None
+    size: int | None = None
+    licence: Licence = APACHE
 
     def config(self) -> Config:
         """Return the configuration of the model in this file. Raises ModelError for a file that holds no model."""
@@ -86,6 +89,7 @@ def _bigvgan(name: str, repo: str, megabytes: float, settings: Mapping[str, Any]
         local_names=(f"{repo}.pt", f"{repo}_g.pth", f"{repo}/bigvgan_generator.pt"),
         megabytes=megabytes,
         settings=settings,
+        licence=MIT,
     )
 
 
@@ -133,6 +137,44 @@ _FILES = (
 
 REGISTRY: Mapping[str, PublicFile] = MappingProxyType({file.name: file for file in _FILES})
 """Name -> file. The names that are model kinds hold the usual model of that kind."""
+
+
+def _xtts(name: str, path: str, kind: str, size: int, sha256: str | None = None) -> PublicFile:
+    return PublicFile(
+        name=name,
+        kind=kind,
+        sources=(HubFile(repo="coqui/XTTS-v2", path=path, revision="v2.0.3"),),
+        local_names=(f"xtts-v2/{path}", f"XTTS-v2/{path}"),
+        megabytes=round(size / 1e6, 3),
+        size=size,
+        sha256=sha256,
+        licence=CPML,
+    )
+
+
+XTTS_RELEASE: Mapping[str, PublicFile] = MappingProxyType(
+    {
+        "model": _xtts(
+            "xtts", "model.pth", "xtts", 1867929118, "c7ea20001c6a0a841c77e252d8409f6a74fb423e79b3206a0771ba5989776187"
+        ),
+        "config": _xtts("xtts_config", "config.json", "configuration", 4368),
+        "vocabulary": _xtts(
+            "xtts_vocabulary",
+            "vocab.json",
+            "tokenizer",
+            361219,
+            "928260878a59da8a72a2a5b7687fea29d5106137669d90945430fe17e415304a",
+        ),
+        "voices": _xtts(
+            "xtts_voices",
+            "speakers_xtts.pth",
+            "voices",
+            7754818,
+            "f0f6137c19a4eab0cbbe4c99b5babacf68b1746e50da90807708c10e645b943b",
+        ),
+    }
+)
+"""The files of XTTS-v2 2.0.3, by what they are; the model's file holds three models. See `weights.xtts`."""
 
 
 def lookup(name: str) -> PublicFile:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tutortoietts.weights.convert import Drop, Rule, Table, swap_last_two
+from tutortoietts.weights.xtts import part
 
 __all__ = [
     "AUTOREGRESSIVE",
@@ -22,7 +23,9 @@ __all__ = [
     "DVAE",
     "HIFIGAN",
     "RANDOM_LATENT",
+    "SPEAKER_ENCODER",
     "UNIVNET",
+    "XTTS",
 ]
 
 
@@ -95,11 +98,14 @@ BIGVGAN = Table(
 )
 
 HIFIGAN = Table(
+    nested="model",
+    select=part("hifigan"),
     rules=(
         *_HIFIGAN_BODY,
         Rule("ups.{i}.{p}", "ups.{i}.{p}"),
         Rule("cond_layer.{p}", "speaker.{p}"),
-    )
+        Rule("conds.{i}.{p}", "conds.{i}.{p}"),
+    ),
 )
 
 UNIVNET = Table(
@@ -154,17 +160,78 @@ _GPT2_BLOCK = (
     Rule("gpt.ln_f.{p}", "gpt.ln_f.{p}"),
 )
 
+_CODE_GPT = (
+    *_GPT2_BLOCK,
+    Rule("mel_pos_embedding.emb.weight", "mel_pos_embedding.weight"),
+    Rule("text_pos_embedding.emb.weight", "text_pos_embedding.weight"),
+)
+_STALE_MASKS = (Drop("gpt.h.{i}.attn.bias"), Drop("gpt.h.{i}.attn.masked_bias"))
+
 AUTOREGRESSIVE = Table(
     rules=(
-        *_GPT2_BLOCK,
-        Rule("mel_pos_embedding.emb.weight", "mel_pos_embedding.weight"),
-        Rule("text_pos_embedding.emb.weight", "text_pos_embedding.weight"),
+        *_CODE_GPT,
         Rule("conditioning_encoder.init.weight", "conditioning_encoder.init.weight", _conv_as_linear),
         Rule("conditioning_encoder.init.bias", "conditioning_encoder.init.bias"),
         *_under(_ATTENTION, "conditioning_encoder.attn.{i}", "conditioning_encoder.attn.{i}"),
         Rule("{a}.{p}", "{a}.{p}"),
     ),
-    drop=(Drop("gpt.h.{i}.attn.bias"), Drop("gpt.h.{i}.attn.masked_bias")),
+    drop=_STALE_MASKS,
+)
+
+_PERCEIVER = "conditioning_perceiver.layers.{i}"
+XTTS = Table(
+    nested="model",
+    select=part("xtts"),
+    rules=(
+        *_CODE_GPT,
+        Rule("conditioning_encoder.init.weight", "prompt_encoder.init.weight", _conv_as_linear),
+        Rule("conditioning_encoder.init.bias", "prompt_encoder.init.bias"),
+        *_under(_ATTENTION, "conditioning_encoder.attn.{i}", "prompt_encoder.attn.{i}"),
+        Rule("conditioning_perceiver.latents", "perceiver.latents"),
+        Rule(f"{_PERCEIVER}.0.to_q.weight", "perceiver.layers.{i}.q.weight"),
+        Rule(f"{_PERCEIVER}.0.to_kv.weight", "perceiver.layers.{i}.kv.weight"),
+        Rule(f"{_PERCEIVER}.0.to_out.weight", "perceiver.layers.{i}.out.weight"),
+        Rule(f"{_PERCEIVER}.1.0.{{p}}", "perceiver.layers.{i}.widen.{p}"),
+        Rule(f"{_PERCEIVER}.1.2.{{p}}", "perceiver.layers.{i}.narrow.{p}"),
+        Rule("conditioning_perceiver.norm.gamma", "perceiver.norm.weight"),
+        Rule("{a}.{p}", "{a}.{p}"),
+    ),
+    drop=_STALE_MASKS,
+)
+
+
+SPEAKER_ENCODER = Table(
+    nested="model",
+    select=part("speaker_encoder"),
+    rules=(
+        Rule("conv1.{p}", "conv.{p}"),
+        Rule("bn1.{a}", "norm.{a}"),
+        *(
+            rule
+            for stage in range(4)
+            for rule in _under(
+                (
+                    Rule("conv{j}.weight", "conv{j}.weight"),
+                    Rule("bn{j}.{a}", "norm{j}.{a}"),
+                    Rule("se.fc.0.{p}", "squeeze.{p}"),
+                    Rule("se.fc.2.{p}", "excite.{p}"),
+                    Rule("downsample.{j}.{a}", "shortcut.{j}.{a}"),
+                ),
+                f"layer{stage + 1}.{{i}}",
+                f"stages.{stage}.{{i}}",
+            )
+        ),
+        Rule("attention.0.{p}", "attend_in.{p}"),
+        Rule("attention.2.{a}", "attend_norm.{a}"),
+        Rule("attention.3.{p}", "attend_out.{p}"),
+        Rule("fc.{p}", "project.{p}"),
+    ),
+    drop=(
+        Drop("{rest}.num_batches_tracked"),
+        Drop("torch_spec.0.filter"),  # the constants of `audio.mel.speaker_mel`
+        Drop("torch_spec.1.spectrogram.window"),
+        Drop("torch_spec.1.mel_scale.fb"),
+    ),
 )
 
 _RESIDUAL = (

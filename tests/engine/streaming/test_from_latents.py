@@ -6,6 +6,7 @@ import gc
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from tiny_model import make_tiny_model
 from tutortoietts.core.errors import Cancelled, ModelError, OptionError
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.streaming import Streaming
+from tutortoietts.core.types import Codes
 from tutortoietts.engine.decoding.latents import latents_of
 from tutortoietts.engine.decoding.loop import decode, decode_incrementally
 from tutortoietts.engine.decoding.request import DecodeRequest
@@ -52,6 +54,10 @@ def spoken(codes: int, *texts: str, **changes) -> Request:
 
 def streamed(models: LoadedModels, request: Request, **progress) -> Iterator[Tensor]:
     return stream(Pipeline(models, request, Progress(**progress)), STREAM)
+
+
+def latents_so_far(model: Autoregressive, work: DecodeRequest, *rest: Any) -> Iterator[tuple[Tensor, Codes | None]]:
+    return from_latents._latents(model, work, decode_incrementally(model, work), *rest)
 
 
 def chunks_of(models: LoadedModels, request: Request, streaming: Streaming) -> list[Tensor]:
@@ -142,7 +148,7 @@ def test_latents_are_those_of_the_rule(model: Autoregressive, silence: int | Non
         want = latents_of(model, whole, codes, 0, rule)
         stopped += int(codes.finished[0])
         wanted = decode_request(1, seed=seed, silence_code=silence, max_codes=steps, check_every=1)
-        *early, (latents, last) = from_latents._latents(model, wanted, rule, iter([1] * 99), Progress())
+        *early, (latents, last) = latents_so_far(model, wanted, rule, iter([1] * 99), Progress())
         assert last is not None
         torch.testing.assert_close(latents, want, rtol=1e-4, atol=1e-5)
         for so_far, nothing in early:
@@ -158,9 +164,9 @@ def test_a_long_silence_ends_the_drawing_where_the_rule_says(model: Autoregressi
     silent.mel_head.bias[SILENCE] += 100
     seen: list[int] = []
     wanted = decode_request(1, on_step=lambda done, _: seen.append(done), min_codes=49)  # both draw the likeliest
-    *_, (latents, _) = from_latents._latents(silent, wanted, "anywhere", iter([4] * 99), Progress())
+    *_, (latents, _) = latents_so_far(silent, wanted, "anywhere", iter([4] * 99), Progress())
     assert latents.shape[1] == 8 and max(seen) == 12
-    *_, (latents, _) = from_latents._latents(silent, wanted, "after_stop", iter([4] * 99), Progress())
+    *_, (latents, _) = latents_so_far(silent, wanted, "after_stop", iter([4] * 99), Progress())
     assert latents.shape[1] == 50
 
 
@@ -177,7 +183,7 @@ def test_the_public_end_that_overwrites_drawn_codes(model: Autoregressive) -> No
     (codes,) = decode(public, wanted())
     assert codes.lengths.tolist() == [19]
     want = latents_of(public, wanted(), codes, 0)
-    *early, (latents, _) = from_latents._latents(public, wanted(), "after_stop", iter([1] * 99), Progress())
+    *early, (latents, _) = latents_so_far(public, wanted(), "after_stop", iter([1] * 99), Progress())
     torch.testing.assert_close(latents, want)
     assert codes.hidden is not None and not torch.allclose(codes.hidden, want)
     for so_far, _ in early:

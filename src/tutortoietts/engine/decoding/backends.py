@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from tutortoietts.accelerate import GptStep, compiled_step
-from tutortoietts.engine.decoding.request import CodeModel, DecodeRequest
+from tutortoietts.engine.decoding.model import CodeModel
+from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.decoding.state import DecodeState, decode_step
 from tutortoietts.engine.decoding.workspace import Workspaces
 from tutortoietts.runtime.cuda_graphs import use_cuda_graphs
@@ -67,7 +68,7 @@ class CachedBackend:
             self.cache.lengthen(self.positions(codes))
 
     def __call__(self, x: Tensor, position: int | Tensor) -> Tensor:
-        """Embedded inputs (R, S, D), the first at code `position`, -> hidden states (R, S, D)."""
+        """Run embedded inputs (R, S, D), the first at code `position`, -> hidden states (R, S, D)."""
         if isinstance(position, int):
             self.reach(position + x.shape[1])
         where = self.start + position
@@ -85,14 +86,14 @@ class CachedBackend:
         self.cache = self.cache.keep_rows(index)
 
     def close(self) -> None:
-        """Nothing outlives the request."""
+        """Give back what was borrowed: nothing here."""
 
 
 class FixedShapeBackend(CachedBackend):
     """Decode in steps of fixed shape over borrowed buffers, which CUDA graphs need."""
 
     def compile(self) -> None:
-        """Steps that may be captured are torch's."""
+        """Return None: a step that may be captured runs in torch."""
 
     def allocate_state(self, request: DecodeRequest, rows: int) -> DecodeState:
         self.lender = request.workspaces or Workspaces()
@@ -134,7 +135,7 @@ class UncachedBackend(CachedBackend):
         self.inputs = self.prefix.expand(rows, -1, -1)
 
     def rest(self) -> None:
-        """There is no cache."""
+        """Do nothing: there is no cache."""
 
     def __call__(self, x: Tensor, position: int | Tensor) -> Tensor:
         self.inputs = torch.cat([self.inputs, x], dim=1)

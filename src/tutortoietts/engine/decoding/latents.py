@@ -8,7 +8,8 @@ from torch import Tensor
 
 from tutortoietts.core.types import Codes
 from tutortoietts.engine.decoding.end_of_speech import SILENCE_RUN, latent_count, repair_codes
-from tutortoietts.engine.decoding.request import CodeModel, DecodeRequest
+from tutortoietts.engine.decoding.model import CodeModel
+from tutortoietts.engine.decoding.request import DecodeRequest
 
 __all__ = ["latents_of", "second_pass"]
 
@@ -20,14 +21,15 @@ def latents_of(model: CodeModel, request: DecodeRequest, codes: Codes, row: int,
     padded = F.pad(codes.ids[row : row + 1], (0, request.max_codes - codes.ids.shape[1]), value=stop)
     length = int(codes.lengths[row])
     if silence is None:
-        count, repaired = length, padded
+        ends = request.latent_of_stop and bool(codes.finished[row])
+        count, repaired = length + (1 if ends else 0), padded
     else:
         count = int(latent_count(padded, stop, silence, rule)[0])
         repaired = repair_codes(padded, stop, silence)
     count = max(count, 1)
     drawn = min(length, count - 1)  # codes fed for these latents; behind them decoding fed the repaired tail
     unchanged = torch.equal(repaired[0, :drawn], padded[0, :drawn])
-    kept = min(codes.ids.shape[1], length + (0 if silence is None else SILENCE_RUN))
+    kept = min(codes.ids.shape[1], max(count, length) if silence is None else length + SILENCE_RUN)
     if codes.hidden is not None and unchanged and count <= max(kept, 1):
         return codes.hidden[row : row + 1, :count]
     return second_pass(model, request.prefix, repaired)[:, :count]

@@ -17,7 +17,8 @@ from tutortoietts.core.errors import OptionError
 from tutortoietts.core.types import Codes
 from tutortoietts.engine.decoding.backends import CachedBackend, open_backend
 from tutortoietts.engine.decoding.end_of_speech import SILENCE_RUN
-from tutortoietts.engine.decoding.request import CodeModel, DecodeRequest
+from tutortoietts.engine.decoding.model import CodeModel
+from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.runtime.memory import is_out_of_memory
 from tutortoietts.sampling.tokens import uniforms
 

@@ -1,55 +1,19 @@
-"""What a decoder is asked for, and what it needs of a model."""
+"""A request to the decoder: the prefix, one generator a candidate, options and limits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from tutortoietts.core.errors import OptionError
-from tutortoietts.nn.kv_cache import KVCache
+from tutortoietts.engine.decoding.model import CodeModelConfig
+from tutortoietts.engine.decoding.workspace import Workspaces
 from tutortoietts.sampling.tokens import TokenOptions
 
-if TYPE_CHECKING:
-    from tutortoietts.engine.decoding.workspace import Workspaces
-
-__all__ = ["CodeModel", "CodeModelConfig", "DecodeRequest"]
-
-
-class CodeModelConfig(Protocol):
-    """Sizes and special codes of a model that draws codes."""
-
-    @property
-    def model_dim(self) -> int: ...
-    @property
-    def number_mel_codes(self) -> int: ...
-    @property
-    def start_mel_token(self) -> int: ...
-    @property
-    def stop_mel_token(self) -> int: ...
-    @property
-    def max_mel_tokens(self) -> int: ...
-
-
-class CodeModel(Protocol):
-    """A causal transformer over [prefix] [codes], as `models.autoregressive.Autoregressive` is one."""
-
-    @property
-    def cfg(self) -> CodeModelConfig: ...
-    @property
-    def device(self) -> torch.device: ...
-    @property
-    def dtype(self) -> torch.dtype: ...
-
-    def embed_codes(self, codes: Tensor, offset: int | Tensor = 0) -> Tensor: ...
-    def hidden_states(
-        self, x: Tensor, cache: KVCache | None = None, mask: Tensor | None = None, position: int | Tensor = 0
-    ) -> Tensor: ...
-    def mel_logits(self, hidden: Tensor) -> Tensor: ...
-    def allocate_cache(self, rows: int, max_len: int) -> KVCache: ...
+__all__ = ["DecodeRequest"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,6 +29,7 @@ class DecodeRequest:
     cached: False recomputes the whole sequence for each code, as the slow reference.
     check_every: steps between two looks at the device; None: 1 on a CPU, 8 elsewhere.
     on_step: called with (codes drawn, max_codes) at each look; may raise to stop the work.
+    latent_of_stop: the latent that the stop code was drawn from is one of the result.
     fixed: decode in steps of fixed shape; None: where CUDA graphs are used. `workspaces` lends their buffers.
     """
 
@@ -74,6 +39,7 @@ class DecodeRequest:
     options: TokenOptions
     silence_code: int | None = None
     min_codes: int = 0
+    latent_of_stop: bool = False
     batch_size: int = 16
     cached: bool = True
     check_every: int | None = None

@@ -7,19 +7,19 @@ step depends on a value that the host must know, so that it can be captured once
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from tutortoietts.engine.decoding.end_of_speech import tail_codes
-from tutortoietts.engine.decoding.request import CodeModel, CodeModelConfig
+from tutortoietts.engine.decoding.model import CodeModel, CodeModelConfig
 from tutortoietts.sampling.tokens import TokenOptions, draw, filtered
 
-__all__ = ["DecodeState", "decode_step"]
+__all__ = ["PLACEHOLDER", "DecodeState", "decode_step", "draw_codes"]
 
-_PLACEHOLDER = 1  # the id that the original prefix has in the history seen by the repetition penalty
+PLACEHOLDER = 1  # the id that the original prefix has in the history seen by the repetition penalty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,7 +81,7 @@ class DecodeState:
         self.lengths.zero_()
         self.lengths[:rows] = limit
         self.seen.zero_()
-        self.seen[:, _PLACEHOLDER] = True
+        self.seen[:, PLACEHOLDER] = True
         self.seen[:, cfg.start_mel_token] = True
         self.uniforms.zero_()
         self.uniforms[:rows, :limit] = uniforms.to(self.uniforms.device)
@@ -120,9 +120,8 @@ def decode_step(
     stop = model.cfg.stop_mel_token
     hidden = hidden_states(model.embed_codes(state.inputs, offset=position), position)[:, -1]
     logits = (logits_of or model.mel_logits)(hidden)
-    logits[:, model.cfg.start_mel_token] = -torch.inf
-    logits[:, stop].masked_fill_(state.floors > position, -torch.inf)
-    code = draw(*filtered(logits, state.seen, options), _column(state.uniforms, position))
+    too_early, numbers = state.floors > position, _column(state.uniforms, position)
+    code = draw_codes(model.cfg, logits, state.seen, numbers, too_early, [options])
     code = torch.where(state.lengths < position, stop, code)
     stops = code == stop
     state.lengths.copy_(torch.where(stops, torch.clamp(state.lengths, max=position), state.lengths))
@@ -130,6 +129,31 @@ def decode_step(
     _set_column(state.codes, position, code)
     state.seen.scatter_(1, code.unsqueeze(1), True)
     state.inputs.copy_(torch.where(stops, _column(state.tail, position), code).unsqueeze(1))
+
+
+def draw_codes(
+    cfg: CodeModelConfig,
+    logits: Tensor,
+    seen: Tensor,
+    numbers: Tensor,
+    too_early: Tensor,
+    options: Sequence[TokenOptions],
+) -> Tensor:
+    """Draw one code a row -> (R,) int64.
+
+    logits: (R, V) float32, modified in place. seen: (R, V) bool, the history. numbers: (R,) random in 0..1.
+    too_early: (R,) bool, rows that may not stop yet. options: one for all rows, or one a row.
+    """
+    logits[:, cfg.start_mel_token] = -torch.inf
+    logits[:, cfg.stop_mel_token].masked_fill_(too_early, -torch.inf)
+    kinds = list(dict.fromkeys(options))
+    if len(kinds) == 1:
+        return draw(*filtered(logits, seen, kinds[0]), numbers)
+    codes = torch.empty(len(logits), dtype=torch.int64, device=logits.device)
+    for kind in kinds:
+        rows = torch.tensor([row for row, own in enumerate(options) if own == kind], device=logits.device)
+        codes[rows] = draw(*filtered(logits[rows], seen[rows], kind), numbers[rows])
+    return codes
 
 
 def _column(buffer: Tensor, position: int | Tensor) -> Tensor:

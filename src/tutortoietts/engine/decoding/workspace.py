@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from tutortoietts.engine.decoding.request import CodeModel
+from tutortoietts.engine.decoding.model import CodeModel
 from tutortoietts.engine.decoding.state import DecodeState, decode_step
 from tutortoietts.nn.kv_cache import KVCache
 from tutortoietts.runtime.cuda_graphs import Capture, default_capture
@@ -130,7 +130,7 @@ class Workspaces:
         return Workspace.allocate(model, rows, positions, codes, self.capture)
 
     def longer(self, workspace: Workspace, positions: int) -> Workspace:
-        """See `Workspace.longer`."""
+        """Lengthen a lent workspace, as `Workspace.longer` does."""
         return workspace.longer(positions, self.capture)
 
     def give_back(self, workspace: Workspace) -> None:

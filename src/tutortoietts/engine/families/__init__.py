@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tutortoietts.core.config import ModelSpec
 from tutortoietts.core.presets import SpeechOptions
+from tutortoietts.core.spec_xtts import XttsSpec
 from tutortoietts.core.types import Voice
 from tutortoietts.runtime.models import LoadedModels
 
@@ -20,7 +21,10 @@ class Family(Protocol):
 
     sample_rate: samples a second of its sound. code_seconds: duration of one code.
     clip_rate: samples a second of the clips that voices are made from. languages: tags it can speak.
-    stages: those of "decode", "rerank", "denoise", "vocode" that lead from text to sound, in order.
+    stages: those of "decode", "rerank", "denoise", "vocode" that lead from text to sound, in order; without "denoise"
+    sound is made straight from the latents. end_tokens: zeros behind the text tokens, before the model's own stop
+    token. latent_of_stop: the latent that the stop code was drawn from is sounded, too.
+    terms: what must be said with sound that is passed on, such as the address of a licence; "" if nothing.
     """
 
     name: str
@@ -29,6 +33,9 @@ class Family(Protocol):
     clip_rate: int
     languages: tuple[str, ...]
     stages: tuple[str, ...]
+    end_tokens: int
+    latent_of_stop: bool
+    terms: str
 
     def components(self, models: LoadedModels, options: SpeechOptions, *, streamed: bool) -> list[str]:
         """Return the components that a request with these options needs, in the order of their use.
@@ -48,12 +55,22 @@ class Family(Protocol):
     def prefix(self, model: nn.Module, voice: Voice, text: Tensor) -> Tensor:
         """Embed what precedes the codes: text (1, T) int64 with its stop token -> (1, P, D)."""
 
+    def most_codes(self, text: str, language: str, limit: int) -> int:
+        """Return the largest number of codes, at most `limit`, that speech of this text can sensibly have."""
+
     def text_span(self, tokens: int) -> slice:
         """Return where the `tokens` text tokens lie in the prefix."""
 
+    def sound_speaker(self, voice: Voice) -> Tensor:
+        """Return what makes the decoder of latents sound like the voice, (1, D)."""
 
-def family_of(spec: ModelSpec) -> Family:
+
+def family_of(spec: ModelSpec | XttsSpec) -> Family:
     """Return the family that a model of this specification belongs to."""
+    if isinstance(spec, XttsSpec):
+        from tutortoietts.engine.families.xtts import XTTS_FAMILY
+
+        return XTTS_FAMILY
     from tutortoietts.engine.families.tortoise import TORTOISE
 
     return TORTOISE

@@ -7,7 +7,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from tutortoietts.core.config import StreamVocosConfig
+from tutortoietts.core.config import ModelSpec, StreamVocosConfig
 from tutortoietts.core.errors import VoiceError
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Voice
@@ -27,6 +27,9 @@ class Tortoise:
     clip_rate = CLIP_RATE
     languages: tuple[str, ...] = ("en", "en-US", "en-GB")
     stages: tuple[str, ...] = ("decode", "rerank", "denoise", "vocode")
+    end_tokens = 1
+    latent_of_stop = False
+    terms = ""
 
     def components(self, models: LoadedModels, options: SpeechOptions, *, streamed: bool) -> list[str]:
         if not streamed:
@@ -35,7 +38,7 @@ class Tortoise:
         return ["autoregressive", "stream_decoder", *(["vocoder"] if shares_vocoder else [])]
 
     def check_voice(self, models: LoadedModels, voice: Voice, *, streamed: bool) -> None:
-        spec = models.spec
+        spec = cast(ModelSpec, models.spec)
         width, channels = spec.autoregressive.model_dim, 2 * spec.diffusion.model_channels
         speaker = voice.speaker.shape[1]
         if streamed:
@@ -65,8 +68,14 @@ class Tortoise:
         autoregressive = cast(Autoregressive, model)
         return autoregressive.prefix(voice.speaker.to(text.device), text)
 
+    def most_codes(self, text: str, language: str, limit: int) -> int:
+        return limit
+
     def text_span(self, tokens: int) -> slice:
         return slice(2, 2 + tokens)  # behind the speaker latent and the start token
+
+    def sound_speaker(self, voice: Voice) -> Tensor:
+        return voice.speaker
 
 
 def ranking_components(models: LoadedModels, options: SpeechOptions) -> list[str]:

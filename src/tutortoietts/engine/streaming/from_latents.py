@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -20,16 +21,13 @@ from tutortoietts.core.streaming import Streaming
 from tutortoietts.core.types import Codes
 from tutortoietts.engine.decoding.end_of_speech import latent_count
 from tutortoietts.engine.decoding.latents import latents_of
-from tutortoietts.engine.decoding.loop import decode, decode_incrementally
-from tutortoietts.engine.decoding.request import CodeModel, DecodeRequest
+from tutortoietts.engine.decoding.loop import decode
+from tutortoietts.engine.decoding.model import CodeModel
+from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.pipeline import Pipeline, SpokenPassage
 from tutortoietts.engine.progress import Progress
-from tutortoietts.engine.request import is_own_vocoder
-from tutortoietts.engine.streaming.windows import StreamDecoder, Windows, decode_whole
-from tutortoietts.models.autoregressive import Autoregressive
-from tutortoietts.models.stream_vocos import StreamFront, StreamVocos
-from tutortoietts.models.vocos import Vocos
-from tutortoietts.runtime.models import LoadedModels
+from tutortoietts.engine.streaming.decoder import stream_decoder
+from tutortoietts.engine.streaming.windows import Windows, decode_whole
 
 __all__ = ["LatentChunk", "speak_from_latents", "stream_decoder", "stream_from_latents"]
 
@@ -47,56 +45,48 @@ class LatentChunk:
     spoken: SpokenPassage | None = None
 
 
-@contextmanager
-def stream_decoder(models: LoadedModels) -> Iterator[StreamDecoder]:
-    """Yield the model's streaming decoder on the working device, for the length of a block."""
-    with ExitStack() as stack:
-        module = stack.enter_context(models.use("stream_decoder"))
-        if not isinstance(module, StreamFront):
-            yield cast(StreamDecoder, module)
-            return
-        vocoder = stack.enter_context(models.use("vocoder"))
-        if not is_own_vocoder(vocoder):
-            raise ModelError(
-                f"the streaming decoder of {models.spec.name!r} needs the model's own Vocos, not a "
-                f'{type(vocoder).__name__}: stream with decoder="diffusion"'
-            )
-        yield StreamVocos(module, cast(Vocos, vocoder))
-
-
 def stream_from_latents(pipeline: Pipeline, number: int, streaming: Streaming) -> Generator[LatentChunk, None, None]:
     """Yield the sound of passage `number` in chunks, the last of which is never empty unless all of it is cut.
 
     A passage with hidden pieces comes as one chunk: what is cut is known only when all codes are drawn.
     """
     models, progress, encoded = pipeline.models, pipeline.progress, pipeline.encode(number)
-    speaker = pipeline.request.voice.speaker.to(models.device, models.dtype_of("autoregressive"))
+    speaker = pipeline.family.sound_speaker(pipeline.request.voice)
+    speaker = speaker.to(models.device, models.dtype_of("autoregressive"))
     look_every = 1 if models.device.type == "cpu" else math.gcd(streaming.chunk_size, _STEPS)
     with ExitStack() as stack:
-        model = cast(Autoregressive, stack.enter_context(models.use("autoregressive")))
+        module = stack.enter_context(models.use("autoregressive"))
+        model = cast(CodeModel, module)
         decoder = stack.enter_context(stream_decoder(models))
-        work = replace(pipeline.decode_request(model, encoded), check_every=look_every)
+        work = replace(pipeline.decode_request(module, encoded), check_every=look_every)
         sizes = iter([work.max_codes + 1]) if any(encoded.hidden) else streaming.sizes()
         rule = pipeline.request.options.calm_rule
-        latents = stack.enter_context(closing(_latents(model, work, rule, sizes, progress)))
-        windows = Windows(decoder, speaker)
+        drawn = pipeline.decode_incrementally(module, work)
+        latents = stack.enter_context(closing(_latents(model, work, drawn, rule, sizes, progress)))
+        windows, dry = Windows(decoder, speaker), -math.inf  # when the listener has heard all sound so far
         for so_far, codes in latents:
-            with progress.stage("decoder"):
+            with progress.stage("decoder"), pipeline.turn(dry):
                 wave = windows.push(so_far, codes is not None).cpu().clone()
+            dry = max(dry, time.monotonic()) + len(wave) / pipeline.family.sample_rate
             if codes is not None:
                 _warn_if_cut_off(work, codes, encoded.passage.text)
-                spoken = pipeline.spoken(encoded, wave, codes, pipeline.cut_of(model, encoded, codes))
+                spoken = pipeline.spoken(encoded, wave, codes, pipeline.cut_of(module, encoded, codes))
                 yield LatentChunk(samples=spoken.samples, spoken=spoken)
             elif len(wave):
                 yield LatentChunk(samples=wave)
 
 
 def _latents(
-    model: CodeModel, work: DecodeRequest, rule: str, sizes: Iterator[int], progress: Progress
+    model: CodeModel,
+    work: DecodeRequest,
+    codes_so_far: Iterator[Codes],
+    rule: str,
+    sizes: Iterator[int],
+    progress: Progress,
 ) -> Generator[tuple[Tensor, Codes | None], None, None]:
     """Yield the latents so far (1, S, D) each time `sizes` more codes are drawn; the last ones with all codes."""
     due, codes = 0, None
-    with closing(decode_incrementally(model, work)) as drawn:  # type: ignore[type-var]
+    with closing(codes_so_far) as drawn:  # type: ignore[type-var]
         while True:
             due += next(sizes)
             with progress.stage("codes"):
@@ -150,10 +140,11 @@ def speak_from_latents(pipeline: Pipeline, number: int) -> Tensor:
     (samples,) float32 on the CPU.
     """
     models, encoded = pipeline.models, pipeline.encode(number)
-    speaker = pipeline.request.voice.speaker.to(models.device, models.dtype_of("autoregressive"))
+    speaker = pipeline.family.sound_speaker(pipeline.request.voice)
+    speaker = speaker.to(models.device, models.dtype_of("autoregressive"))
     with models.use("autoregressive") as module, stream_decoder(models) as decoder:
-        model = cast(Autoregressive, module)
-        work = pipeline.decode_request(model, encoded)
+        model = cast(CodeModel, module)
+        work = pipeline.decode_request(module, encoded)
         (codes,) = decode(model, work)
         latents = latents_of(model, work, codes, 0, pipeline.request.options.calm_rule)
         return decode_whole(decoder, latents, speaker).cpu().clone()

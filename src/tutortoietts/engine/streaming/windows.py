@@ -1,4 +1,4 @@
-"""Latents to sound in windows: each with exactly the surroundings it needs, so that joined they are the whole."""
+"""Decode latents to sound in windows, each with exactly the surroundings it needs, so that they join without seams."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ __all__ = ["StreamDecoder", "Windows", "decode_whole"]
 
 
 class StreamDecoder(Protocol):
-    """What a streaming decoder has: latents (B, S, D) become frames, and frames sound, `hop` samples each."""
+    """Streaming decoder: latents (B, S, D) become frames, and frames sound, `hop` samples each."""
 
     @property
     def hop(self) -> int: ...
 
     @property
     def reach(self) -> tuple[int, int]:
-        """How many frames before and after a frame its samples depend on."""
+        """Numbers of frames before and after a frame that its samples depend on."""
 
     def frame_count(self, latents: int) -> int:
-        """Frames of so many latents."""
+        """Return the number of frames that `latents` latents give."""
 
     def settled(self, latents: int) -> int:
-        """Frames that no latent after these changes."""
+        """Return the number of frames that no latent after these can change."""
 
     def frames(self, latents: Tensor, first: int = 0, end: int | None = None) -> Tensor:
-        """Frames first..end-1 of all that the latents so far give -> (B, C, end - first)."""
+        """Return frames first..end-1 (B, C, end - first) of those that the latents so far give."""
 
     def synthesize(self, frames: Tensor, speaker: Tensor) -> Tensor:
-        """frames (B, C, F), speaker (B, D) -> (B, 1, F * hop)."""
+        """Turn frames (B, C, F) of a speaker (B, D) into samples (B, 1, F * hop)."""
 
 
 @torch.inference_mode()
 def decode_whole(decoder: StreamDecoder, latents: Tensor, speaker: Tensor) -> Tensor:
-    """The oracle: latents (1, S, D) to sound (samples,) in -1..1 at once."""
+    """Turn latents (1, S, D) into samples (N,) in -1..1 at once: the slow reference of `Windows`."""
     return decoder.synthesize(decoder.frames(latents), speaker).flatten().clamp(-1.0, 1.0)
 
 
 class Windows:
-    """The sound of one utterance, whose latents come bit by bit. `speaker` (1, D)."""
+    """Sound of one passage whose latents come bit by bit. `speaker` (1, D)."""
 
     def __init__(self, decoder: StreamDecoder, speaker: Tensor) -> None:
         self.decoder, self.speaker = decoder, speaker
@@ -49,7 +49,7 @@ class Windows:
 
     @torch.inference_mode()
     def push(self, latents: Tensor, last: bool) -> Tensor:
-        """What can be heard now and was not before, (samples,) in -1..1, maybe empty.
+        """Return the samples (N,) in -1..1 that have become final since the last call; maybe none.
 
         latents (1, S, D): all so far, at least one if they are the `last`.
         """

@@ -6,7 +6,7 @@ import re
 from functools import cached_property
 
 from tutortoietts.text.languages import Language, Reading, Rule
-from tutortoietts.text.languages.english import abbreviations, addresses, amounts, dates, figures, letters
+from tutortoietts.text.languages.english import abbreviations, addresses, amounts, dates, figures, letters, romans
 from tutortoietts.text.languages.english.words import Numbers, table
 
 __all__ = ["CODES", "English", "language"]
@@ -15,12 +15,16 @@ CODES = ("en", "en-US", "en-GB")
 
 _GREEK = re.compile(r"(?<![\u0370-\u03ff])(?P<letter>[\u0391-\u03c9])(?![\u0370-\u03ff])")
 
+_EMOTICON = re.compile(r"(?<!\S)[:;=8][-']?[()DPpOo|/\\](?=\s|[.,!?]|$)")
+
 
 class English:
     """English in one of the forms of `CODES`."""
 
     sentence_ends = ".!?"
     longest: int | None = None
+    marks = ""
+    spaced = True
 
     def __init__(self, tag: str) -> None:
         self.tag = tag
@@ -36,8 +40,10 @@ class English:
             *amounts.rules(numbers, self.british),
             *abbreviations.rules(),
             *figures.early_rules(numbers),
+            *romans.rules(numbers),
             *letters.rules(numbers),
             *figures.rules(numbers),
+            Rule(_EMOTICON, lambda match: ""),
             Rule(_GREEK, self._greek),
         )
 
@@ -49,7 +55,7 @@ class English:
 
     @cached_property
     def abbreviations(self) -> frozenset[str]:
-        """After these a dot ends no sentence."""
+        """Abbreviations after which a dot ends no sentence."""
         return abbreviations.known_abbreviations()
 
     def _greek(self, match: re.Match[str]) -> Reading:

@@ -96,15 +96,8 @@ class _Abbreviations:
         if word in self.titles and written[0].isupper() and name and word != "sr":
             return self.titles[word]
         if word in self.words:
-            if (
-                word
-                in ("co", "inc", "min", "max", "art", "app", "ill", "fig", "al", "rev", "hon", "temp", "sq", "no", "ms")
-                and written.islower()
-                and word not in ("sq", "max", "min", "co", "inc")
-            ):
+            if word in ("rev", "hon", "temp", "ms") and written.islower():
                 return None
-            if word in ("min", "max") and not written.islower() and not stop and not name:
-                return self.words[word]
             if (
                 word == "sr"
                 and name
@@ -144,7 +137,7 @@ class _Abbreviations:
 
     @staticmethod
     def _house(match: re.Match[str]) -> bool:
-        """Whether a house number stands before."""
+        """Return whether a house number stands before."""
         return bool(
             re.search(
                 r"\b[0-9]{1,5}[A-Z]?\s(?:[\w'.]+\s){1,3}$", match.string[max(0, match.start() - 50) : match.start()]
@@ -152,7 +145,7 @@ class _Abbreviations:
         )
 
     def plain(self, match: re.Match[str]) -> Reading:
-        """The few that are also written without a dot: "Mr Smith", "cats vs dogs"."""
+        """Read one of the few that are also written without a dot: "Mr Smith", "cats vs dogs"."""
         word = match["word"].lower()
         if word in self.titles and not (
             match["word"][0].isupper() and _NAME_AHEAD.match(match.string, match.end(), match.end() + 40)
@@ -169,6 +162,8 @@ class _Abbreviations:
         string = match.string
         name = re.match(r"\s([A-Z][\w'’]*)", string[match.end() : match.end() + 30])
         behind = _CAPITAL_BEHIND.search(string[max(0, match.start() - 40) : match.start()])
+        if name and len(name[1]) == 1:
+            return None  # "Gen Z"
         if (
             name
             and name[1] not in STARTERS
@@ -181,7 +176,7 @@ class _Abbreviations:
         return None
 
     def degree(self, match: re.Match[str]) -> Reading:
-        """ "Ph.D." -> "p h d"."""
+        """Spell a degree: "Ph.D." as "p h d"."""
         letters = re.sub(r"[\s.]", "", match["degree"])
         words = {"DPhil": "d phil"}.get(letters) or " ".join(letters.lower())
         return words + ("." if match[0].endswith(".") and ends_sentence(match.string, match.end()) else "")
@@ -192,7 +187,7 @@ class _Abbreviations:
 
 
 def _numbered(word: str, string: str, end: int) -> bool:
-    """Whether the number follows that an abbreviation such as "No." or "p." needs."""
+    """Return whether the number follows that an abbreviation such as "No." or "p." needs."""
     if word in ("b", "d", "fl", "c", "ca", "est"):
         return bool(_YEAR_AHEAD.match(string, end, end + 10))
     roman = (

@@ -40,7 +40,10 @@ _FILE = re.compile(
 _RELATIVE = re.compile(
     rf"(?<![\w/.\\-])[\w-]{{1,100}}(?:/[\w-]{{1,100}}){{1,20}}(?:\.[\w-]{{1,60}}){{0,3}}\.(?:{_EXTENSIONS})(?!\w)"
 )
-_BARE_ENDING = re.compile(rf"(?<![\w.])\.(?P<ending>{_EXTENSIONS}|env|git\w{{0,10}}|net)\b", re.IGNORECASE)
+_BARE_ENDING = re.compile(
+    rf"(?<![\w.])\.(?P<ending>{_EXTENSIONS}|env|net|git[\w-]{{0,20}}|bashrc|zshrc|vimrc|npmrc)(?:\.[a-z]{{1,4}})?\b",
+    re.IGNORECASE,
+)
 _IDENTIFIER = re.compile(r"(?<![\w.])_{0,2}[A-Za-z][A-Za-z0-9]{0,60}(?:_{1,3}[A-Za-z0-9]{1,60}){1,20}_{0,2}(?!\w)")
 
 _VERSION = re.compile(
@@ -54,8 +57,9 @@ _NAMED_VERSION = re.compile(
 
 _G = r"[0-9]"
 _PHONE = re.compile(
-    rf"(?<![\w.,$£€-])(?:(?P<country>\+?1|001)[-. ]?)?(?:\((?P<area>{_G}{{3}})\)[-. ]?|(?P<area2>{_G}{{3}})[-. ])(?P<a>{_G}{{3}})[-. ](?P<b>{_G}{{4}})(?![\w-])"
-    rf"(?:,?\s?(?:x|ext\.?|extension)\s?(?P<ext>[0-9]{{1,6}}))?"
+    rf"(?<![\w.,$£€-])(?:(?P<country>\+?1|001)[-. ]?)?(?:\((?P<area>{_G}{{3}})\)[-. ]?|(?P<area2>{_G}{{3}})[-. ])"
+    rf"(?P<a>{_G}{{3}})[-. ]"
+    rf"(?P<b>{_G}{{4}})(?![\w-])(?:,?\s?(?:x|ext\.?|extension)\s?(?P<ext>[0-9]{{1,6}}))?"
 )
 _LOCAL = re.compile(rf"(?<![\w.,$£€/-])(?P<a>{_G}{{3}})-(?P<b>{_G}{{4}})(?![\w-])")
 _ABROAD = re.compile(
@@ -69,9 +73,12 @@ _GROUPS = re.compile(
     r"(?<![\w.,$£€/-])[0-9]{1,7}(?:-[0-9]{1,7}){2,6}(?:-[0-9X])?(?![\w-])|(?<![\w.,])[0-9]{4}(?: [0-9]{4}){3}(?![\w])"
 )
 _EMERGENCY = re.compile(
-    r"(?<=\b[Cc]all )(?P<a>[0-9]{3})\b(?!\s[a-z]{3,}s\b)|(?<=\b[Dd]ial )(?P<b>[0-9]{2,7})\b|(?<=\b[Cc]ode )(?P<c>[0-9]{3,8})\b(?![.,][0-9])"
-    r"|(?<=\bPIN )(?P<d>[0-9]{3,8})\b|(?<=\bPIN is )(?P<e>[0-9]{3,8})\b|(?<=\bcode is )(?P<f>[0-9]{3,8})\b(?![.,][0-9])|(?<=\b[A-Z]{2} )(?P<g>[0-9]{5}(?:-[0-9]{4})?)\b"
-    r"|(?<=\b[Ee]xtension )(?P<h>[0-9]{1,6})\b|(?<=\bZIP code )(?P<i>[0-9]{5})\b|(?<=\bzip code )(?P<j>[0-9]{5})\b|(?<=\bArea 5)(?P<k>1)\b|(?<=\b[Pp]assword )(?P<l>[0-9]{3,12})\b"
+    r"(?<=\b[Cc]all )(?P<a>[0-9]{3})\b(?!\s[a-z]{3,}s\b)|(?<=\b[Dd]ial )(?P<b>[0-9]{2,7})\b"
+    r"|(?<=\b[Cc]ode )(?P<c>[0-9]{3,8})\b(?![.,][0-9])|(?<=\bcode is )(?P<f>[0-9]{3,8})\b(?![.,][0-9])"
+    r"|(?<=\bPIN )(?P<d>[0-9]{3,8})\b|(?<=\bPIN is )(?P<e>[0-9]{3,8})\b"
+    r"|(?<=\b[A-Z]{2} )(?P<g>[0-9]{5}(?:-[0-9]{4})?)\b|(?<=\b[Pp]assword )(?P<l>[0-9]{3,12})\b"
+    r"|(?<=\b[Ee]xtension )(?P<h>[0-9]{1,6})\b|(?<=\bZIP )[0-9]{5}\b|(?<=\b(?:ZIP|zip) code )(?P<i>[0-9]{5})\b"
+    r"|(?<=\bID: )[0-9]{2,9}(?: [0-9]{2,5}){0,4}\b|(?<=code: )[0-9]{2,9}\b"
     r"|\b911\b(?=\s(?:call|operator|dispatch))"
 )
 _PLACE = re.compile(
@@ -180,7 +187,7 @@ def rules(numbers: Numbers) -> list[Rule]:
 
 
 def word_parts(word: str) -> list[str]:
-    """ "StyleTTS2" -> ["Style", "TTS", "2"]."""
+    """Split a name into its words, letters and numbers: "StyleTTS2" into "Style", "TTS", "2"."""
     return _CAMEL.findall(word)
 
 
@@ -192,7 +199,7 @@ class _Addresses:
         self.letters = frozenset(words["acronyms"].split()) - frozenset(words["common"].split()) - {"ACT", "SAT", "PIN"}
 
     def label(self, word: str) -> str:
-        """One piece of an address: a word, or letters one by one."""
+        """Read one piece of an address: a word, or letters one by one."""
         lower = word.lower()
         if lower in _SPOKEN:
             return _SPOKEN[lower]
@@ -208,7 +215,7 @@ class _Addresses:
         return lower if vowels or len(word) == 1 else spelled(word)
 
     def name(self, written: str) -> str:
-        """A name in an address or program, in words: "file_name2" -> "file underscore name two"."""
+        """Read a name in an address or program: "file_name2" -> "file underscore name two"."""
         words: list[str] = []
         for piece in _PIECE.findall(unicodedata.normalize("NFKC", written)):
             if piece in _MARKS:
@@ -275,7 +282,7 @@ class _Addresses:
 
     def ending(self, match: re.Match[str]) -> Reading:
         ending = match["ending"].lower()
-        return f"dot {'net' if ending == 'net' else _SPOKEN.get(ending, self.label(ending))}"
+        return f"dot {_SPOKEN.get(ending) or self.name(ending)}"
 
     def version(self, match: re.Match[str]) -> Reading:
         number = match["number"] or match["bare"]
@@ -314,7 +321,7 @@ class _Addresses:
         return f"{name} {' point '.join(map(self.numbers.number, match['number'].split('.')))}"
 
     def grouped(self, written: str) -> str:
-        """Groups of digits, each read one by one, with a pause between them."""
+        """Read groups of digits one by one, with a pause between the groups."""
         return ", ".join(self.numbers.digits(group) for group in re.findall(r"[0-9]+", written))
 
     def groups(self, match: re.Match[str]) -> Reading:

@@ -15,14 +15,14 @@ TO = r"(?:\s?[-–—]\s?|\s(?:to|and)\s)"
 SIZES = r"(?:hundred|thousand|million|billion|trillion)"
 MAGNITUDE = rf"(?:[ -]?(?P<size>{SIZES})\b|\s?(?P<short>mn|mio|bn|Bn|tn|trn|MM|[MBT])\b|(?P<letter>[kKmbt])(?!\w))"
 _SIGNS = r"(?:US|AU|CA|NZ|HK|[ACSR])?\$|[£€¥￥₹₽₩₺₴₪฿₫₦₱₿]"
-_CODES = r"USD|EUR|GBP|JPY|CNY|RMB|INR|CHF|AUD|CAD|SEK|NOK|DKK|BTC"
+_CODES = r"Rs\.?|USD|EUR|GBP|JPY|CNY|RMB|INR|CHF|AUD|CAD|SEK|NOK|DKK|BTC"
 _PREFIX = re.compile(
     rf"(?P<minus>{MINUS})(?<![\w$])(?P<sign>{_SIGNS}|(?:{_CODES})(?=\s?[0-9]))\s?(?P<minus2>[-−]?)(?P<number>{NUMBER})"
     rf"(?:(?:(?P<short1>[kKmMbB])|\s(?P<size1>{SIZES}))?(?P<to>\s?[-–—]\s?|\sto\s)(?:{_SIGNS})?(?P<number2>{NUMBER})(?![\w]{{2}}|%|/[0-9]))?(?:{MAGNITUDE})?"
 )
 _SUFFIX = re.compile(
     rf"(?P<minus>{MINUS}){LEFT}(?P<number>{NUMBER})(?:(?P<to>{TO})(?P<number2>{NUMBER}))?(?:{MAGNITUDE})?"
-    rf"\s?(?P<sign>[£€¥₹₽₩₺₴₪฿₫₦₱₿¢]|\$(?![0-9])|(?:{_CODES})\b)"
+    rf"\s?(?P<sign>[£€¥₹₽₩₺₴₪฿₫₦₱₿¢]|\$(?![0-9])|(?:{_CODES})(?!\w))"
 )
 _NOUN = re.compile(r"[ -](bill|note|coin|banknote|gift card|price tag|bet|fine|ticket)\b", re.IGNORECASE)
 _PER = re.compile(r"/([A-Za-zμ°]{1,9}[²³]?)(?![\w/])")
@@ -82,13 +82,14 @@ class _Amounts:
         }
         names = "|".join(sorted(map(re.escape, self.units), key=len, reverse=True))
         self.unit_pattern = re.compile(
-            rf"(?P<minus>{MINUS}){LEFT}(?:(?P<whole>[0-9]{{1,6}})[ -])??(?:(?P<fraction>[0-9]{{1,2}}/[0-9]{{1,3}})|(?P<number>{NUMBER}))"
+            rf"(?P<minus>{MINUS}){LEFT}(?:(?P<whole>[0-9]{{1,6}})[ -])??"
+            rf"(?:(?P<fraction>[0-9]{{1,2}}/[0-9]{{1,3}})|(?P<number>{NUMBER}))"
             rf"(?:\s?-?(?P<first>{names})?(?P<to>\s?[-–—]\s?|\sto\s|\sand\s|\sor\s|\s?[x×]\s?)(?P<number2>{NUMBER}))?"
             rf"(?P<gap>[ -]?)(?P<unit>{names})(?P<power>[²³]|\^?[23](?!\w))?(?P<dot>\.?)(?![\w°'])"
         )
 
     def amount(self, match: re.Match[str]) -> str:
-        """The number or range of a match, with its minus."""
+        """Read the number or range of a match, with its minus."""
         groups = match.groupdict()
         words = self.numbers.number(groups["number"])
         if groups.get("number2"):
@@ -137,7 +138,7 @@ class _Amounts:
         return f"{words} {joint} {small}" if joint else f"{words} {self.numbers.cardinal(fraction)}"
 
     def _per(self, string: str, words: str, end: int) -> tuple[str, int]:
-        """Takes "/hr" behind an amount along."""
+        """Read "/hr" behind an amount, too."""
         per = _PER.match(string, end)
         if not per:
             return words, end
@@ -186,7 +187,8 @@ class _Amounts:
         words = self.numbers.number(match["number"])
         if match["fraction"]:
             words += f" and {fraction_words(self.numbers, *match['fraction'].split('/'))}"
-        return f"{words} {one if match['number'] == '1' and not match['fraction'] else many}{' by ' if match['by'] else ''}"
+        name = one if match["number"] == "1" and not match["fraction"] else many
+        return f"{words} {name}{' by ' if match['by'] else ''}"
 
     def times(self, match: re.Match[str]) -> Reading:
         words = self.numbers.number(match["number"])
@@ -196,7 +198,7 @@ class _Amounts:
             and match.string[match.end()].isdigit()
         ):
             sums = re.match(rf"\s?{NUMBER}\s?=", match.string[match.end() : match.end() + 80])
-            spaced = "×" in match["sign"] and re.search(
+            spaced = match["sign"] == " × " or re.search(
                 r"=\s?$", match.string[max(0, match.start() - 3) : match.start()]
             )
             powers = re.match(r"\s?10(?:\^|[²³])", match.string[match.end() : match.end() + 4])
@@ -249,7 +251,7 @@ class _Amounts:
         return "by" if to and to.strip() in ("x", "×") else "to"
 
     def _is_unit(self, match: re.Match[str], after: str) -> bool:
-        """Refuses what only looks like a unit: "5 in the room", "the 1990 s", "Section 5 A", "100K"."""
+        """Return False for what only looks like a unit: "5 in the room", "the 1990 s", "Section 5 A", "100K"."""
         unit, gap, number = match["unit"], match["gap"], match["number"] or ""
         if unit == "in":
             follows = after.lstrip()
@@ -266,14 +268,10 @@ class _Amounts:
             if unit == "K":
                 return gap == " " and bool(re.match(r"[.,;)\s]|$", after)) and len(number) >= 2
             return gap != "-" and not (gap == " " and unit in "AN")
-        if unit in ("s", "ac", "mo", "st", "ct", "pt", "bar", "atm", "cd", "kt", "doz"):
-            if unit == "s" and not gap and re.fullmatch(r"[0-9]{0,3}0", number) and len(number) > 1:
-                return number in ("10", "100") and False
-            return bool(match["dot"]) or unit in ("s", "bar", "atm", "ct", "kt") or (unit == "st" and gap == " ")
-        if unit == "m" and not gap and number and re.search(r"(?:\$|£|€)\s?$", match.string[: match.start()][-2:]):
-            return False
-        if unit == "l" and gap == " ":
-            return True
+        if unit == "s":  # "the 1990s", "the 90s"
+            return bool(gap) or not re.fullmatch(r"[0-9]{1,3}0", number)
+        if unit in ("ac", "mo", "st", "pt", "cd", "doz"):
+            return bool(match["dot"]) or (unit == "st" and gap == " ")
         return True
 
 
@@ -281,14 +279,14 @@ _FRACTIONS = {"2": ("half", "halves"), "4": ("quarter", "quarters"), "3": ("thir
 
 
 def fraction_words(numbers: Numbers, above: str, below: str) -> str:
-    """("3", "8") -> "three eighths"."""
+    """Read a fraction: ("3", "8") -> "three eighths"."""
     ordinal = numbers.ordinal(below).removeprefix("one ")
     one, many = _FRACTIONS.get(below) or (ordinal, ordinal + "s")
     return f"{numbers.cardinal(above)} {one if above == '1' else many}"
 
 
 def _opened(string: str, place: int) -> bool:
-    """Whether a quotation mark before `place` is open: an odd number of them, those behind digits apart."""
+    """Return whether a quotation mark before `place` is open; marks behind digits do not count."""
     before = string[max(0, place - 300) : place]
     before = before[before.rfind("\n") + 1 :]
     return len(re.findall(r'(?<![0-9])"', before)) % 2 == 1
@@ -301,11 +299,11 @@ _NOT_A_NOUN = re.compile(
 
 
 def _described(string: str, start: int, end: int) -> bool:
-    """Whether an amount describes a noun: "a 5 kg bag", "a $100 fine"."""
+    """Return whether an amount describes a noun: "a 5 kg bag", "a $100 fine"."""
     return bool(_ARTICLE.search(string, max(0, start - 4), start)) and not _NOT_A_NOUN.match(string, end, end + 12)
 
 
 def _sentence_ends_here(string: str, place: int) -> bool:
-    """Whether the dot before `place` also ends a sentence."""
+    """Return whether the dot before `place` also ends a sentence."""
     rest = string[place : place + 40]
     return not rest.strip(" \"')\ue000") or bool(re.match(r"[\"')]*\s+[\"'(]*[A-Z]", rest))

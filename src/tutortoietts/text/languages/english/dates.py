@@ -42,15 +42,19 @@ _DAY_SPAN = re.compile(
 )
 _ISO = re.compile(
     rf"{LEFT}(?P<year>[12][0-9]{{3}})(?P<mark>[-/.])(?P<month>0?[1-9]|1[0-2])(?P=mark)(?P<day>0?[1-9]|[12][0-9]|3[01])"
-    r"(?:[T ](?P<hour>[01][0-9]|2[0-3]):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9])(?:\.[0-9]{1,9})?)?(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?)?"
+    r"(?:[T ](?P<hour>[01][0-9]|2[0-3]):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9])(?:\.[0-9]{1,9})?)?"
+    r"(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?)?"
     r"(?![\w/])(?!-[0-9])"
 )
 _SLASHED = re.compile(
-    rf"{LEFT}(?<![/-])(?P<a>[0-9]{{1,2}})(?P<mark>[/.-])(?P<b>[0-9]{{1,2}})(?P=mark)(?P<year>[0-9]{{4}}|[0-9]{{2}})(?![\w/]|[-.][0-9])"
+    rf"{LEFT}(?:(?<![/-])|(?<=/[0-9]{{4}}[-–]))(?P<a>[0-9]{{1,2}})(?P<mark>[/.-])(?P<b>[0-9]{{1,2}})(?P=mark)(?P<year>[0-9]{{4}}|[0-9]{{2}})(?![\w/]|\.[0-9]|-[0-9]{{1,9}}(?![0-9/]))"
 )
+_DATE_SPAN = re.compile(r"(?<=/[0-9]{4})\s?[-–]\s?(?=[0-9]{1,2}/[0-9]{1,2}/[0-9])")
 _DAY_MONTH_SLASH = re.compile(
-    r"(?<=\b[Oo]n )(?P<a>[0-9]{1,2})/(?P<b>[0-9]{1,2})(?![\w/])|(?<=\b[Bb]y )(?P<a2>[0-9]{1,2})/(?P<b2>[0-9]{1,2})(?![\w/])"
+    r"(?<=\b[Oo]n )(?P<a>[0-9]{1,2})/(?P<b>[0-9]{1,2})(?![\w/])"
+    r"|(?<=\b[Bb]y )(?P<a2>[0-9]{1,2})/(?P<b2>[0-9]{1,2})(?![\w/])"
     r"|(?<=day )(?P<a3>[0-9]{1,2})/(?P<b3>[0-9]{1,2})(?![\w/])"
+    r"|(?<![\w/.,])(?P<a4>0[1-9])/(?P<b4>[0-9]{1,2})(?![\w/.])|(?<![\w/.,])(?P<a5>[0-9]{1,2})/(?P<b5>0[1-9])(?![\w/.])"
 )
 _MONTH_FIRST = re.compile(
     rf"(?<!\w){MONTH}\s(?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)?(?![\w:]|[.,][0-9]|%)"
@@ -60,7 +64,7 @@ _DAY_FIRST = re.compile(
     rf"(?P<the>\b[Tt]he\s)?{LEFT}(?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)?(?:\s?[-–—]\s?(?P<day2>[0-9]{{1,2}})(?:st|nd|rd|th)?)?"
     rf"(?:\s|\sof\s|-){MONTH}(?!\w)(?:,?[\s-]{_YEAR})?"
 )
-_MONTH_YEAR = re.compile(rf"(?<!\w){MONTH},?\s(?:of\s)?{_YEAR}{_SECOND_YEAR}")
+_MONTH_YEAR = re.compile(rf"(?<!\w){MONTH}(?:,?\s(?:of\s)?|-){_YEAR}{_SECOND_YEAR}")
 _LONE_MONTH = re.compile(
     r"\b(?P<month>Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)\.(?=\s|$)|\b(?P<bare>Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)(?=\s?[-–]\s?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b)|(?<=[-–])(?P<bare2>Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)\b"
 )
@@ -69,6 +73,8 @@ _HALF = r"(?:\s?(?P<half>[aApP]\.?\s?[mM]\b\.?))"
 _CLOCK = re.compile(
     rf"{LEFT}(?<![:/])(?P<hour>[0-9]{{1,2}}):(?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9])(?:[.,](?P<part>[0-9]{{1,3}}))?)?(?![0-9:]){_HALF}?(?P<h>\s?h\b)?"
 )
+_TO_TIME = re.compile(r"\s?[-–—]\s?(?=[0-9]{1,2}(?:[:.][0-5][0-9]|\s?[aApP]\.?[mM]))")
+_DURATION = re.compile(rf"{LEFT}(?P<hours>[0-9]{{1,3}})h(?P<minutes>[0-9]{{1,2}})(?:m|min)?(?!\w)")
 _DOTTED_CLOCK = re.compile(rf"{LEFT}(?P<hour>[0-9]{{1,2}})\.(?P<minute>[0-5][0-9]){_HALF}")
 _HOUR = re.compile(rf"{LEFT}(?P<hour>1[0-2]|0?[1-9])(?:\s?(?P<to>[-–—]|to)\s?(?P<hour2>1[0-2]|0?[1-9]))?{_HALF}")
 _MILITARY = re.compile(rf"{LEFT}(?P<hour>[01][0-9]|2[0-4])(?P<minute>[0-5][0-9])(?=\s?(?:hours|hrs?)\b)")
@@ -132,6 +138,7 @@ def rules(numbers: Numbers, day_first: bool) -> list[Rule]:
     return [
         Rule(_ISO, reader.iso),
         Rule(_SLASHED, reader.slashed),
+        Rule(_DATE_SPAN, lambda match: " to "),
         Rule(_DAY_MONTH_SLASH, reader.short_slashed),
         Rule(_WEEKDAY, reader.weekday),
         Rule(_DAY_SPAN, lambda match: " to "),
@@ -142,6 +149,7 @@ def rules(numbers: Numbers, day_first: bool) -> list[Rule]:
         Rule(_VERSE, reader.verse),
         Rule(_CLOCK, reader.clock),
         Rule(_DOTTED_CLOCK, reader.clock),
+        Rule(_DURATION, reader.duration),
         Rule(_HOUR, reader.hour),
         Rule(_MILITARY, reader.military),
         Rule(_RATIO, reader.ratio),
@@ -156,7 +164,7 @@ def rules(numbers: Numbers, day_first: bool) -> list[Rule]:
 
 
 def month_name(written: str) -> str:
-    """ "Sept." -> "September"."""
+    """Return the name of a month: "September" for "Sept."."""
     return _SHORT.get(written.rstrip(".").lower(), written)
 
 
@@ -174,7 +182,7 @@ class _Dates:
         return self.numbers.year(digits)
 
     def date(self, day: str, month: str, year: str, *, after_the: bool = False, day_first: bool | None = None) -> str:
-        """Words of a date; `year` in words or empty."""
+        """Read a date; `year` in words or empty."""
         first = self.day_first if day_first is None else day_first
         ordinal = self.numbers.ordinal(day)
         words = f"{'' if after_the else 'the '}{ordinal} of {month}" if first else f"{month} {ordinal}"
@@ -199,8 +207,7 @@ class _Dates:
         return self.date(str(day), MONTHS[month - 1], self._year(year), after_the=_after_the(match))
 
     def short_slashed(self, match: re.Match[str]) -> Reading:
-        a = int(match["a"] or match["a2"] or match["a3"])
-        b = int(match["b"] or match["b2"] or match["b3"])
+        a, b = (int(group) for group in match.groups() if group)
         day, month = (a, b) if (self.day_first and b <= 12) or a > 12 else (b, a)
         if not (1 <= day <= 31 and 1 <= month <= 12):
             return None
@@ -251,7 +258,8 @@ class _Dates:
 
     def verse(self, match: re.Match[str]) -> Reading:
         book = match["book"].rstrip(".")
-        words = f"{_BOOKS.get(book.lower(), book)} {self.numbers.cardinal(match['chapter'])} {self.numbers.cardinal(match['verse'])}"
+        chapter, verse = self.numbers.cardinal(match["chapter"]), self.numbers.cardinal(match["verse"])
+        words = f"{_BOOKS.get(book.lower(), book)} {chapter} {verse}"
         if match["verse2"]:
             words += f" {'and' if match['to'] == ',' else 'to'} {self.numbers.cardinal(match['verse2'])}"
         return words
@@ -260,7 +268,7 @@ class _Dates:
         cardinal = self.numbers.cardinal
         number = int(hour)
         if int(minute) == 0 and not (second and int(second)):
-            if half:
+            if half and number:
                 return cardinal(hour)
             if number == 0:
                 return "midnight"
@@ -282,9 +290,17 @@ class _Dates:
             and re.match(r"\s?:\s?[0-9]", match.string[match.end() : match.end() + 3])
         ):
             return None
-        words = self._time(groups["hour"], groups["minute"], groups.get("second"), half=bool(groups["half"]))
+        spans = _TO_TIME.match(match.string, match.end()) if int(groups["hour"]) <= 12 else None
+        half = bool(groups["half"] or spans)
+        words = self._time(groups["hour"], groups["minute"], groups.get("second"), half=half)
         words = f"{words} {_half(groups['half'])}" if groups["half"] else words
         return self._span(match, words, groups["half"])
+
+    def duration(self, match: re.Match[str]) -> Reading:
+        """Read a duration: "1h30m" as "one hour thirty minutes"."""
+        hours, minutes = match["hours"], match["minutes"]
+        words = f"{self.numbers.cardinal(hours)} hour{'' if int(hours) == 1 else 's'}"
+        return f"{words} {self.numbers.cardinal(minutes)} minute{'' if int(minutes) == 1 else 's'}"
 
     def hour(self, match: re.Match[str]) -> Reading:
         words = self.numbers.cardinal(match["hour"].lstrip("0"))
@@ -295,7 +311,7 @@ class _Dates:
         return self._span(match, f"{words} {_half(match['half'])}", match["half"])
 
     def _span(self, match: re.Match[str], words: str, half: str | None) -> tuple[str, int]:
-        """Keeps the dot of a half day that ends a sentence, and reads a dash before another time as "to"."""
+        """Keep the dot of a half day that ends a sentence, and read a dash before another time as "to"."""
         end = match.end()
         if half and half.endswith("."):
             rest = match.string[end : end + 30]
@@ -304,8 +320,8 @@ class _Dates:
                 rest,
             ):
                 end -= 1
-        dash = re.match(r"\s?[-–—]\s?(?=[0-9]{1,2}(?:[:.][0-5][0-9]|\s?[aApP]\.?[mM]))", match.string[end : end + 12])
-        return (f"{words} to ", end + dash.end()) if dash else (words, end)
+        dash = _TO_TIME.match(match.string, end)
+        return (f"{words} to ", dash.end()) if dash else (words, end)
 
     def military(self, match: re.Match[str]) -> Reading:
         hour, minute = match["hour"], match["minute"]
@@ -350,11 +366,7 @@ class _Dates:
     def decade(self, match: re.Match[str]) -> Reading:
         digits = match["digits"]
         if len(digits) == 3:
-            return (
-                f"{self.numbers.cardinal(digits)}s"
-                if not digits.endswith("00")
-                else f"{self.numbers.cardinal(digits)}s"
-            )
+            return f"{self.numbers.cardinal(digits)}s"
         if len(digits) == 4 and digits.endswith("00"):
             return (
                 f"{self.numbers.cardinal(digits[0])} thousands"

@@ -28,7 +28,7 @@ _LIST = re.compile(rf"{LEFT}[0-9]{{1,9}}(?:,[0-9]{{1,9}}){{2,200}}(?![\w])")
 _SIGNED = re.compile(rf"(?<![\w)\]])(?P<sign>[-−–+±~≈<>≤≥])\s?(?P<number>{NUMBER})")
 _MINUS = re.compile(rf"(?<=[0-9)])\s?(?P<sign>−|\s-\s)\s?(?P<number>{NUMBER})")
 _POWER = re.compile(
-    rf"(?<![\w.,])(?P<base>{NUMBER}|[A-Za-z]{{1,3}})(?:\^\(?(?P<minus>[-−]?)(?P<power>[0-9]{{1,6}}|[a-z](?![a-z]))\)?|(?P<small>[²³]))(?P<times>[*×]?)"
+    rf"(?<![\w.,])(?P<base>{NUMBER}|[A-Za-z]{{1,3}})(?:\^(?P<open>\()?(?P<minus>[-−]?)(?P<power>[0-9]{{1,6}}|[a-z](?![a-z]))(?(open)\))|(?P<small>[²³]))(?P<times>[*×]?)"
 )
 _SCIENTIFIC = re.compile(
     rf"{LEFT}(?P<base>[0-9]{{1,20}}(?:\.[0-9]{{1,20}})?)[eE](?P<sign>[-+−]?)(?P<power>[0-9]{{1,3}})(?!\w)"
@@ -42,11 +42,13 @@ _SHORT_THOUSAND = re.compile(
     rf"{LEFT}(?P<number>[0-9]{{1,4}}(?:\.[0-9]{{1,2}})?)(?P<size>[kK]|M|bn|mn)(?P<plus>\+?)(?!\w)"
 )
 _SIZE = re.compile(rf"{LEFT}(?P<number>{NUMBER})\s?(?P<size>bn|mn|tn)\b\.?")
-_HASH = re.compile(r"(?<!\w)#\s?(?P<number>[0-9]{1,9})(?!\w)")
+_HASH = re.compile(r"(?<!\w)#\s?(?P<number>[0-9]{1,9})(?P<more>(?:-[0-9]{1,9}){0,4})(?!\w)")
 _NUMBER_MARK = re.compile(r"(?<!\w)(?:No|Nos|no|nos|Nr|NO)\.?\s?(?P<number>[0-9]{1,7})(?![\w%/]|[.,:][0-9])(?<=[0-9])")
+_OVER = re.compile(r"(?<=[0-9])\s?/\s?(?=[0-9])")
 _SECTION = re.compile(r"(?P<sign>§§?|¶)\s?(?=[0-9IVXa-z])")
 _ITEM = re.compile(
-    r"(?:(?<=^)|(?<=[.,:!?] )|(?<=[.:] \())(?P<open>\(?)(?P<number>[0-9]{1,3})(?P<mark>[.)])\s+(?=[A-Za-z\"'$0-9])"
+    r"(?:(?<=^)|(?<=[.,:!?] )|(?<=[.:] \()|(?<= )(?=[0-9]{1,2}\)))"
+    r"(?P<open>\(?)(?P<number>[0-9]{1,3})(?P<mark>[.)])\s+(?=[A-Za-z\"'$0-9])"
 )
 _SCORE = re.compile(
     r"\b(?P<verb>won|win|wins|lost|lose|loses|lead|led|beat|beating|tied|drew|score|of|by|a|was)\s(?P<a>[0-9]{1,3})[-–](?P<b>[0-9]{1,3})(?![\w-]|\s?(?:years?|days?|weeks?|months?|hours?|minutes?|percent|%))"
@@ -84,7 +86,8 @@ def rules(numbers: Numbers) -> list[Rule]:
         Rule(_MINUS, lambda match: f" minus {number(match['number'])}"),
         Rule(_MULTIPLY, lambda match: " times "),
         Rule(_OPERATOR, reader.operator),
-        Rule(_HASH, lambda match: f"number {number(match['number'])}"),
+        Rule(_HASH, reader.hash),
+        Rule(_OVER, lambda match: " over "),
         Rule(
             _NUMBER_MARK,
             lambda match: f"{'numbers' if match[0][:3].lower() == 'nos' else 'number'} {number(match['number'])}",
@@ -144,8 +147,11 @@ class _Figures:
         self.numbers = numbers
 
     def item(self, match: re.Match[str]) -> Reading:
-        """The number of a list item: "2. Milk" -> "two, Milk"."""
+        """Read the number of a list item: "2. Milk" -> "two, Milk"."""
         if match["open"] and match["mark"] != ")":
+            return None
+        before = match.string[max(0, match.start() - 60) : match.start()]
+        if match["mark"] == ")" and not match["open"] and before.count("(") > before.count(")"):
             return None
         if (
             match.start()
@@ -158,6 +164,12 @@ class _Figures:
         ):
             return None if match.string[match.end()].isdigit() else f"{self.numbers.number(match['number'])}, "
         return f"{self.numbers.number(match['number'])}, "
+
+    def hash(self, match: re.Match[str]) -> Reading:
+        """Read a number sign: "#5" as a number, "#12345-67" as digits."""
+        if not match["more"]:
+            return f"number {self.numbers.number(match['number'])}"
+        return "number " + ", ".join(map(self.numbers.digits, f"{match['number']}{match['more']}".split("-")))
 
     def mixed(self, match: re.Match[str]) -> Reading:
         if not 0 < int(match["a"]) < int(match["b"]):
@@ -199,7 +211,8 @@ class _Figures:
 
     def scientific(self, match: re.Match[str]) -> Reading:
         sign = "minus " if match["sign"] in ("-", "−") else ""
-        return f"{self.numbers.number(match['base'])} times ten to the power of {sign}{self.numbers.number(str(int(match['power'])))}"
+        power = self.numbers.number(str(int(match["power"])))
+        return f"{self.numbers.number(match['base'])} times ten to the power of {sign}{power}"
 
     def power(self, match: re.Match[str]) -> Reading:
         base = match["base"]
@@ -218,8 +231,7 @@ class _Figures:
         if match["minus"] and match["minus"] in "-−":
             words = f"minus {words}"
         after = match.string[match.end() : match.end() + 4]
-        spaced = match[0][len(match["a"]) + len(match["minus"]) :].startswith(" ")
-        minus = spaced and match["mark"] == "-" and re.match(r"\s?=", after)
+        minus = match["mark"] == "-" and re.match(r"\s?=", after)
         second = f"{'minus ' if match['minus2'] else ''}{number(match['b'])}"
         size = {"k": " thousand", "K": " thousand", "M": " million"}.get((match["size"] or "").strip(), "")
         return f"{words} {'minus' if minus else 'to'} {second}{size}"
@@ -245,7 +257,7 @@ class _Figures:
             return None
         if sign == "-" and " " in match[0] and match.start():
             return None
-        return f"{_SIGN[sign]} {self.numbers.number(match['number'])}"
+        return f"{_SIGN[sign]} ", match.start("number")
 
     def operator(self, match: re.Match[str]) -> Reading:
         sign = match["sign"]
@@ -261,7 +273,7 @@ class _Figures:
 
 
 def _operand(string: str, start: int, end: int) -> bool:
-    """Whether both neighbours of an operator are numbers, single letters or brackets."""
+    """Return whether both neighbours of an operator are numbers, single letters or brackets."""
     before = re.search(r"(?:\b[A-Za-z]|[0-9.]|\))$", string[max(0, start - 2) : start])
     after = re.match(r"(?:[A-Za-z]\b|[0-9.(√$])", string[end : end + 2])
     return bool(before and after)

@@ -1,4 +1,4 @@
-"""Letters: initials, acronyms, words in capitals, letters with digits, roman numerals."""
+"""Letters: initials, acronyms, words in capitals, letters with digits."""
 
 from __future__ import annotations
 
@@ -13,36 +13,12 @@ __all__ = ["STARTERS", "ends_sentence", "rules"]
 STARTERS = frozenset(table("words")["starters"].split())
 _AHEAD = re.compile(r"[\"')\]]*\s+[\"'(\[]*([A-Za-z']+)")
 
-_ROMAN = "[IVXLCDM]{1,12}"
-_ANY_ROMAN = "(?:[IVXLCDM]{1,12}|[ivxlcdm]{1,12})"
-_KEYS = (
-    "[Cc]hapters?|CHAPTERS?|[Pp]arts?|PARTS?|[Bb]ooks?|BOOKS?|[Vv]olumes?|VOLUMES?|[Aa]cts?|ACTS?|[Ss]cenes?|SCENES?|[Cc]antos?|"
-    "[Ss]ections?|[Aa]rticles?|[Aa]ppendix|[Pp]hases?|[Tt]ypes?|[Cc]lass|[Ll]evels?|[Ss]tages?|[Gg]rades?|[Tt]ables?|[Ff]igures?|"
-    "[Tt]itles?|[Ee]pisodes?|[Ss]eries|[Ss]eason|[Vv]erses?|[Ss]tanzas?|[Pp]ages?|World Wars?|Super Bowl|WrestleMania|[Mm]ark|"
-    "[Pp]salms?|[Ll]essons?|[Uu]nits?|[Vv]ersion|[Mm]odule|[Cc]lause|[Ss]ymphony|[Ss]onata|[Oo]pus|[Cc]orps|[Dd]ivision|[Tt]ier|"
-    "[Ff]actor|[Gg]roup|[Rr]ound|[Pp]ps?\\.|[Vv]ols?\\.|[Cc]h\\.|[Ss]ec\\.|[Ff]ig\\.|[Aa]rt\\.|[Nn]o\\.|[Bb]k\\."
-)
-_KEYED = re.compile(
-    rf"\b(?P<key>{_KEYS})\s(?P<first>{_ANY_ROMAN})(?![\w'’])(?P<more>(?:\s?(?:[-–—,&]|and|or|to|through)\s?{_ANY_ROMAN}(?![\w']))*)(?P<dot>\.(?=\s[A-Z]))?"
-)
-_LETTER = r"(?:[^\W\d_]|['’-])"
-_NAMED = re.compile(
-    rf"\b(?P<before>(?:[A-Z]{_LETTER}{{0,30}}\.?\s){{0,2}})(?P<name>[A-Z][a-zà-ÿ]{_LETTER}{{0,30}})\s(?P<numeral>{_ROMAN})(?P<s>'s)?"
-    r"(?![\w]|\.[A-Z]|-[A-Z])"
-)
-_OF_CENTURY = re.compile(
-    r"(?<![\w.])(?P<numeral>[IVXivx]{1,7})(?:\s?[-–]\s?(?P<second>[IVXivx]{1,7}))?(?:th)?(?=\s(?:[Cc]entur|[Dd]ynast|[Oo]lympi|[Cc]ongress|[Ll]egion))"
-)
-_HEADING = re.compile(
-    rf"(?:^|(?<=[.!?] )|(?<=[.!?]\"\s))(?P<numeral>{_ROMAN})(?P<dot>\.)(?=\s|$)|^(?P<alone>{_ROMAN})$"
-)
-_PAREN = re.compile(r"(?<!\w)\((?P<numeral>[ivx]{1,6})\)")
-
 _DOTTED = re.compile(r"(?<![\w.])(?P<letters>(?:[A-Za-z]\.){2,8}(?:[A-Z](?![\w.]))?)(?P<s>'s|s\b)?(?!\w)")
 _SPACED_INITIALS = re.compile(r"(?<![\w.'])(?P<letters>[A-Z]\.(?:[ -][A-Z]\.){1,12})(?!\w)")
 _INITIAL = re.compile(r"(?<![\w.'])(?P<letter>[A-Z])\.(?=\s(?:[A-Z][a-z'’]|(?:de|van|von|du|le|la)\s))")
 _SINGLE_SPACED = re.compile(r"(?<![\w.'])(?:[A-Z] ){2,20}[A-Z](?![\w'])")
 
+_CONTRACTION = re.compile(r"(?<![\w'])(?P<word>[A-Z]{1,12})'(?P<rest>[A-Z]{1,12})(?![\w'])")
 _CAPS = re.compile(
     r"(?<![\w&'])(?P<word>[A-Z][A-Z&]{0,14}[A-Z])(?P<s>'s|s'|s)?(?![\w]|&\w)(?:/(?P<second>[A-Z]{2,6})(?!\w))?"
 )
@@ -70,18 +46,6 @@ def rules(numbers: Numbers) -> list[Rule]:
     """Return the rules for letters."""
     reader = _Letters(numbers)
     return [
-        Rule(_KEYED, reader.keyed),
-        Rule(_HEADING, reader.heading),
-        Rule(_OF_CENTURY, reader.century),
-        Rule(_NAMED, reader.named),
-        Rule(
-            _PAREN,
-            lambda match: (
-                f"({numbers.cardinal(str(roman(match['numeral'].upper())))})"
-                if roman(match["numeral"].upper())
-                else None
-            ),
-        ),
         Rule(_DOTTED, reader.dotted),
         Rule(_SPACED_INITIALS, reader.spaced),
         Rule(_INITIAL, reader.initial),
@@ -90,6 +54,7 @@ def rules(numbers: Numbers) -> list[Rule]:
         Rule(_PLUSES, reader.pluses),
         Rule(_GRADE, reader.grade),
         Rule(_MIXED, reader.mixed),
+        Rule(_CONTRACTION, reader.contraction),
         Rule(_CAPS, reader.capitals),
         Rule(_HYPHENED, reader.hyphened),
         Rule(_SPAN, lambda match: f"{match['a'].lower()} to {match['b'].lower()}"),
@@ -104,167 +69,7 @@ class _Letters:
         self.acronym_words: dict[str, str] = words["acronym_words"]
         self.letters = frozenset(words["acronyms"].split())
         self.common = frozenset(words["common"].split())
-        self.regnal = frozenset(words["regnal"].split())
         self.given = frozenset(words["given"].split())
-        self.rulers = frozenset(words["rulers"].split())
-
-    # roman numerals
-
-    def keyed(self, match: re.Match[str]) -> Reading:
-        key, first = match["key"], match["first"]
-        if not roman(first.upper()) or (
-            first == "I"
-            and not match["more"]
-            and re.match(r"\s[a-z]", match.string[match.end() : match.end() + 2])
-            and key not in ("World War", "Chapter", "Act", "Part", "Book")
-        ):
-            return None
-        if (
-            first.islower()
-            and first
-            in ("i", "mix", "mild", "dim", "did", "di", "mi", "li", "id", "vim", "mid", "c", "d", "m", "x", "l")
-            and not re.match("(?:[Pp]|[Cc]hap|[Vv]ol|[Ss]ec)", key)
-        ):
-            return None
-        if first in (
-            "MIX",
-            "DI",
-            "MI",
-            "LI",
-            "CIVIL",
-            "DIM",
-            "MIC",
-            "CD",
-            "DC",
-            "DVD",
-            "C",
-            "D",
-            "M",
-        ) and not key.lower().startswith(("chap", "part", "book", "vol")):
-            return None
-        end = match.end("more") if match["dot"] is None else match.end()
-        words = f"{self._key(key)} {self._cardinal(first)}"
-        for joint, numeral in re.findall(rf"\s?([-–—,&]|and|or|to|through)\s?({_ANY_ROMAN})", match["more"]):
-            if not roman(numeral.upper()):
-                return None
-            words += {"-": " to ", "–": " to ", "—": " to ", ",": ", ", "&": " and "}.get(
-                joint, f" {joint} "
-            ) + self._cardinal(numeral)
-        return words + (match["dot"] or ""), end
-
-    def _key(self, key: str) -> str:
-        short = {
-            "pp.": "pages",
-            "p.": "page",
-            "vol.": "volume",
-            "vols.": "volumes",
-            "ch.": "chapter",
-            "sec.": "section",
-            "fig.": "figure",
-            "art.": "article",
-            "no.": "number",
-            "bk.": "book",
-            "ps.": "pages",
-        }
-        return short.get(key.lower(), key.lower() if key.isupper() and len(key) > 2 else key)
-
-    def _cardinal(self, numeral: str) -> str:
-        return self.numbers.cardinal(str(roman(numeral.upper())))
-
-    def _ordinal(self, numeral: str) -> str:
-        return self.numbers.ordinal(str(roman(numeral.upper())))
-
-    def heading(self, match: re.Match[str]) -> Reading:
-        numeral = match["numeral"] or match["alone"]
-        if not roman(numeral) or numeral in ("MIX", "DI", "MI", "MD", "CD", "DC", "C", "D", "M", "L"):
-            return None
-        if numeral == "I" and match.start() and match["dot"]:
-            return None
-        return f"{self._cardinal(numeral)}{match['dot'] or ''}"
-
-    def century(self, match: re.Match[str]) -> Reading:
-        numeral, second = match["numeral"], match["second"]
-        if not roman(numeral.upper()) or numeral == "i" or (second and not roman(second.upper())):
-            return None
-        return f"{self._ordinal(numeral)} to {self._ordinal(second)}" if second else self._ordinal(numeral)
-
-    def named(self, match: re.Match[str]) -> Reading:
-        """After a name: "Louis XIV" the fourteenth, "Rocky II" two."""
-        name, numeral = match["name"], match["numeral"]
-        value = roman(numeral)
-        before = match["before"].split()
-        regnal = name in self.regnal or bool(
-            before and before[-1] in self.regnal and name in ("Paul", "Gustav", "Wilhelm", "Emanuel", "Carlos")
-        )
-        ruled = any(word in self.rulers for word in before)
-        person = (
-            regnal or ruled or bool(before and before[-1].rstrip(".") in self.given | self.regnal) or name in self.given
-        )
-        if not value or numeral in (
-            "MIX",
-            "DI",
-            "CIVIL",
-            "MI",
-            "LI",
-            "DIM",
-            "CD",
-            "DC",
-            "MD",
-            "MC",
-            "DVD",
-            "L",
-            "C",
-            "D",
-            "M",
-            "LCD",
-            "MM",
-            "CC",
-        ):
-            return None
-        if name in STARTERS and not regnal:
-            return None
-        rest = match.string[match.end() : match.end() + 24]
-        if numeral == "I" and not (
-            (regnal or ruled)
-            and re.match(r"[.,;:!?)]|\s(?:of|was|is|had|died|became|and|reigned|ruled|came|signed|made)\b|'s|$", rest)
-        ):
-            return None
-        if (
-            numeral in ("V", "X")
-            and not (regnal or ruled)
-            and not re.match(r"[.,;:!?)]|$|\s(?:is|was|came|has|will)\b", rest)
-        ):
-            return None
-        if (
-            name in ("Malcolm", "Generation", "Gen", "Mr", "Dr", "Vitamin", "Channel", "Project", "Team", "Plan")
-            and len(numeral) == 1
-        ):
-            return None
-        words = f"the {self._ordinal(numeral)}" if person else self._cardinal(numeral)
-        start = match.start("name") - match.start()
-        return f"{match[0][:start]}{name} {words}{match['s'] or ''}" if not before else self._with_titles(match, words)
-
-    def _with_titles(self, match: re.Match[str], words: str) -> Reading:
-        """Words before the name are left as they are, unless they need a reading of their own."""
-        before = match["before"]
-        if "." in before or any(word.isupper() for word in before.split()):
-            return None if not before else f"{self._plain(before)}{match['name']} {words}{match['s'] or ''}"
-        return f"{before}{match['name']} {words}{match['s'] or ''}"
-
-    def _plain(self, before: str) -> str:
-        titles: dict[str, str] = table("abbreviations")["titles"]
-        read = []
-        for word in before.split():
-            bare = word.rstrip(".")
-            if bare.lower() in titles and word.endswith("."):
-                read.append(titles[bare.lower()])
-            elif len(bare) == 1 or (bare.isupper() and bare in self.letters):
-                read.append(spelled(bare))
-            else:
-                read.append(word)
-        return " ".join(read) + " "
-
-    # initials and acronyms
 
     def dotted(self, match: re.Match[str]) -> Reading:
         letters = match["letters"].replace(".", "")
@@ -286,7 +91,7 @@ class _Letters:
         return f"{' '.join(letters).lower()}{stop}"
 
     def initial(self, match: re.Match[str]) -> Reading:
-        """One initial: only between or before names, "James T. Kirk", not "Vitamin C. The ..."."""
+        """Read one initial: only between or before names, "James T. Kirk", not "Vitamin C. The ..."."""
         following = _AHEAD.match(match.string, match.end(), match.end() + 60)
         word = following[1] if following else ""
         if word in STARTERS and word not in self.given:
@@ -339,15 +144,19 @@ class _Letters:
             return None
         return f"{match['letter'].lower()} {'plus' if match['sign'] == '+' else 'minus'}"
 
+    def contraction(self, match: re.Match[str]) -> Reading:
+        """Read "DON'T" and "I'M" as words, "FBI'S" as letters."""
+        word, rest = match["word"], match["rest"]
+        letters = rest == "S" and (word in self.letters or word in self.acronym_words)
+        return f"{self.read_capitals(word, match) if letters else word.lower()}'{rest.lower()}"
+
     def capitals(self, match: re.Match[str]) -> Reading:
-        """A word in capitals: letters, or a word that somebody shouts."""
+        """Read a word in capitals: letters, or a word that somebody shouts."""
         word, ending = match["word"], match["s"]
         if "&" in word:
             words = " and ".join(spelled(part) if len(part) < 4 else part.lower() for part in word.split("&") if part)
             return f"{words}{self._plural(ending)}"
         words = self.read_capitals(word, match)
-        if words is None:
-            return None
         if ending:
             words += self._plural(ending) if " " in words or ending == "'s" else "s"
         if match["second"]:
@@ -355,7 +164,7 @@ class _Letters:
             words += f" {second}"
         return words
 
-    def read_capitals(self, word: str, match: re.Match[str]) -> str | None:
+    def read_capitals(self, word: str, match: re.Match[str]) -> str:
         if word in self.acronym_words:
             return self.acronym_words[word]
         if word in ("IT", "US", "WHO", "AM", "PM"):
@@ -364,10 +173,16 @@ class _Letters:
             return spelled(word)
         if word in self.common:
             return word.lower()
+        if (
+            roman(word) > 1
+            and set(word) <= set("IVX")
+            and re.search(r"\b[Tt]he\s$", match.string[max(0, match.start() - 4) : match.start()])
+        ):
+            return self.numbers.ordinal(str(roman(word)))
         vowels = sum(char in "AEIOUY" for char in word)
         if roman(word) and word not in ("MIX", "DIM") and vowels < len(word) and set(word) <= set("IVX"):
             return (
-                self._cardinal(word)
+                self.numbers.cardinal(str(roman(word)))
                 if re.search(r"[A-Z][a-z]+\s$", match.string[max(0, match.start() - 20) : match.start()])
                 else spelled(word)
             )
@@ -378,7 +193,7 @@ class _Letters:
         return word.lower()
 
     def _doubtful(self, word: str, match: re.Match[str]) -> str:
-        """Words that are also letters: IT, US, WHO."""
+        """Read a word that may also be letters: IT, US, WHO."""
         after = match.string[match.end() : match.end() + 20]
         before = match.string[max(0, match.start() - 12) : match.start()]
         if word == "IT":
@@ -394,7 +209,7 @@ class _Letters:
         return spelled(word)
 
     def _shouted(self, match: re.Match[str]) -> bool:
-        """Whether a neighbour is a word in capitals too (and no acronym)."""
+        """Return whether a neighbour is a word in capitals too (and no acronym)."""
         before = re.search(r"([A-Z'’]+)[,;:!?]?\s$", match.string[max(0, match.start() - 20) : match.start()])
         after = re.match(r"[,;:!?]?\s([A-Z'’]+)\b(?![a-z])", match.string[match.end() : match.end() + 20])
         for found in (before, after):
@@ -410,7 +225,7 @@ class _Letters:
         return False
 
     def mixed(self, match: re.Match[str]) -> Reading:
-        """Letters with digits or capitals inside: "MP3", "iPhone14", "F-16", "ChatGPT", "StyleTTS2-LibriTTS"."""
+        """Read letters with digits or capitals inside: "MP3", "iPhone14", "F-16", "ChatGPT", "StyleTTS2-LibriTTS"."""
         ending = match["s"] or ""
         written = match[0][: len(match[0]) - len(ending)] if ending else match[0]
         if written in self.acronym_words:
@@ -439,7 +254,7 @@ class _Letters:
         return words + ending
 
     def _camel(self, part: str) -> str:
-        """ "LibriTTS" -> "libri t t s"; "McDonald", "YouTube" stay."""
+        """Read "LibriTTS" as "libri t t s"; leave "McDonald", "YouTube"."""
         pieces = word_parts(part)
         if not any(len(piece) > 1 and piece.isupper() for piece in pieces) and not (
             len(pieces) > 1 and pieces[-1].isupper()
@@ -471,7 +286,7 @@ class _Letters:
         return " ".join(words)
 
     def hyphened(self, match: re.Match[str]) -> Reading:
-        """Acronyms in compounds: "US-based", "FBI-led", "ex-CEO"."""
+        """Read acronyms in compounds: "US-based", "FBI-led", "ex-CEO"."""
         parts = match[0].split("-")
         if not any(len(part) > 1 and part.isupper() for part in parts) or (
             all(part.isupper() for part in parts) and len(parts) > 1 and all(part in self.common for part in parts)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tutortoietts.text import numbers
 
-__all__ = ["LEFT", "MAGNITUDES", "NUMBER", "RIGHT", "Numbers", "roman", "spelled", "table"]
+__all__ = ["LEFT", "MAGNITUDES", "NUMBER", "Numbers", "roman", "spelled", "table"]
 
 # A number as people write it: 1,234.56 | 1.234.567 | 1.234,56 | 1 000 000 | 22,1 | 3.14 | .5
 NUMBER = (
@@ -24,7 +24,6 @@ NUMBER = (
     r"|\.[0-9]{1,60}(?![0-9]))"
 )
 LEFT = r"(?<![\w])(?<![0-9][.,])"
-RIGHT = r"(?![\w])"
 MAGNITUDES = {
     "k": "thousand",
     "K": "thousand",
@@ -61,18 +60,18 @@ class Numbers:
         self._joiner = " and " if british else " "
 
     def cardinal(self, digits: str) -> str:
-        """Digits -> "one thousand two hundred thirty-four"; very long ones one by one."""
+        """Read digits as a number, "one thousand two hundred thirty-four"; very many of them one by one."""
         if len(digits.lstrip("0")) > _LONGEST_CARDINAL:
             return self.digits(digits)
         return numbers.cardinal(digits, joiner=self._joiner).replace(",", "")
 
     def ordinal(self, digits: str) -> str:
-        """Digits -> "twenty-second"."""
+        """Read digits as an ordinal, "twenty-second"."""
         words = numbers.ordinal(digits).replace(",", "")
         return words if self._joiner != " " else words.replace(" and ", " ")
 
     def year(self, digits: str) -> str:
-        """Digits of a year -> "nineteen eighty-four"; other lengths than four as a cardinal."""
+        """Read digits as a year, "nineteen eighty-four"; other lengths than four as a cardinal."""
         number = int(digits)
         if (len(digits) == 4 and 1100 <= number < 3000 and number not in (2000,)) or 1010 <= number < 1100:
             words = numbers.year(number)
@@ -80,11 +79,11 @@ class Numbers:
         return self.cardinal(digits)
 
     def digits(self, digits: str) -> str:
-        """ "007" -> "zero zero seven"; what is no digit is left out."""
+        """Read digits one by one, "007" as "zero zero seven"; other characters are left out."""
         return " ".join(numbers.cardinal(digit) for digit in digits if digit.isdigit())
 
     def pairs(self, digits: str) -> str:
-        """A number that is a name, as people say it: "101" "one oh one", "747" "seven forty-seven", "1600"."""
+        """Read a number that is a name as people say it: "101" "one oh one", "747" "seven forty-seven", "1600"."""
         if digits.startswith("0") or len(digits) > 4 or len(digits) < 3:
             return self.digits(digits) if digits.startswith("0") or len(digits) > 4 else self.cardinal(digits)
         head, tail = digits[:-2], digits[-2:]
@@ -93,11 +92,11 @@ class Numbers:
         return f"{self.cardinal(head)} {'oh ' if tail[0] == '0' else ''}{self.cardinal(tail)}"
 
     def decimal(self, whole: str, fraction: str) -> str:
-        """("3", "14") -> "three point one four"; an empty whole is not said."""
+        """Read ("3", "14") as "three point one four"; an empty integer part is not said."""
         return f"{self.cardinal(whole) + ' ' if whole else ''}point {self.digits(fraction)}"
 
     def number(self, written: str) -> str:
-        """A match of NUMBER in words."""
+        """Read a match of NUMBER."""
         whole, fraction = split_number(written)
         if fraction:
             return self.decimal(whole, fraction)
@@ -105,13 +104,9 @@ class Numbers:
             return self.digits(whole)
         return self.cardinal(whole)
 
-    def is_one(self, written: str) -> bool:
-        """Return whether a noun after the number is singular."""
-        return written == "1"
-
 
 def split_number(written: str) -> tuple[str, str]:
-    """Digits before and after the decimal mark, whichever it is: "1.234,50" -> ("1234", "50")."""
+    """Split digits before and after the decimal mark, whichever it is: "1.234,50" -> ("1234", "50")."""
     written = written.replace(" ", "").replace("'", "")
     comma, dot = written.rfind(","), written.rfind(".")
     if comma >= 0 and dot >= 0:
@@ -128,12 +123,12 @@ def split_number(written: str) -> tuple[str, str]:
 
 
 def spelled(letters: str) -> str:
-    """ "FBI" -> "f b i"."""
+    """Spell letters: "FBI" as "f b i"."""
     return " ".join(letters.lower())
 
 
 def roman(letters: str) -> int:
-    """The value of a well-formed roman numeral in capitals, else 0."""
+    """Return the value of a well-formed roman numeral in capitals, else 0."""
     if not letters or len(letters) > 15 or not _ROMAN.fullmatch(letters):
         return 0
     values = [_ROMAN_VALUES[letter] for letter in letters]

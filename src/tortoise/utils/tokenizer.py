@@ -1,0 +1,5 @@
+"""`VoiceBpeTokenizer`."""
+
+from tutortoietts.engine.originals import VoiceTokenizer as VoiceBpeTokenizer
+
+__all__ = ["VoiceBpeTokenizer"]

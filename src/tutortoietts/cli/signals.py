@@ -1,0 +1,117 @@
+"""SIGINT and SIGTERM at any moment: noted at once, raised where nobody else's code can swallow them.
+
+An exception raised while a module is imported leaves it half made, or is caught by it; libraries that read weights turn
+it into an error of their own. There a signal is only noted, and raised some milliseconds later.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+__all__ = ["Terminated", "install", "received", "restore", "termination_raised"]
+
+_AGAIN = 0.02  # seconds until a noted signal is tried again
+_REPEATED = 1.0  # seconds in which further signals belong to the first: `timeout` sends two
+_FILES = ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>")
+_MODULES = (
+    "safetensors",
+    "tokenizers",
+    "torch.serialization",
+    "tutortoietts.weights.read",
+    "tutortoietts.voices.files",
+)
+
+
+class Terminated(KeyboardInterrupt):
+    """Raised at SIGTERM, so that half-written files are removed as at a Ctrl-C."""
+
+
+class _State:
+    number: int | None = None  # the first signal
+    raised: float = 0.0  # when it was last raised
+
+
+_state = _State()
+
+
+def install() -> None:
+    """Handle SIGINT and SIGTERM from now on, unless they are ignored or handled already."""
+    _state.number, _state.raised = None, 0.0
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _note)
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _note)
+
+
+def restore() -> None:
+    """Let both signals end the process at once again."""
+    for number, usual in ((signal.SIGINT, signal.SIG_DFL), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) is _note:
+            signal.signal(number, usual)
+
+
+def received() -> signal.Signals | None:
+    """Return the first signal since `install` or the beginning of `termination_raised`."""
+    return None if _state.number is None else signal.Signals(_state.number)
+
+
+@contextmanager
+def termination_raised() -> Iterator[None]:
+    """Raise KeyboardInterrupt or Terminated at SIGINT or SIGTERM in a block of the main thread.
+
+    Signals that are handled already, as after `install`, stay as they are.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or before != signal.SIG_DFL:
+        yield
+        return
+    interrupt = signal.getsignal(signal.SIGINT)
+    install()
+    try:
+        yield
+    finally:
+        for number, handler in ((signal.SIGTERM, before), (signal.SIGINT, interrupt)):
+            if signal.getsignal(number) is _note:
+                signal.signal(number, handler)
+        _state.number = None
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    if _state.number is None:
+        _state.number = number
+    _raise_or_wait(frame)
+
+
+def _raise_or_wait(frame: FrameType | None) -> None:
+    if time.monotonic() - _state.raised < _REPEATED:
+        return  # the clearing-up that the first one began is not disturbed
+    if _is_held(frame) and hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, lambda _, later: _raise_or_wait(later))
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+        return
+    _state.raised = time.monotonic()
+    _raise()
+
+
+def _raise() -> NoReturn:
+    raise KeyboardInterrupt if _state.number == signal.SIGINT else Terminated
+
+
+def _is_held(frame: FrameType | None) -> bool:
+    """Return True if an import, the reading of weights or a finalizer is going on in a frame or its callers."""
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename in _FILES or code.co_name == "__del__":
+            return True
+        if str(frame.f_globals.get("__name__", "")).startswith(_MODULES):
+            return True
+        frame = frame.f_back
+    return False
