@@ -2,8 +2,8 @@
 
 python benchmarks/fuzz.py [--seed 0] [--texts 6000] [--sounds 500] [--files 1000] [--signals 200]
 
-Right are the errors of `core/errors.py` alone, under ten seconds a case, less than 200 MB more for a sound file, and for
-a signal exit code 130 or 143 with one line, death by the signal itself, or a whole file if it came too late.
+Right are the errors of `core/errors.py` alone, under ten seconds a case, less than 200 MB more for a sound file, and
+for a signal exit code 130 or 143 with one line, death by the signal itself, or a whole file if it came too late.
 A case that ends its process or hangs is counted, and the next ones are tried in a new process.
 """
 

@@ -22,7 +22,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from fuzz_text import TOKENIZER, check, hostile_texts
 from tiny_model import make_tiny_model
-
 from tutortoietts import TextToSpeech
 from tutortoietts.audio.io import load_clip
 from tutortoietts.core.errors import TutortoieError
@@ -37,7 +36,27 @@ _FORMATS = (
     ("ogg", "OGG", "VORBIS"), ("opus", "OGG", "OPUS"), ("mp3", "MP3", "MPEG_LAYER_III"), ("aiff", "AIFF", "PCM_16"),
     ("au", "AU", "PCM_16"), ("wav", "RF64", "PCM_24"),
 )  # fmt: skip
-_NUMBERS = (0, 1, -1, 7, 10**6, 2**31, 2**63, -(2**63), 10**30, 0.5, 1e300, math.nan, math.inf, None, True, "", "a", [], {})
+_NUMBERS = (
+    0,
+    1,
+    -1,
+    7,
+    10**6,
+    2**31,
+    2**63,
+    -(2**63),
+    10**30,
+    0.5,
+    1e300,
+    math.nan,
+    math.inf,
+    None,
+    True,
+    "",
+    "a",
+    [],
+    {},
+)
 
 
 def texts(seed: int, count: int, folder: Path) -> Case:
@@ -132,7 +151,9 @@ def _damaged(data: bytes, draw: random.Random) -> bytes:
 
 def _damage_json(path: Path, draw: random.Random) -> None:
     if draw.random() < 0.1:
-        path.write_text(draw.choice(("[" * 200_000, '{"a":' * 100_000, "", "null", "[]", "1e999", '"x"')), encoding="utf-8")
+        path.write_text(
+            draw.choice(("[" * 200_000, '{"a":' * 100_000, "", "null", "[]", "1e999", '"x"')), encoding="utf-8"
+        )
         return
     values = json.loads(path.read_text(encoding="utf-8"))
     places = list(_places(values))
@@ -176,7 +197,9 @@ def _damage_tensors(path: Path, draw: random.Random) -> None:
         tensors[key] = tensors[key].to(draw.choice((torch.float8_e4m3fn, torch.int64, torch.bool, torch.float64)))
     else:
         tensors[key] = torch.full_like(tensors[key], draw.choice((0.0, 60000.0, -60000.0)))
-    save_file(tensors, path, {"format": "tutortoietts-voice-1", "name": "\x1b[2J", "model": "tiny", "tutortoietts": "1"})
+    save_file(
+        tensors, path, {"format": "tutortoietts-voice-1", "name": "\x1b[2J", "model": "tiny", "tutortoietts": "1"}
+    )
 
 
 def _damage_pickle(path: Path, draw: random.Random) -> None:
