@@ -88,7 +88,10 @@ def find(file: str | PublicFile, models_dir: str | os.PathLike[str] | None = Non
             if (folder / name).is_file():
                 return folder / name
     for source in file.sources:
-        path = _in_hub_cache(source) if isinstance(source, HubFile) else _web_target(source, file)
+        try:
+            path = _in_hub_cache(source) if isinstance(source, HubFile) else _web_target(source, file)
+        except OptionError:  # no home folder is known here
+            continue
         if path is not None and path.is_file():
             return path
     return None
@@ -200,7 +203,8 @@ def _folders(models_dir: str | os.PathLike[str] | None) -> Iterator[Path]:
         if folder:
             yield existing_folder(folder, option)
     with contextlib.suppress(OptionError):  # a user without a home folder
-        yield expanded(_ORIGINAL_FOLDER)
+        with contextlib.suppress(OptionError):  # no home folder is known here
+            yield expanded(_ORIGINAL_FOLDER)
 
 
 def _not_had(file: PublicFile, models_dir: str | os.PathLike[str] | None, reasons: list[str]) -> FetchError:
