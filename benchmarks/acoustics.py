@@ -1,4 +1,4 @@
-"""Measures of one clip that need no recogniser: level, silences, pitch and timbre. numpy only."""
+"""Measures of one clip that need no recogniser: level, silences and pitch. numpy only."""
 
 from __future__ import annotations
 
@@ -107,42 +107,3 @@ def log_pitch(samples: Floats, rate: int) -> float:
     if np.mean(voiced) < 0.1:
         return math.nan
     return float(np.median(np.log2(rate / (first[voiced] + near))))
-
-
-def timbre(samples: npt.NDArray[np.float32], rate: int, bins: int = 40, kept: int = 20) -> Floats:
-    """A voice, whatever it says: mean mel cepstrum 1..19 over speech frames, and log2 pitch: (20,)."""
-    x = np.asarray(samples, np.float64)
-    pieces = frames(x, rate)[activity(x, rate)]
-    if not len(pieces):
-        return np.full(kept, math.nan)
-    size = 1 << (pieces.shape[1] - 1).bit_length()
-    power = np.abs(np.fft.rfft(pieces * np.hanning(pieces.shape[1]), size)) ** 2
-    logs = np.log(power @ mel_filters(rate, size, bins).T + 1e-7)
-    basis = np.cos(np.pi / bins * (np.arange(bins) + 0.5) * np.arange(1, kept)[:, None]) * math.sqrt(2 / bins)
-    return np.append((logs @ basis.T).mean(0), log_pitch(x, rate))
-
-
-@dataclass(frozen=True, slots=True)
-class Gallery:
-    """Known voices: ``centres`` (V, 20) of their timbre and the ``spread`` (20,) of single clips round them."""
-
-    names: tuple[str, ...]
-    centres: Floats
-    spread: Floats
-
-    @classmethod
-    def of(cls, clips: dict[str, list[Floats]]) -> Gallery:
-        """From the timbres of several clips of each voice; clips without pitch are left out."""
-        good = {name: np.array([v for v in vectors if np.isfinite(v).all()]) for name, vectors in clips.items()}
-        centres = np.array([v.mean(0) for v in good.values()])
-        within = np.concatenate([v - v.mean(0) for v in good.values()])
-        return cls(tuple(good), centres, np.sqrt((within**2).sum(0) / max(1, len(within) - len(good))))
-
-    def distances(self, vector: Floats) -> Floats:
-        """Root mean square of the difference from each voice, in deviations of single clips (V,); about 1 is itself."""
-        return np.sqrt(np.nanmean(((vector - self.centres) / self.spread) ** 2, 1))
-
-    def nearest(self, vector: Floats) -> str | None:
-        if not np.isfinite(vector[:-1]).all():
-            return None
-        return self.names[int(np.argmin(self.distances(vector)))]

@@ -158,6 +158,8 @@ def measure(reader: Reader, spoken: Sequence[Spoken], spec: AlignmentSpec) -> di
         starts += [word.start - start for word, (start, _) in zip(found, one.heard, strict=True)]
         ends += [word.end - end for word, (_, end) in zip(found, one.heard, strict=True)]
     report: dict[str, float] = {"sentences": len(spoken), "words": len(starts)}
+    if not starts:
+        return report
     for name, late in (("start", 1000 * np.array(starts)), ("end", 1000 * np.array(ends))):
         away = np.abs(late)
         figures = {

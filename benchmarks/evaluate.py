@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +18,8 @@ import soundfile
 
 import recognise
 import sources
-from acoustics import Gallery, level, timbre
+from acoustics import level, log_pitch
+from raters import Mos, SpeakerEncoder, Whisper, similarity, words
 
 HERE = Path(__file__).resolve().parent
 SETS = {name: HERE / f"sentences_{name}.txt" for name in ("test", "dev")}
@@ -28,6 +31,9 @@ EXTRA_WORDS = 3  # or so many words heard after the last
 SHORT_RATIO = 0.65  # speech shorter than this share of the source's: the ending is missing
 MISSING_WORDS = 2  # or so many of the last words not heard, where the source's were
 CUT_DB = -20.0  # the last 20 ms this near the loud frames: cut off in speech
+JUDGED = 2  # raise it when a judge changes: what is kept from before is then judged again
+OTHERS = ("joe", "alpha")  # whose pace stands for that of a voice without a source
+Embedding = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +54,43 @@ class Spoken:
         return recognise.resample(self.samples, self.rate)
 
 
-@lru_cache(maxsize=4)
-def gallery(voices: tuple[str, ...], enrol: str) -> Gallery:
-    """The source voices' timbres from the first sentences of the set ``enrol``."""
+@lru_cache
+def judges() -> tuple[Whisper, Mos, SpeakerEncoder]:
+    """The networks that judge, loaded once."""
+    return Whisper(), Mos(), SpeakerEncoder()
+
+
+@lru_cache
+def face(voice: str, enrol: str) -> tuple[Embedding, float]:
+    """A source voice as the speaker encoder knows it from the first sentences of the set ``enrol``, and how like two
+    halves of them are."""
     sentences = recognise.load_sentences(SETS[enrol])[:ENROLLED]
-    clips = {v: [Spoken.read(p, v, i) for i, p in enumerate(sources.spoken(v, sentences))] for v in voices}
-    return Gallery.of({v: [timbre(c.at_16k(), recognise.RATE) for c in of] for v, of in clips.items()})
+    clips = [Spoken.read(path, voice, i) for i, path in enumerate(sources.spoken(voice, sentences))]
+    found = np.stack([judges()[2].embed(clip.at_16k()) for clip in clips])
+    return found.mean(0), similarity(found[::2].mean(0), found[1::2].mean(0))
+
+
+def rated(clip: Spoken, sentence: str) -> dict[str, Any]:
+    """What Whisper hears, how DNSMOS likes it, whose voice it is, and log2 of its pitch; kept in the cache."""
+    samples = clip.at_16k()
+    key = hashlib.sha256(f"{JUDGED}\n{sentence}\n".encode() + samples.tobytes()).hexdigest()[:20]
+    path = sources.cache_folder() / "rated" / f"{key}.json"
+    if path.exists():
+        return dict(json.loads(path.read_text()))
+    whisper, mos, encoder = judges()
+    heard = whisper.hear(samples)
+    found = {
+        "whisper": heard,
+        **{f"whisper_{name}": value for name, value in recognise.word_errors(words(sentence), heard).items()},
+        "mos": mos.rate(samples),
+        "embedding": encoder.embed(samples).tolist(),
+        "pitch": log_pitch(samples.astype(np.float64), recognise.RATE),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.part")
+    partial.write_text(json.dumps(found))
+    partial.replace(path)
+    return found
 
 
 def enrolment_set(sentences: Sequence[str]) -> str:
@@ -62,8 +99,8 @@ def enrolment_set(sentences: Sequence[str]) -> str:
 
 
 def source_seconds(voice: str, sentences: Sequence[str], indices: Sequence[int]) -> dict[int, float]:
-    """Seconds of speech of the source for each index; of slt and rms together for a voice that is no source."""
-    names = [voice] if sources.is_source(voice) else ["slt", "rms"]
+    """Seconds of speech of the source for each index; of OTHERS together for a voice that has none."""
+    names = [voice] if sources.source_of(voice) else list(OTHERS)
     seconds: dict[int, float] = {}
     for i in set(indices):
         clips = [Spoken.read(sources.speak(name, sentences[i]), name, i) for name in names]
@@ -73,7 +110,8 @@ def source_seconds(voice: str, sentences: Sequence[str], indices: Sequence[int])
 
 def _endings(clip: dict[str, Any], usual: dict[str, Any] | None) -> dict[str, bool]:
     ratio, longer = clip["ratio"], clip["level"]["speech"] * (1 - 1 / clip["ratio"]) if clip["ratio"] else 0.0
-    extra, missing = (clip.get(key, 0) - (usual[key] if usual else 0) for key in ("extra", "missing"))
+    names = ("whisper_extra", "whisper_missing")
+    extra, missing = (clip.get(name, 0) - (usual[name] if usual else 0) for name in names)
     return {
         "run_on": (ratio > LONG_RATIO and longer > LONG_SECONDS) or extra >= EXTRA_WORDS,
         "missing_end": ratio < SHORT_RATIO or missing >= MISSING_WORDS,
@@ -86,52 +124,65 @@ def evaluate(
     sentences: Sequence[str],
     *,
     quick: bool = False,
-    heard: Sequence[dict[str, Any]] | None = None,
+    sphinx: bool = False,
 ) -> dict[str, Any]:
     """-> ``voices`` (name -> figures), ``all`` (figures over everything) and ``clips``.
 
-    ``quick`` leaves out open dictation, of the clips and of the source (a minute a voice, the first time).
-    ``heard``: what ``recognise.score`` found in these very clips, where they are the source itself.
+    ``quick`` leaves out all judges but pocketsphinx's forced choice; ``sphinx`` adds its open dictation.
     """
-    compare = not quick and heard is None
-    if heard is None:
-        pairs = [(clip.at_16k(), clip.index) for clip in clips]
-        heard = recognise.score(pairs, sentences, dictation=not quick)["clips"]
+    pairs = [(clip.at_16k(), clip.index) for clip in clips]
+    heard = recognise.score(pairs, sentences, dictation=sphinx)["clips"]
     voices = sorted({clip.voice for clip in clips})
-    known = tuple(dict.fromkeys([*sources.FLITE, *(v for v in voices if sources.is_source(v))]))
-    faces = gallery(known, enrolment_set(sentences))
+    enrol = enrolment_set(sentences)
     results: list[dict[str, Any]] = []
     for voice in voices:
         of = [(clip, result) for clip, result in zip(clips, heard, strict=True) if clip.voice == voice]
+        source = sources.source_of(voice)
         seconds = source_seconds(voice, sentences, [clip.index for clip, _ in of])
         levels = [level(clip.samples, clip.rate) for clip, _ in of]
         ratios = [one.speech / seconds[clip.index] for one, (clip, _) in zip(levels, of, strict=True)]
-        pace = 1.0 if sources.is_source(voice) else median(ratios) or 1.0
-        usual = sources.figures(voice, sentences)["clips"] if compare and sources.is_source(voice) else None
+        pace = 1.0 if source else median(ratios) or 1.0
         for (clip, result), one, ratio in zip(of, levels, ratios, strict=True):
-            vector = timbre(clip.at_16k(), recognise.RATE)
-            far = faces.distances(vector)
             row = {"voice": voice, **result, "level": one.as_dict(), "ratio": ratio / pace}
-            row["nearest"] = faces.nearest(vector)
-            row["distance"] = float(far[known.index(voice)]) if voice in known else None
-            results.append({**row, **_endings(row, usual[clip.index] if usual else None)})
+            usual = None
+            if not quick:
+                row |= rated(clip, sentences[clip.index])
+            if not quick and source:
+                said = Spoken.read(sources.speak(source, sentences[clip.index]), source, clip.index)
+                row["face"], usual = face(source, enrol), rated(said, sentences[clip.index])
+            results.append({**row, **_endings(row, usual)})
     return {
         "voices": {v: figures([r for r in results if r["voice"] == v]) for v in voices},
         "all": figures(results),
-        "clips": results,
+        "clips": [{k: v for k, v in row.items() if k not in ("embedding", "face")} for row in results],
     }
+
+
+def _judged(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The judges' figures over some of ``evaluate``'s clips; none of a voice that has no source is like its source."""
+    if "whisper" not in rows[0]:
+        return {}
+    result = {
+        "whisper_error_rate": sum(r["whisper_errors"] for r in rows) / sum(r["whisper_words"] for r in rows),
+        "whisper_exact": mean(r["whisper_errors"] == 0 for r in rows),
+        **{name: mean(r["mos"][name] for r in rows) for name in ("p808", "overall")},
+        "pitch_hertz": float(2 ** np.nanmedian([r["pitch"] for r in rows])),
+    }
+    if len({r["voice"] for r in rows}) == 1 and "face" in rows[0]:
+        known, self_similarity = rows[0]["face"]
+        made = np.mean([r["embedding"] for r in rows], 0)
+        result |= {"similarity": similarity(made, known), "self_similarity": self_similarity}
+    return result
 
 
 def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The figures over some of ``evaluate``'s clips."""
-    judged = [r for r in rows if r["distance"] is not None]
     levels = [r["level"] for r in rows]
     shares = {name: mean(bool(r[name]) for r in rows) for name in ("run_on", "missing_end", "cut")}
     averages = ("leading", "trailing", "rms_dbfs", "peak_dbfs", "seconds")
     return {
         **recognise.summary(rows),
-        "right_voice": mean(r["nearest"] == r["voice"] for r in judged) if judged else None,
-        "voice_distance": mean(r["distance"] for r in judged) if judged else None,
+        **_judged(rows),
         **shares,
         "pace": mean(r["ratio"] for r in rows),
         **{name: mean(one[name] for one in levels) for name in averages},
@@ -144,10 +195,13 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 _COLUMNS = {
     "n": ("count", "{:d}"),
     "choice": ("forced_choice", "{:.0%}"),
-    "WER": ("word_error_rate", "{:.3f}"),
-    "exact": ("exact", "{:.0%}"),
-    "voice": ("right_voice", "{:.0%}"),
-    "away": ("voice_distance", "{:.1f}"),
+    "Whisper WER": ("whisper_error_rate", "{:.3f}"),
+    "exact": ("whisper_exact", "{:.0%}"),
+    "P.808": ("p808", "{:.2f}"),
+    "DNSMOS": ("overall", "{:.2f}"),
+    "like source": ("similarity", "{:.2f}"),
+    "source itself": ("self_similarity", "{:.2f}"),
+    "sphinx WER": ("word_error_rate", "{:.3f}"),
     "run-on": ("run_on", "{:.0%}"),
     "no end": ("missing_end", "{:.0%}"),
     "cut": ("cut", "{:.0%}"),
@@ -158,10 +212,9 @@ _COLUMNS = {
     "peak dB": ("peak_max_dbfs", "{:.1f}"),
     "RTF": ("real_time_factor", "{:.2f}"),
     "CPU": ("cpu_factor", "{:.2f}"),
-    "moved": ("moved", "{:.0%}"),
-    "distance": ("distance", "{:.1f}"),
-    "nearest other": ("nearest_other", "{}"),
-    "its distance": ("nearest_other_distance", "{:.1f}"),
+    "nearest own": ("nearest_own", "{}"),
+    "its likeness": ("nearest_similarity", "{:.2f}"),
+    "nearer": ("nearer", "{:.0%}"),
     "Hz": ("pitch_hertz", "{:.0f}"),
     "target Hz": ("target_pitch_hertz", "{:.0f}"),
 }

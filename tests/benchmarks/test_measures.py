@@ -16,7 +16,9 @@ sys.path.insert(0, str(FOLDER))
 
 import acoustics  # noqa: E402
 import picture  # noqa: E402
+import raters  # noqa: E402
 import recognise  # noqa: E402
+import sources  # noqa: E402
 
 RATE = 16000
 
@@ -85,18 +87,27 @@ def test_no_pitch_in_noise() -> None:
     assert math.isnan(acoustics.log_pitch(noise, RATE))
 
 
-def test_gallery_knows_its_voices() -> None:
-    voices = {"low": (100.0, 1.0), "high": (200.0, 1.0), "dull": (100.0, 3.0)}
+def test_mel_powers_find_a_tone() -> None:
+    tone = np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE).astype(np.float32)
+    mel = raters.power_mel(tone, 400, 40)
+    assert mel.shape == (101, 40)
+    filters = raters.mel_filters(400, 40)
+    assert set(mel[10:90].argmax(1)) == {int(filters[:, 25].argmax())}  # bin 25 of 400 samples is 1 kHz
+    assert filters.shape == (40, 201) and np.all(filters.sum(1) > 0)
 
-    def takes(hertz: float, tilt: float) -> list[np.ndarray]:
-        return [acoustics.timbre(pulses(hertz * r, 0.4, tilt), RATE) for r in (0.97, 1.0, 1.04)]
 
-    gallery = acoustics.Gallery.of({name: takes(*how) for name, how in voices.items()})
-    for name, (hertz, tilt) in voices.items():
-        vector = acoustics.timbre(pulses(hertz * 1.02, 0.5, tilt), RATE)
-        assert gallery.nearest(vector) == name
-        assert gallery.distances(vector)[gallery.names.index(name)] < 2
-    assert gallery.nearest(acoustics.timbre(np.zeros(RATE, np.float32), RATE)) is None
+def test_similarity_is_the_cosine() -> None:
+    assert raters.similarity(np.array([2.0, 0.0]), np.array([1.0, 1.0])) == pytest.approx(0.5**0.5)
+
+
+def test_words_are_as_they_are_spoken() -> None:
+    assert raters.words("It costs 25 dollars, Mr. Smith!") == raters.words("it costs twenty-five dollars mister smith")
+
+
+def test_sources_of_voices() -> None:
+    assert sources.source_of("clara") == "alpha" and sources.source_of("alpha40tebukuro60p090")
+    assert sources.source_of("slt") == "slt" and sources.source_of("espeak+f3")
+    assert sources.source_of("nobody") is None and sources.source_of("tom") is None
 
 
 def test_spectrogram_is_a_png(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ class Hum:
 @pytest.fixture
 def hum(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
     (shell.folder / "b.txt").write_text(TEXT)
-    monkeypatch.setattr(runs, "factory_of", lambda options: Hum)
+    monkeypatch.setattr(runs, "factory_of", lambda options, language: Hum)
     return shell
 
 
@@ -124,7 +124,7 @@ def test_a_tiny_model_makes_a_book(shell: Shell, tmp_path: Path) -> None:
     assert shell(*words, "b.wav", "--work", "b.tts").exit_code == 0
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
     settings = json.loads((tmp_path / "a.tts" / "book.json").read_text())
-    assert set(settings["identity"]) == {"model", "weights", "options", "precision", "sample_rate"}
+    assert set(settings["identity"]) == {"model", "weights", "options", "precision", "language", "sample_rate"}
     assert settings["options"]["engine"]["load"] == {"model": str(shell.model)}
 
 

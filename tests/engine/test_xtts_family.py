@@ -9,6 +9,7 @@ import torch
 
 from tiny_xtts import GOLDEN, make_tiny_release
 from tutortoietts import TextToSpeech
+from tutortoietts.bench.random_model import RandomXtts, random_xtts
 from tutortoietts.core.errors import FetchError, ModelError, OptionError, VoiceError
 from tutortoietts.core.types import Voice
 from tutortoietts.engine.decoding.latents import second_pass
@@ -87,6 +88,17 @@ def test_calls_that_share_a_batch_sound_as_alone(release: Path, tts: TextToSpeec
         want = tts.speak(TEXT, seed=seed).samples
         torch.testing.assert_close(shared.speak(TEXT, seed=seed).samples, want, rtol=0, atol=1e-5)
         torch.testing.assert_close(torch.cat(list(shared.stream(TEXT, seed=seed))), want, rtol=0, atol=1e-5)
+
+
+def test_random_weights_in_place_of_files(release: Path, tts: TextToSpeech) -> None:
+    """At tiny size here; `random_xtts` has the public sizes, and the same way through the engine."""
+    assert random_xtts().spec.autoregressive.number_text_tokens == 6681
+    source = RandomXtts(spec=tts.spec, seed=1)
+    random = TextToSpeech(model=source, device="cpu")
+    speech = random.tts("hello", conditioning_latents=source.voice(), use_deterministic_seed=1, max_mel_tokens=20)
+    assert random.model == "random-xtts" and bool(speech.isfinite().all()) and speech.numel() > 1000
+    with pytest.raises(OptionError, match="autoregressive of random-xtts has random weights and no file"):
+        source.file("autoregressive")
 
 
 def test_a_second_pass_gives_the_same_latents(tts: TextToSpeech) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,17 +19,17 @@ from tutortoietts.train.optim import Keeper
 
 @pytest.fixture
 def speech(tmp_path: Path) -> list[Path]:
-    noise = np.random.default_rng(0).normal(0, 3000, 48000).astype(np.int16)
-    clip = Clip("slt", "hi.", noise, np.array([0, 5], np.int8), np.array([1.0, 3.0], "f4"))
-    write_shard(tmp_path / "slt_000.npz", [clip, clip])
-    return [tmp_path / "slt_000.npz"]
+    noise = np.random.default_rng(0).normal(0, 3000, 96000).astype(np.int16)
+    clip = Clip("alpha", "hi.", noise, np.array([0, 5], np.int8), np.array([1.0, 3.0], "f4"))
+    write_shard(tmp_path / "alpha_000.npz", [clip, clip])
+    return [tmp_path / "alpha_000.npz"]
 
 
 @pytest.fixture(autouse=True)
 def a_second_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that goes on by a second whenever it is looked at, which is once a step."""
     seconds = itertools.count()
-    monkeypatch.setattr(optim, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    monkeypatch.setattr(optim, "_clock", lambda: float(next(seconds)))
 
 
 def silent(**values: float) -> None:

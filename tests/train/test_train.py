@@ -13,18 +13,21 @@ from torch import nn
 
 import tiny_configs
 import tutortoietts
+from tutortoietts.core.errors import ModelError
 from tutortoietts.core.presets import PRESETS
 from tutortoietts.engine.denoise import mel_frames
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.sampling.schedule import trained_schedule
 from tutortoietts.text.tokenizer import Tokenizer
-from tutortoietts.train import corpus, decoder, gpt, kernels, recipe
-from tutortoietts.train.clvp import damage
+from tutortoietts.train import corpus, data, decoder, gpt, kernels, pack, recipe
+from tutortoietts.train.clvp import damage, misread
 from tutortoietts.train.codes import CHARACTERS, write_tokenizer
 from tutortoietts.train.data import Clip, read_shard, write_shard
 from tutortoietts.train.dvae import Codebook
 from tutortoietts.train.features import CodedClip, half_code_phones, phone_at, read_coded, write_coded
-from tutortoietts.train.optim import Trainer
+from tutortoietts.train.notice import notice
+from tutortoietts.train.optim import Trainer, warm
+from tutortoietts.train.phones import PHONES, Utterance, timed
 
 CONFIG = tiny_configs.autoregressive(64, model_dim=64, max_text_tokens=40, number_text_tokens=39, start_text_token=39)
 
@@ -144,7 +147,7 @@ def test_templates_fill_completely_and_use_known_characters() -> None:
     lists, rng = corpus.read_templates(), random.Random(3)
     for _ in range(300):
         text = corpus.template_sentence(rng, lists)
-        assert set(text) <= set(CHARACTERS) | {" "}, text
+        assert set(text.lower()) <= set(CHARACTERS) | {" "}, text
 
 
 def test_tokenizer_file_reads_back(tmp_path: Path) -> None:
@@ -163,7 +166,7 @@ def test_damage_always_changes_the_codes() -> None:
 
 
 def test_shards_and_codes_read_back(tmp_path: Path) -> None:
-    clip = Clip("slt", "hi.", np.arange(800, dtype=np.int16), np.array([0, 5], np.int8), np.array([0.02, 0.05], "f4"))
+    clip = Clip("alpha", "hi.", np.arange(800, dtype=np.int16), np.array([0, 5], np.int8), np.array([0.02, 0.05], "f4"))
     write_shard(tmp_path / "s.npz", [clip, clip])
     first, second = read_shard(tmp_path / "s.npz")
     assert first.text == "hi." and np.array_equal(second.samples, clip.samples)
@@ -188,3 +191,101 @@ def test_codebook_follows_its_points_and_revives_the_dead() -> None:
         book.update(points, book.nearest(points), generator)
     distance = torch.cdist(points, book.entries).min(1).values
     assert float(distance.max()) < 0.1
+
+
+def test_codes_keep_their_bits() -> None:
+    codes = np.random.default_rng(0).integers(0, 1024, 77).astype(np.int16)
+    packed = pack.to_bits(codes)
+    assert len(packed) == 97 and np.array_equal(pack.from_bits(packed, 77), codes)
+    with pytest.raises(ValueError, match="do not fit into 10 bits"):
+        pack.to_bits(np.array([1024], np.int16))
+
+
+def test_a_packed_corpus_reads_back(tmp_path: Path) -> None:
+    write_coded(tmp_path / "x_000.npz", [coded("x", 7, 1), coded("x", 3, 2)])
+    write_coded(tmp_path / "y_000.npz", [coded("y", 5, 3)])
+    pack.pack_codes([tmp_path / "x_000.npz", tmp_path / "y_000.npz"], tmp_path / "corpus.npz")
+    assert pack.unpack_codes(tmp_path / "corpus.npz", tmp_path / "out") == 3
+    for name in ("x_000.npz", "y_000.npz"):
+        for ours, theirs in zip(read_coded(tmp_path / "out" / name), read_coded(tmp_path / name), strict=True):
+            assert (ours.speaker, ours.text) == (theirs.speaker, theirs.text)
+            assert np.array_equal(ours.codes, theirs.codes) and np.array_equal(ours.phones, theirs.phones)
+    with pytest.raises(ModelError, match="no packed corpus"):
+        pack.unpack_codes(tmp_path / "x_000.npz", tmp_path / "other")
+
+
+def test_packed_speech_is_as_long_and_sounds_alike(tmp_path: Path) -> None:
+    tone = (8000 * np.sin(2 * np.pi * 440 * np.arange(24000) / 24000)).astype(np.int16)
+    ends = np.array([1.0], np.float32)
+    clips = [Clip("x", text, piece, np.zeros(1, np.int8), ends) for text, piece in (("a", tone), ("b", tone[:9000]))]
+    write_shard(tmp_path / "x_000.npz", clips)
+    write_shard(tmp_path / "x_001.npz", clips)
+    sources = [tmp_path / "x_000.npz", tmp_path / "x_001.npz"]
+    pack.pack_speech(sources, tmp_path / "speech.npz", {"x": 1.2})
+    assert pack.unpack_speech(tmp_path / "speech.npz", tmp_path / "out") == 2
+    assert not (tmp_path / "out" / "x_001.npz").exists()
+    first, second = read_shard(tmp_path / "out" / "x_000.npz")
+    assert (len(first.samples), len(second.samples), second.text) == (24000, 9000, "b")
+    assert np.corrcoef(first.samples[2000:], tone[2000:])[0, 1] > 0.98
+
+
+def test_weights_to_begin_with() -> None:
+    model = nn.Sequential(nn.Embedding(4, 3), nn.Linear(3, 2))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    start = {"0.weight": torch.ones(6, 3), "1.weight": torch.ones(2, 5), "1.bias": torch.ones(2)}
+    warm(model, start, skip=("1.bias",))
+    after = model.state_dict()
+    assert torch.equal(after["0.weight"], torch.ones(4, 3))  # the rows that both have
+    assert all(torch.equal(after[name], before[name]) for name in ("1.weight", "1.bias"))
+
+
+def test_a_text_is_misread() -> None:
+    rng = random.Random(0)
+    ids, other = np.array([3, 4, 2, 5, 6, 7]), np.array([8, 2, 9])
+    assert all(not np.array_equal(misread(ids, other, rng, space=2), ids) for _ in range(50))
+    assert len(misread(np.array([3]), np.array([3]), rng, space=2))
+
+
+@pytest.mark.parametrize(
+    ("name", "styles", "warp", "pitch"),
+    [
+        ("joex084", {}, 0.84, 1.0),
+        ("alpha", {"alpha": 1.0}, 1.0, 1.0),
+        ("alpha120kumo-20", {"alpha": 1.2, "kumo": -0.2}, 1.0, 1.0),
+        ("alpha50kumo50x092p115", {"alpha": 0.5, "kumo": 0.5}, 0.92, 1.15),
+    ],
+)
+def test_names_of_speakers(name: str, styles: dict[str, float], warp: float, pitch: float) -> None:
+    assert data.parse_speaker(name) == data.Speaker(styles, warp, pitch)
+
+
+def test_no_speaker_of_training_is_one_kept_unknown() -> None:
+    known = [data.parse_speaker(name) for name in data.speakers()]
+    assert all(data.parse_speaker(name) not in known for name in data.UNKNOWN)
+    assert set(data.speakers(("joe",))) == {name for name in data.speakers() if name.startswith("joe")}
+    with pytest.raises(ValueError, match="no speaker"):
+        data.parse_speaker("x100")
+
+
+def test_phones_are_timed() -> None:
+    symbols = ["^", "\u02c8", "a", "", "i", " ", "b", " ", "\u02d0", ".", "$"]  # marks of stress and of length
+    phones, ends = timed(symbols, np.array([0.1, 0, 0.1, 0.02, 0.1, 0.03, 0.1, 0.2, 0.1, 0.1, 0.1]))
+    assert [PHONES[p] for p in phones] == ["_", "a", "i", "b", "_", "_", "_"]
+    assert ends.tolist() == pytest.approx([0.1, 0.22, 0.35, 0.45, 0.75, 0.85, 0.95])
+
+
+def test_speech_is_trimmed_and_levelled() -> None:
+    tone = 0.02 * np.sin(2 * np.pi * 300 * np.arange(22050) / 22050)
+    samples = np.concatenate((np.zeros(11025), tone, np.zeros(11025))).astype(np.float32)
+    said = Utterance(samples, 22050, np.array([0, 5, 0], np.int8), np.array([0.5, 1.5, 2.0], np.float32))
+    cut = data.trim(said)
+    assert cut.rate == 24000 and len(cut.samples) == pytest.approx(1.26 * 24000, abs=2)
+    assert cut.ends.tolist() == pytest.approx([0.06, 1.06, 1.26], abs=1e-3)
+    speech = cut.samples[round(0.06 * 24000) : round(1.06 * 24000)]
+    assert 10 * np.log10(np.mean(speech**2)) == pytest.approx(-21, abs=0.2)
+
+
+def test_a_notice_names_the_teachers() -> None:
+    both = notice({data.teacher_of(name) for name in data.speakers()})
+    assert "Kokoro" in both and "lessac" in both
+    assert "lessac" not in notice({data.teacher_of("alpha50kumo50")})

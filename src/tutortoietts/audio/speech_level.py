@@ -1,4 +1,4 @@
-"""Where a reference clip holds speech: the level of short frames without the constant part and hum of a cheap card."""
+"""Speech in a reference clip: the level of short frames without the constant part and hum of a cheap card."""
 
 from __future__ import annotations
 

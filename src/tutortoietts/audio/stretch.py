@@ -79,7 +79,7 @@ class Stretcher:
         self._tail = torch.zeros(self._hop)  # second half of the last window, to which the next one is added
 
     def push(self, block: Tensor) -> Tensor:
-        """Return the samples (M,) that are settled once the next ones (N,) are known."""
+        """Return the samples (M,) that are final once the next ones (N,) are known."""
         if self._rate == 1:
             return block
         self._length += len(block)

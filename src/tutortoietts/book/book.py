@@ -90,6 +90,11 @@ class Book:
             return Metadata(**self.store.settings()["metadata"])
         return read_metadata(self.options.metadata, self.document.metadata)
 
+    @property
+    def language(self) -> str:
+        """The language of the text: the option's, the document's, or English."""
+        return self.options.language or self.metadata.language or "en"
+
     def cast(self) -> Cast:
         """Return who says what."""
         return read_cast(self.options.cast, self.options.voice)
@@ -104,7 +109,7 @@ class Book:
             entries += [entry for entry in own if entry.written.lower() not in known]
             for line in warnings:
                 self.document.warn(line)
-        language = self.metadata.language or "en"
+        language = self.language
         known_as = known_language(language)
         if self._document is not None and known_as.partition("-")[0] != language.lower().partition("-")[0]:
             self._document.warn(f"the book is in {language!r}, which is read by the rules of {known_as!r}")

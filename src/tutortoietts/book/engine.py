@@ -39,9 +39,11 @@ class EngineSpeaker:
     """
 
     def __init__(
-        self, tts: TextToSpeech, *, preset: str | None = None, options: Mapping[str, Any] | None = None, seed: int = 0
-    ) -> None:
+        self, tts: TextToSpeech, *, preset: str | None = None, options: Mapping[str, Any] | None = None, seed: int = 0,
+        language: str = "en",
+    ) -> None:  # fmt: skip
         self.tts, self.preset, self.options, self.seed = tts, preset, dict(options or {}), seed
+        self.language = _known(language, tts._voices.family.languages)
         self.sample_rate = tts.sample_rate
         self.desired_length = min(LONGEST, int(tts.spec.autoregressive.max_mel_tokens / CODES_A_CHARACTER))
         self._resolved = resolve_options(tts.spec, preset, self.options, None)
@@ -52,14 +54,14 @@ class EngineSpeaker:
     def identity(self) -> Mapping[str, Any]:
         """Return the digests of the weights, the resolved options and the precision."""
         if self._identity is None:
-            source = self.tts._models.source
-            names = ("autoregressive", "clvp", "diffusion", "vocoder", "tokenizer")
-            parts = [name for name in names if getattr(self.tts.spec, name) is not None]
+            source, family = self.tts._models.source, self.tts._voices.family
+            parts = [*family.components(self.tts._models, self._resolved, streamed=False), "tokenizer"]
             self._identity = {
                 "model": self.tts.model,
                 "weights": {name: _file_digest(source.file(name)) for name in parts},
                 "options": json.loads(json.dumps(asdict(self._resolved), default=str)),
                 "precision": self.tts.precision,
+                "language": self.language,
                 "sample_rate": self.sample_rate,
             }
         return self._identity
@@ -87,8 +89,9 @@ class EngineSpeaker:
         """Speak a text that is in spoken form. Raises as `TextToSpeech.speak`."""
         tts = self.tts
         request = tts._request(
-            text, None, self._voice(voice), preset=self.preset, given=self.options, seed=seed, normalize=False
-        )
+            text, None, self._voice(voice), preset=self.preset, given=self.options, seed=seed, normalize=False,
+            language=self.language,
+        )  # fmt: skip
         pipeline = tts._pipeline(request, None)
         with returning_memory(tts.device):
             ((samples, placed),) = pipeline.whole()
@@ -132,11 +135,21 @@ class EngineFactory:
     preset: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    language: str = "en"
 
     def __call__(self) -> Speaker:
         """Return the speaker. Raises ModelError, FetchError, OptionError."""
         tts = TextToSpeech(**{**self.engine, "enable_redaction": False})
-        return EngineSpeaker(tts, preset=self.preset, options=self.options, seed=self.seed)
+        return EngineSpeaker(tts, preset=self.preset, options=self.options, seed=self.seed, language=self.language)
+
+
+def _known(language: str, languages: Sequence[str]) -> str:
+    """Return the tag as the model knows it: whole, or its first part; else "en" if it knows that, else its first."""
+    tags = {tag.lower(): tag for tag in languages}
+    for name in (language.lower(), language.lower().partition("-")[0], "en"):
+        if name in tags:
+            return tags[name]
+    return languages[0] if languages else "en"
 
 
 def _file_digest(path: Path) -> str:

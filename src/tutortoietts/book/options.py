@@ -22,9 +22,10 @@ __all__ = ["BookOptions", "chapter_numbers", "read_metadata"]
 class BookOptions:
     """Options for making a book from a document. All but `engine` are options of `book make`, with the same names.
 
-    voice: the narrator; cast, lexicon, metadata, cover: files; chapters: "1-5,8", "" for all; credits: a template of
-    {title}, {author}, {narrator} spoken first; rate: all speech that much faster; engine: the options with which the
-    models were loaded and speak, so that `redo` can load them again.
+    language: of the text, "" for what the document says; voice: the narrator; cast, lexicon, metadata, cover: files;
+    chapters: "1-5,8", "" for all; credits: a template of {title}, {author}, {narrator} spoken first; rate: all speech
+    that much faster; engine: the options with which the models were loaded and speak, so that `redo` can load them
+    again.
     """
 
     voice: str = ""
@@ -41,6 +42,7 @@ class BookOptions:
     credits: str = ""
     pauses: str = "book"
     urls: str = "host"
+    language: str = ""
     seed: int = 0
     same_repeats: bool = False
     retries: int = 2

@@ -8,7 +8,7 @@ __all__ = ["run"]
 
 
 def run() -> None:
-    """The console command `tutortoietts`; leaves by SystemExit."""
+    """Run the console command `tutortoietts`; leaves by SystemExit."""
     from tutortoietts.cli import signals
 
     signals.install()

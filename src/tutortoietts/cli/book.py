@@ -62,6 +62,7 @@ class BookChoices:
         None
     )
     urls: Annotated[str | None, _text(help="Web addresses: skip, host or full [default: host].")] = None
+    language: Annotated[str | None, _text(help="Language of the text, such as en-GB [default: the document's].")] = None
     pauses: Annotated[str | None, _sound(help="book, brisk, or a JSON file of seconds [default: book].")] = None
     seed: Annotated[int | None, _voices(parser=integer, help="Another reading of the whole book [default: 0].")] = None
     same_repeats: Annotated[
@@ -177,7 +178,7 @@ def plan(
     from tutortoietts.cli.book_run import factory_of
 
     book = Book.open(source, work, choices.options(engine, tuning))
-    speaker = factory_of(book.options)()
+    speaker = factory_of(book.options, book.language)()
     values = plan_values(book, book.preview(speaker), speaker, cost_per_hour)
     if as_json:
         print_json(values)

@@ -47,7 +47,7 @@ def run(
         check_target(path)
     state = BookProgress()
     show = _Shown(progress, state)
-    factory = factory_of(book.options)
+    factory = factory_of(book.options, book.language)
     speaker = factory()
     executor: Executor = InProcess(speaker, book.options.asr)
     if cluster is not None:
@@ -74,13 +74,17 @@ def run(
     _say_left_out(book, strict)
 
 
-def factory_of(options: BookOptions) -> EngineFactory:
+def factory_of(options: BookOptions, language: str) -> EngineFactory:
     """Return what loads the models with which a book was made."""
     from tutortoietts.book.engine import EngineFactory
 
     engine = options.engine
     return EngineFactory(
-        engine=engine.get("load", {}), preset=engine.get("preset"), options=engine.get("options", {}), seed=options.seed
+        engine=engine.get("load", {}),
+        preset=engine.get("preset"),
+        options=engine.get("options", {}),
+        seed=options.seed,
+        language=language,
     )
 
 

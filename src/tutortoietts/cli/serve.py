@@ -36,7 +36,7 @@ def _env(name: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenOptions:
-    """Where the server listens."""
+    """Addresses on which the server listens."""
 
     host: Annotated[str, _listen(envvar=_env("HOST"), help="Address to listen on; 0.0.0.0 is every network.")] = (
         "127.0.0.1"
@@ -56,13 +56,13 @@ class ListenOptions:
         _listen(envvar=_env("FORWARDED_ALLOW_IPS"), help="Addresses of proxies whose X-Forwarded headers count."),
     ] = None
     ssl_certfile: Annotated[Path | None, _listen(envvar=_env("SSL_CERTFILE"), help="Certificate, for HTTPS.")] = None
-    ssl_keyfile: Annotated[Path | None, _listen(envvar=_env("SSL_KEYFILE"), help="Its private key.")] = None
+    ssl_keyfile: Annotated[Path | None, _listen(envvar=_env("SSL_KEYFILE"), help="Key of the certificate.")] = None
     page: Annotated[bool, _listen("--ui/--no-ui", help="Serve the web page.")] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitOptions:
-    """How much the server does."""
+    """Limits of the server's work."""
 
     max_input: Annotated[int, _limit(parser=integer, envvar=_env("MAX_INPUT"), help="Characters of a text.")] = 4096
     max_queue: Annotated[
@@ -88,7 +88,7 @@ class LimitOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecurityOptions:
-    """Who may use the server."""
+    """Permission to use the server."""
 
     api_key_file: Annotated[
         Path | None, _safe(envvar=_env("API_KEY_FILE"), help="File with API keys, one a line: key or name:key.")

@@ -17,6 +17,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "TORTOISE_MODELS_DIR": "folder of public checkpoints, searched before the caches",
     "TUTORTOIETTS_CACHE": "folder of converted checkpoints and compiled kernels (default `~/.cache/tutortoietts`)",
     "TUTORTOIETTS_ACCEPT_CPML": "1: you agree to the licence of XTTS-v2, which must be agreed to before its download",
+    "TUTORTOIETTS_PHRASES_MAX": "most that cached phrases may take, such as 500M or 2G (default 2G)",
     "XDG_CACHE_HOME": "folder in which `tutortoietts` is the cache, unless `TUTORTOIETTS_CACHE` is set",
     "HF_HUB_OFFLINE": "1: never use the network",
     "TUTORTOIETTS_NATIVE": "0: compile nothing; torch alone does the work on a CPU",

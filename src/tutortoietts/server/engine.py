@@ -83,7 +83,7 @@ class SpeechEngine:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model can do. Raises ApiError 503 while it loads."""
+        """Return the model's abilities. Raises ApiError 503 while it loads."""
         if self._info is None:
             raise self._not_ready()
         return self._info

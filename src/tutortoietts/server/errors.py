@@ -35,7 +35,7 @@ _TYPES = {
 
 
 class ApiError(Exception):
-    """A refusal or failure that the client is told.
+    """A refusal or failure that is sent to the client.
 
     code: a word for programs. param: field that is wrong. retry: seconds after which another try makes sense.
     reason: label of the metric, for refusals of a server that is busy.
@@ -77,7 +77,7 @@ def unavailable(message: str, reason: str, retry: float = 1.0) -> ApiError:
 
 
 def api_error(error: BaseException, request_id: str = "") -> ApiError:
-    """Return what the client is told of any error; nothing of the machine for those nobody expected."""
+    """Return the answer to the client for any error; unexpected ones reveal nothing of the machine."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, TextError):

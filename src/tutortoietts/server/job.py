@@ -28,7 +28,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The end of an answer. seconds: of sound; tokens of the text; codes drawn; words if they were asked for."""
+    """The end of an answer. seconds: of sound; tokens of the text; codes drawn; words if they were requested."""
 
     report: Report
     seconds: float

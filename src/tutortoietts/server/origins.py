@@ -1,4 +1,4 @@
-"""Which names the server answers to, and which pages may use it: against pages that attack a server on your machine.
+"""Names that the server answers to, and pages that may use it: against pages that attack a server on your machine.
 
 A browser lets any page send requests to 127.0.0.1. A foreign name in Host is DNS rebinding; a foreign Origin is another
 site's page. Addresses in numbers cannot be rebound, so they are always good.

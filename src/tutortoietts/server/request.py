@@ -32,7 +32,7 @@ _MOST_STEPS, _MOST_CANDIDATES = "diffusion_iterations", "num_autoregressive_samp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """What of the model decides whether a request is good."""
+    """Facts about the model that decide whether a request is valid."""
 
     name: str
     sample_rate: int

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 import uvicorn
@@ -65,7 +65,7 @@ class _BoundedProtocol(H11Protocol):
 
 
 class SpeechServer(uvicorn.Server):
-    """The whole server. `serve_until_stopped` returns when it was told to stop and everything has ended."""
+    """The whole server. `serve_until_stopped` returns when it was stopped and everything has ended."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class SpeechServer(uvicorn.Server):
         return int(self._socket.getsockname()[1])
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """At the first signal take no new requests and let the others end; at the second end at once."""
+        """Handle a signal: at the first take no new requests and let others end; at the second end at once."""
         self._signals += 1
         if self._signals > 1:
             self.should_exit = self.force_exit = True
@@ -147,11 +147,23 @@ def serve(
     on_ready: Callable[[SpeechServer], None] = lambda server: None,
 ) -> None:
     """Serve until SIGINT or SIGTERM. Raises OutputError if the address cannot be had, ModelError."""
-    if not settings.log_text:
-        for room in ("engine", "text"):  # whose warnings quote what is spoken
-            logging.getLogger(f"tutortoietts.{room}").setLevel(logging.ERROR)
     server = SpeechServer(settings, open_tts, on_ready)
-    asyncio.run(server.serve_until_stopped())
+    with contextlib.nullcontext() if settings.log_text else _no_texts_in_the_log():
+        asyncio.run(server.serve_until_stopped())
+
+
+@contextlib.contextmanager
+def _no_texts_in_the_log() -> Iterator[None]:
+    """Keep warnings that quote what is spoken out of the log, for the length of a block."""
+    loggers = [logging.getLogger(f"tutortoietts.{room}") for room in ("engine", "text")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def _config(settings: ServerSettings, engine: SpeechEngine) -> uvicorn.Config:

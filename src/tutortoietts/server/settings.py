@@ -49,7 +49,7 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """How the server runs; fields as the options of `tutortoietts serve`.
+    """Settings of the server; fields as the options of `tutortoietts serve`.
 
     keys: names of the keys and their values. port, wyoming: 0 takes a free port; wyoming None: no Wyoming.
     max_queue: requests that run or wait. max_rows: requests spoken at once. key_rate: requests a minute, 0: any.

@@ -1,4 +1,4 @@
-"""From chunks of a model to bytes of an answer: speed, sample rate, silence at the end, encoding."""
+"""Conversion of a model's chunks to the bytes of an answer: speed, sample rate, silence at the end, encoding."""
 
 from __future__ import annotations
 

@@ -10,18 +10,18 @@ from tutortoietts.server.settings import ServerSettings
 
 __all__ = ["WaitingRoom", "Work"]
 
-_EVERY = 4  # of so many turns at least one is a whole clip's, if one waits
+_EVERY = 4  # of this many turns at least one is a whole clip's, if one waits
 
 
 class Work:
-    """How long work takes here, learnt from the requests that were done."""
+    """Time that work takes here, learnt from the requests that were done."""
 
     def __init__(self) -> None:
         self._seconds = {"stream": 0.004, "diffusion": 0.02}  # a character; of a small model, until one is measured
         self._known: set[str] = set()
 
     def learn(self, decoder: str, characters: int, seconds: float, beside: int) -> None:
-        """Note a request of so many characters that took `seconds` with `beside` others."""
+        """Note a request of `characters` characters that took `seconds` with `beside` others."""
         each = seconds / max(characters, 1) / max(beside, 1)
         old = self._seconds[decoder]
         self._seconds[decoder] = 0.8 * old + 0.2 * each if decoder in self._known else each

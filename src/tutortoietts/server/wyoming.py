@@ -277,7 +277,7 @@ class _Connection:
 
 
 def _voice(data: dict[str, Any]) -> str | None:
-    """Return the name in an event's "voice"; None: the default voice, as when only a language is asked for."""
+    """Return the name in an event's "voice"; None: the default voice, as when only a language is given."""
     voice = data.get("voice")
     name = voice.get("name") if isinstance(voice, dict) else None
     return name if isinstance(name, str) and name else None

@@ -1,7 +1,8 @@
 """Stage 5: CLVP, which ranks candidates: does this text go with these codes?
 
 Contrastive over a batch (Radford et al., 2021). Beside other clips' codes each text must reject its own codes
-damaged as a decoder damages them: a stretch left out, said twice, taken from another clip, or the end missing.
+damaged as a decoder damages them: a stretch left out, said twice, taken from another clip, or the end missing. And
+codes must reject their own text with a word changed for another text's, or left out.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from torch import Tensor, nn
 
 from tutortoietts.core.config import ClvpConfig
 from tutortoietts.models.clvp import Clvp
+from tutortoietts.train.ahead import batches
 from tutortoietts.train.gpt import Clips
 from tutortoietts.train.log import Log
-from tutortoietts.train.optim import Trainer
+from tutortoietts.train.optim import State, Trainer, warm
 
-ROWS = 96
+ROWS, GPU_ROWS = 96, 8  # rows a batch, and how many times as many on a GPU
+SPACE = 2  # the token of a space, as write_tokenizer numbers it
 
 
 def damage(codes: npt.NDArray[np.int16], other: npt.NDArray[np.int16], rng: random.Random) -> npt.NDArray[np.int16]:
@@ -40,6 +43,19 @@ def damage(codes: npt.NDArray[np.int16], other: npt.NDArray[np.int16], rng: rand
     return codes[: max(3, size - span)]
 
 
+def misread(
+    ids: npt.NDArray[np.int64], other: npt.NDArray[np.int64], rng: random.Random, space: int
+) -> npt.NDArray[np.int64]:
+    """Return ``ids`` with one word left out or replaced by one of ``other``; at least one character changes."""
+    words, others = (np.split(x, np.flatnonzero(x == space)) for x in (ids, other))
+    at = rng.randrange(len(words))
+    new = others[rng.randrange(len(others))] if len(words) == 1 or rng.random() < 0.7 else words[at][:0]
+    wrong = np.concatenate([*words[:at], new, *words[at + 1 :]])
+    if len(wrong) and not np.array_equal(wrong, ids):
+        return wrong
+    return np.append(ids, other[rng.randrange(len(other))])
+
+
 def padded(rows: list[npt.NDArray[np.int16]]) -> tuple[Tensor, Tensor]:
     """Pad rows with 0 -> (B, L) int64, and their lengths (B,)."""
     lengths = torch.tensor([len(r) for r in rows])
@@ -49,49 +65,70 @@ def padded(rows: list[npt.NDArray[np.int16]]) -> tuple[Tensor, Tensor]:
     return out, lengths
 
 
-def batch(clips: Clips, chosen: list[int], rng: random.Random) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Make padded texts (B, T), each with its stop token, and padded codes (2 B, S): true, then damaged."""
+Rows = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def batch(clips: Clips, chosen: list[int], rng: random.Random) -> Rows:
+    """Make padded texts (2 B, T), each with its stop token, and padded codes (2 B, S): true ones, then damaged."""
     rows = [clips.items[n] for n in chosen]
-    codes = [clip.codes for clip, _ in rows]
+    codes, texts = [clip.codes for clip, _ in rows], [ids for _, ids in rows]
     damaged = [damage(c, codes[rng.randrange(len(codes))], rng) for c in codes]
-    return padded([np.append(ids, 0) for _, ids in rows]), padded(codes + damaged)
+    wrong = [misread(ids, texts[rng.randrange(len(texts))], rng, SPACE) for ids in texts]
+    return padded([np.append(ids, 0) for ids in texts + wrong]), padded(codes + damaged)
 
 
-def losses(model: Clvp, clips: Clips, chosen: list[int], rng: random.Random) -> dict[str, Tensor]:
-    (text, text_lengths), (codes, code_lengths) = batch(clips, chosen, rng)
-    texts = model.encode_text(text, text_lengths).float()
-    spoken = model.encode_codes(codes, code_lengths).float()
+def losses(model: Clvp, rows: Rows) -> dict[str, Tensor]:
+    read, heard = rows
+    device = model.temperature.device
+    texts = model.encode_text(*(x.to(device) for x in read)).float()
+    spoken = model.encode_codes(*(x.to(device) for x in heard)).float()
     scores = texts @ spoken.T * model.temperature.float().exp()
-    right = torch.arange(len(texts))
+    size = len(texts) // 2
+    right = torch.arange(size, device=device)
+    of_text, of_codes = scores[:size], scores[:, :size].T
     return {
-        "loss": F.cross_entropy(scores, right) + 0.5 * F.cross_entropy(scores[:, : len(texts)].T, right),
-        "right": (scores.argmax(1) == right).float().mean(),
-        "undamaged": (scores.diagonal() > scores.diagonal(len(texts))).float().mean(),
+        "loss": F.cross_entropy(of_text, right) + F.cross_entropy(of_codes, right),
+        "right": (of_text.argmax(1) == right).float().mean(),
+        "undamaged": (of_text.diagonal() > of_text.diagonal(size)).float().mean(),
+        "well_read": (of_codes.diagonal() > of_codes.diagonal(size)).float().mean(),
     }
 
 
 def train(
-    clips: Clips, held_out: Clips, config: ClvpConfig, path: Path, minutes: float, log: Log, seed: int = 0
+    clips: Clips,
+    held_out: Clips,
+    config: ClvpConfig,
+    path: Path,
+    minutes: float,
+    log: Log,
+    start: State | None = None,
+    new_codes: bool = False,
+    device: str = "cpu",
+    seed: int = 0,
 ) -> None:
-    """Train for ``minutes`` in all, going on from ``path`` if it exists."""
+    """Train for ``minutes`` in all, going on from ``path`` if it exists.
+
+    ``start``: weights to begin with otherwise; those of codes are not taken where they are ``new_codes``.
+    """
     torch.manual_seed(seed)
     model = Clvp(config)
-    trainer = Trainer(nn.ModuleDict({"model": model}), path, minutes, rate=1e-3)
-    rng = random.Random(trainer.steps)
-    while trainer.progress < 1:
-        # rows of about equal length: no padding to speak of, and negatives that length alone does not give away
-        pool = sorted(rng.sample(range(len(clips.items)), min(24 * ROWS, len(clips.items))), key=clips.length)
-        batches = [pool[i : i + ROWS] for i in range(0, len(pool) - ROWS + 1, ROWS)]
-        rng.shuffle(batches)
-        for chosen in batches:
-            parts = losses(model, clips, chosen, rng)
-            trainer.step(parts["loss"])
-            if trainer.steps % 50 == 0:
-                log(step=trainer.steps, progress=trainer.progress, **{k: float(v.detach()) for k, v in parts.items()})
-            if trainer.progress >= 1:
-                break
+    if start:
+        warm(model, start, ("speech_emb.weight", "temperature") if new_codes else ())
+    trainer = Trainer(nn.ModuleDict({"model": model}).to(device), path, minutes, rate=1e-3)
+    more = 1 if device == "cpu" else GPU_ROWS
+
+    def make(rng: random.Random) -> Rows:
+        return batch(clips, clips.alike(rng, ROWS * more), rng)
+
+    for rows in batches(make, trainer.steps, device):
+        if trainer.progress >= 1:
+            break
+        parts = losses(model, rows)
+        trainer.step(parts["loss"])
+        if trainer.steps % 50 == 0:
+            log(step=trainer.steps, progress=trainer.progress, **{k: float(v.detach()) for k, v in parts.items()})
     trainer.use_averaged()
     with torch.no_grad():
-        parts = losses(model, held_out, list(range(min(ROWS, len(held_out.items)))), rng)
+        parts = losses(model, batch(held_out, list(range(min(ROWS, len(held_out.items)))), random.Random(0)))
     log(step=trainer.steps, **{f"val_{k}": float(v) for k, v in parts.items()})
     trainer.save()

@@ -27,8 +27,9 @@ def write_tokenizer(path: Path) -> None:
 
 @torch.inference_mode()
 def encode(source: Path, target: Path, model: Dvae, norms: torch.Tensor) -> None:
-    """Encode one shard; clips go through the model one by one, so padding never touches a code."""
-    if target.exists():
+    """Encode one shard unless its codes are newer; clips go through the model one by one, so padding never touches a
+    code."""
+    if target.exists() and target.stat().st_mtime >= source.stat().st_mtime:
         return
     clips = []
     for clip in read_shard(source):

@@ -2,7 +2,8 @@
 
 Sources are Debian packages: ``wordnet-base`` (WordNet licence) and ``sword-text-web`` (public domain, read by
 ``diatheke``); the templates beside this file are the project's own.
-Everything is lower-case ASCII already in the form that the English cleaner gives.
+Everything is lower-case ASCII already in the form that the English cleaner gives, but for capital letters that are to
+be spelled: "the F B I". Those are lowered once they have been spoken.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 import random
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 WORDNET = Path("/usr/share/wordnet")
 TEMPLATES = Path(__file__).with_name("templates.txt")
-MAX_CHARS = 120
-_ALLOWED = re.compile(r"[a-z][a-z' ,;:.?!-]*")
+MAX_CHARS = 160
+_ALLOWED = re.compile(r"[a-zA-Z][a-zA-Z' ,;:.?!-]*")
 _ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
     "seventeen eighteen nineteen"
@@ -48,6 +49,34 @@ def _year(rng: random.Random) -> str:
     return f"{number_words(century)} {number_words(rest)}"
 
 
+def _letter(rng: random.Random) -> str:
+    return chr(ord("A") + rng.randrange(26))
+
+
+def _letters(rng: random.Random) -> str:
+    return " ".join(_letter(rng) for _ in range(rng.choice((2, 3, 3, 3, 4))))
+
+
+def _spelled(rng: random.Random) -> str:
+    return ", ".join(_letter(rng) for _ in range(rng.randrange(3, 8)))
+
+
+def _digits(rng: random.Random) -> str:
+    return ", ".join(" ".join(rng.choice(_ONES[:10]) for _ in range(size)) for size in rng.choice(((3, 4), (3, 3, 4))))
+
+
+_DRAWN: dict[str, Callable[[random.Random], str]] = {
+    "n": _number,
+    "nth": lambda rng: rng.choice(_ORDINALS),
+    "month": lambda rng: rng.choice(_MONTHS),
+    "year": _year,
+    "letter": _letter,
+    "letters": _letters,
+    "spelled": _spelled,
+    "digits": _digits,
+}
+
+
 def read_templates(path: Path = TEMPLATES) -> dict[str, list[str]]:
     """Return the word lists of a template file by name; the sentences are under ``templates``."""
     lists: dict[str, list[str]] = {}
@@ -59,25 +88,19 @@ def read_templates(path: Path = TEMPLATES) -> dict[str, list[str]]:
     return lists
 
 
-def template_sentence(rng: random.Random, lists: dict[str, list[str]]) -> str:
-    """Return one sentence of the project's own templates."""
+def template_sentence(rng: random.Random, lists: dict[str, list[str]], name: str = "templates") -> str:
+    """Return one sentence of the project's own templates: of the list ``name``."""
 
     def fill(match: re.Match[str]) -> str:
-        name = match.group(1)
-        special = {
-            "n": _number,
-            "nth": lambda r: r.choice(_ORDINALS),
-            "month": lambda r: r.choice(_MONTHS),
-            "year": _year,
-        }
-        return special[name](rng) if name in special else rng.choice(lists[name])
+        drawn = _DRAWN.get(match[1])
+        return drawn(rng) if drawn else rng.choice(lists[match[1]])
 
-    return re.sub(r"\{(\w+)\}", fill, rng.choice(lists["templates"]))
+    return re.sub(r"\{(\w+)\}", fill, rng.choice(lists[name]))
 
 
 def _tidy(text: str, rng: random.Random) -> str | None:
-    """Lower-case, drop what is not plain text, cut long text at a word, end in punctuation; None if unusable."""
-    text = re.sub(r"\([^)]*\)|[\"`]|--", " ", text.lower())
+    """Drop what is not plain text, cut long text at a word, end in punctuation; None if unusable."""
+    text = re.sub(r"\([^)]*\)|[\"`]|--", " ", text)
     text = re.sub(r"\s+", " ", text).strip(" ,;:-'")
     if len(text) > MAX_CHARS:
         cut = max(text.rfind(mark, 20, MAX_CHARS) for mark in ",;:.")
@@ -145,14 +168,16 @@ class Corpus:
 
     def _raw(self, rng: random.Random) -> str:
         pick = rng.random()
-        if pick < 0.40:
-            return rng.choice(self._examples)
-        if pick < 0.55:
-            return rng.choice(self._bible)
-        if pick < 0.67:
-            return rng.choice(self._glosses)
-        if pick < 0.92:
+        if pick < 0.34:
+            return rng.choice(self._examples).lower()
+        if pick < 0.49:
+            return rng.choice(self._bible).lower()
+        if pick < 0.58:
+            return rng.choice(self._glosses).lower()
+        if pick < 0.74:
             return template_sentence(rng, self._templates)
+        if pick < 0.94:
+            return template_sentence(rng, self._templates, "more")
         count = rng.choice((1, 1, 2, 3, 4, 6))
         return rng.choice((", ", " ")).join(
             self._words[int(len(self._words) * rng.random() ** 2)] for _ in range(count)

@@ -22,15 +22,17 @@ from tutortoietts.core.config import DiffusionConfig
 from tutortoietts.engine.denoise import mel_frames
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.diffusion import Diffusion
+from tutortoietts.train.ahead import batches
 from tutortoietts.train.data import read_shard
 from tutortoietts.train.features import wav24
 from tutortoietts.train.gpt import Clips, References, hidden
 from tutortoietts.train.log import Log
-from tutortoietts.train.optim import Trainer
+from tutortoietts.train.optim import State, Trainer, warm
 
 # 17 codes last 74.01 mel frames: crops start at multiples of 17, so that codes and frames stay aligned.
 UNIT_CODES, UNIT_FRAMES = 17, 74
 CROPS = ((2, 24), (4, 12), (7, 7))  # units of 17 codes, rows a batch
+GPU_ROWS = 8  # times as many rows where a GPU is to be kept busy
 PITCH_BANDS, PITCH_WEIGHT = 30, 2.0  # up to 1 kHz, and how much more they weigh in the regressed mel
 EQUALISED = 0.5  # share of speakers of a batch that are heard through another microphone, as it were
 SHALLOW = 700  # trained steps below this get most of the training
@@ -89,11 +91,11 @@ def make_pairs(
     known, rng, pairs = spoken(speech, clips), random.Random(seed), list[Pair]()
     for start in range(0, len(known), 32):
         chosen = known[start : start + 32]
-        batch = clips.batch([n for n, _ in chosen], references, rng)
+        batch = clips.batch([n for n, _ in chosen], references, rng).to(model.device)
         sizes = [len(clips.items[n][0].codes) + 1 for n, _ in chosen]
         rows = torch.split(hidden(model, batch)[batch.code_at], sizes)
         for (n, mel), latents in zip(chosen, rows, strict=True):
-            pairs.append(Pair(clips.items[n][0].speaker, latents[:-1].clone(), mel))
+            pairs.append(Pair(clips.items[n][0].speaker, latents[:-1].cpu().clone(), mel))
     return pairs
 
 
@@ -107,10 +109,10 @@ def equaliser(rng: random.Random) -> Tensor:
 
 
 class Pairs:
-    """Random crops of pairs, and reference mels of their speakers."""
+    """Random crops of pairs, and reference mels of their speakers; ``more`` times the usual rows a batch."""
 
-    def __init__(self, pairs: list[Pair]) -> None:
-        self.pairs = pairs
+    def __init__(self, pairs: list[Pair], more: int = 1) -> None:
+        self.pairs, self.more = pairs, more
         self.mels = Mels((pair.speaker, pair.mel) for pair in pairs)
         self._long = {units: [p for p in pairs if len(p.latents) >= units * UNIT_CODES] for units, _ in CROPS}
 
@@ -122,7 +124,7 @@ class Pairs:
         """
         units, rows = CROPS[rng.choices(range(len(CROPS)), (0.4, 0.4, 0.2))[0]]
         latents, mels, names = [], [], []
-        for pair in rng.choices(self._long[units], k=rows):
+        for pair in rng.choices(self._long[units], k=rows * self.more):
             at = rng.randrange((len(pair.latents) - units * UNIT_CODES) // UNIT_CODES + 1)
             mel = pair.mel[:, at * UNIT_FRAMES : (at + units) * UNIT_FRAMES]
             mels.append(F.pad(mel, (0, units * UNIT_FRAMES - mel.shape[1]), value=-1.0))
@@ -146,17 +148,18 @@ def alpha_sigma(step: Tensor) -> tuple[Tensor, Tensor]:
 def losses(
     model: Diffusion, batch: tuple[Tensor, Tensor, Tensor, Tensor], generator: torch.Generator
 ) -> dict[str, Tensor]:
-    latents, mel, references, which = batch
-    dtype = model.mel_head.weight.dtype
+    dtype, device = model.mel_head.weight.dtype, model.mel_head.weight.device
+    latents, mel, references, which = (part.to(device) for part in batch)
     speaker = model.conditioning(references.to(dtype))[which]
     aligned = model.align(latents.to(dtype), speaker, mel.shape[-1])
     regressed = model.regress(aligned)
     rows = len(mel)
     shallow = torch.rand(rows, generator=generator) < 0.65
     step = torch.rand(rows, generator=generator) * torch.where(shallow, float(SHALLOW), 3999.0)
+    step = step.to(device)
     alpha, sigma = alpha_sigma(step)
-    noise = torch.randn(mel.shape, generator=generator)
-    free = torch.rand(rows, 1, 1, generator=generator) < 0.1
+    noise = torch.randn(mel.shape, generator=generator).to(device)
+    free = (torch.rand(rows, 1, 1, generator=generator) < 0.1).to(device)
     given = torch.where(free, model.unconditioned(mel.shape[-1], rows), aligned)
     estimate = model(alpha * mel + sigma * noise, step, given)[:, : mel.shape[1]]
     error = (estimate - noise).square().mean((1, 2))
@@ -171,15 +174,27 @@ def losses(
     }
 
 
-def train(pairs: Pairs, config: DiffusionConfig, path: Path, minutes: float, log: Log, seed: int = 0) -> None:
-    """Train for ``minutes`` in all, going on from ``path`` if it exists."""
+def train(
+    pairs: Pairs,
+    config: DiffusionConfig,
+    path: Path,
+    minutes: float,
+    log: Log,
+    start: State | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+) -> None:
+    """Train for ``minutes`` in all, going on from ``path`` if it exists, else from the weights ``start``."""
     torch.manual_seed(seed)
     model = Diffusion(config)
-    trainer = Trainer(nn.ModuleDict({"model": model}), path, minutes, rate=1.2e-3)
+    if start:
+        warm(model, start)
+    trainer = Trainer(nn.ModuleDict({"model": model}).to(device), path, minutes, rate=1.2e-3)
     generator = torch.Generator().manual_seed(trainer.steps)
-    rng = random.Random(trainer.steps)
-    while trainer.progress < 1:
-        parts = losses(model, pairs.batch(rng), generator)
+    for batch in batches(pairs.batch, trainer.steps, device):
+        if trainer.progress >= 1:
+            break
+        parts = losses(model, batch, generator)
         norm = trainer.step(4 * parts["regress"] + PITCH_WEIGHT * parts["pitch"] + parts["noise"] + 2 * parts["clean"])
         if not math.isfinite(norm):
             raise FloatingPointError(f"the gradient is {norm} at step {trainer.steps}: lower the learning rate")

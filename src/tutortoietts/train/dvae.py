@@ -12,15 +12,16 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tutortoietts.core.config import DvaeConfig
 from tutortoietts.models.dvae import Dvae
 from tutortoietts.train.data import read_shard
 from tutortoietts.train.features import code_mel, half_code_phones
-from tutortoietts.train.flite import PHONES
 from tutortoietts.train.log import Log
 from tutortoietts.train.optim import Keeper, Stateful
+from tutortoietts.train.phones import PHONES
 from tutortoietts.weights.load import save_state
 
 CONFIG = DvaeConfig(
@@ -29,18 +30,27 @@ CONFIG = DvaeConfig(
 CROP_CODES, BATCH = 40, 48
 
 
+WARPS = (0.86, 1.16)
+
+
 class Corpus80:
-    """Every speaker's conditioning mels joined in time, with the phones of each half code."""
+    """Every speaker's conditioning mels joined in time, with the phones of each half code.
+
+    Every speaker is there again as another one, half of its clips at one of WARPS each: codes must do for voices that
+    training never heard.
+    """
 
     def __init__(self, paths: list[Path], norms: Tensor) -> None:
         mels: dict[str, list[Tensor]] = {}
         phones: dict[str, list[Tensor]] = {}
         for path in paths:
-            for clip in read_shard(path):
-                mel = code_mel(clip, norms)
-                mels.setdefault(clip.speaker, []).append(mel)
-                half = half_code_phones(clip, mel.shape[1] // 4)
-                phones.setdefault(clip.speaker, []).append(torch.from_numpy(half))
+            for n, clip in enumerate(read_shard(path)):
+                for warp in (1.0, WARPS[n % 2]):
+                    name = f"{clip.speaker} {warp}"
+                    mel = code_mel(clip, norms, warp)
+                    mels.setdefault(name, []).append(mel)
+                    half = half_code_phones(clip, mel.shape[1] // 4, warp)
+                    phones.setdefault(name, []).append(torch.from_numpy(half))
         self.speakers = sorted(mels)
         self.mels = [torch.cat(mels[s], 1) for s in self.speakers]
         self.phones = [torch.cat(phones[s]) for s in self.speakers]
@@ -101,6 +111,15 @@ class Codebook:
             self.sums[dead], self.counts[dead] = fresh, torch.ones(len(dead))
         self.entries = self.sums / self.counts.clamp(min=1e-4)[:, None]
         return len(dead)
+
+
+def load(path: Path) -> tuple[Dvae, Tensor]:
+    """Load a trained discrete VAE and the norms (80,) of the mels it reads."""
+    state = {name: value.float() for name, value in load_file(path).items()}
+    norms = state.pop("norms")
+    model = Dvae(CONFIG).eval()
+    model.load_state_dict(state)
+    return model, norms
 
 
 def train(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log, seed: int = 0) -> None:

@@ -72,8 +72,9 @@ def export(
     tokenizer: Path,
     norms: Path,
     voices: list[Voice],
+    notice: str,
 ) -> int:
-    """Write the directory, without whatever model was there before; returns its size in bytes."""
+    """Write the directory, without whatever model was there before; returns its weights' size in bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "model.json").exists():
         for old in (*folder.glob("*.safetensors"), *folder.glob("voices/*.safetensors")):
@@ -82,6 +83,7 @@ def export(
         write_part(state, folder / f"{name}.safetensors")
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
     shutil.copyfile(norms, folder / "mel_norms.safetensors")
+    (folder / "NOTICE.md").write_text(notice, encoding="utf-8")
     (folder / "model.json").write_text(json.dumps(spec.to_dict(), indent=1) + "\n")
     for voice in voices:
         write_voice(folder / "voices" / f"{voice.name}.safetensors", voice)

@@ -19,20 +19,20 @@ from tutortoietts.train.data import RATE, Clip, read_shard, write_arrays
 SAMPLES_PER_CODE = 1024  # at 22 050 Hz
 
 
-def wav22(clip: Clip) -> Tensor:
-    """Return the clip at 22 050 Hz, zero-padded to full codes: (S * 1024,) float32."""
-    wave = soxr.resample(clip.samples.astype(np.float32) / 32768, RATE, 22050)
+def wav22(clip: Clip, warp: float = 1.0) -> Tensor:
+    """Return the clip at 22 050 Hz, zero-padded to full codes: (S * 1024,); ``warp`` times as high and as fast."""
+    wave = soxr.resample(clip.samples.astype(np.float32) / 32768, RATE * warp, 22050)
     return torch.from_numpy(np.pad(wave, (0, -len(wave) % SAMPLES_PER_CODE)))
 
 
 def wav24(clip: Clip) -> Tensor:
     """Return the clip at 24 000 Hz, (N,) float32."""
-    return torch.from_numpy(soxr.resample(clip.samples.astype(np.float32) / 32768, RATE, 24000))
+    return torch.from_numpy(clip.samples.astype(np.float32) / 32768)
 
 
-def code_mel(clip: Clip, norms: Tensor | None) -> Tensor:
+def code_mel(clip: Clip, norms: Tensor | None, warp: float = 1.0) -> Tensor:
     """Return the conditioning mel of exactly four frames a code: (80, 4 S)."""
-    return conditioning_mel(wav22(clip)[None], norms)[0, :, :-1]
+    return conditioning_mel(wav22(clip, warp)[None], norms)[0, :, :-1]
 
 
 def phone_at(clip: Clip, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int8]:
@@ -41,9 +41,9 @@ def phone_at(clip: Clip, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int
     return np.where(index < len(clip.ends), clip.phones[np.minimum(index, len(clip.ends) - 1)], 0).astype(np.int8)
 
 
-def half_code_phones(clip: Clip, codes: int) -> npt.NDArray[np.int8]:
+def half_code_phones(clip: Clip, codes: int, warp: float = 1.0) -> npt.NDArray[np.int8]:
     """Return the phones at a quarter and three quarters of every code: (2 S,)."""
-    return phone_at(clip, (np.arange(2 * codes) + 0.5) * SAMPLES_PER_CODE / 2 / 22050)
+    return phone_at(clip, (np.arange(2 * codes) + 0.5) * SAMPLES_PER_CODE / 2 / 22050 * warp)
 
 
 def shards(folder: Path, per_speaker: int | None = None, speakers: list[str] | None = None) -> list[Path]:

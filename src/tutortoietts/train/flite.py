@@ -1,22 +1,26 @@
-"""Flite through its C library: 16 kHz speech with the phones it consists of and when they end.
+"""The teacher flite, through its C library: 16 kHz speech with the phones it consists of and when they end.
 
 Needs Debian's ``libflite1`` (a BSD-style licence; the voices slt, rms, awb and kal16 are CMU's own).
 """
 
+# ruff: noqa: RUF001
+
 from __future__ import annotations
 
 import ctypes as c
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from tutortoietts.core.errors import TutortoieError
+from tutortoietts.train.phones import PHONE_INDEX, Utterance
 
-PHONES = (
-    "pau aa ae ah ao aw ax ay b ch d dh eh er ey f g hh ih iy jh k l m n ng ow oy p r s sh t th uh uw v w y z zh"
-).split()
-PHONE_INDEX = {name: i for i, name in enumerate(PHONES)}
+_IPA = dict(
+    pair.split(":")
+    for pair in (
+        "pau:_ aa:ɑ ae:æ ah:ʌ ao:ɔ aw:a ax:ə ay:a b:b ch:ʃ d:d dh:ð eh:ɛ er:ɚ ey:e f:f g:ɡ hh:h ih:ɪ iy:i jh:ʒ k:k l:l "
+        "m:m n:n ng:ŋ ow:o oy:ɔ p:p r:ɹ s:s sh:ʃ t:t th:θ uh:ʊ uw:u v:v w:w y:j z:z zh:ʒ"
+    ).split()
+)
 
 
 class _Voice(c.Structure):
@@ -31,16 +35,6 @@ class _Wave(c.Structure):
         ("num_channels", c.c_int),
         ("samples", c.POINTER(c.c_short)),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Utterance:
-    """``samples`` (N,) int16 at ``rate`` Hz; ``phones`` (P,) indices into PHONES; ``ends`` (P,) seconds."""
-
-    samples: npt.NDArray[np.int16]
-    rate: int
-    phones: npt.NDArray[np.int8]
-    ends: npt.NDArray[np.float32]
 
 
 class Flite:
@@ -96,8 +90,9 @@ class Flite:
         ends: list[float] = []
         segment = lib.relation_head(lib.utt_relation(utterance, b"Segment"))
         while segment:
-            phones.append(PHONE_INDEX[lib.item_feat_string(segment, b"name").decode()])
+            phones.append(PHONE_INDEX[_IPA[lib.item_feat_string(segment, b"name").decode()]])
             ends.append(lib.item_feat_float(segment, b"end"))
             segment = lib.item_next(segment)
         lib.delete_utterance(utterance)
-        return Utterance(samples, rate, np.array(phones, np.int8), np.array(ends, np.float32))
+        wave_form = samples.astype(np.float32) / 32768
+        return Utterance(wave_form, rate, np.array(phones, np.int8), np.array(ends, np.float32))

@@ -6,9 +6,10 @@ That head is thrown away; what it leaves behind are hidden states from which the
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,16 @@ from torch import Tensor, nn
 from tutortoietts.core.config import AutoregressiveConfig
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.text.tokenizer import Tokenizer
+from tutortoietts.train.ahead import batches
 from tutortoietts.train.data import read_shard
 from tutortoietts.train.features import CodedClip, code_mel, read_coded
-from tutortoietts.train.flite import PHONES
 from tutortoietts.train.kernels import hidden_states
 from tutortoietts.train.log import Log
-from tutortoietts.train.optim import Trainer
+from tutortoietts.train.optim import State, Trainer, warm
+from tutortoietts.train.phones import PHONES
 
+CODE_TABLES = ("mel_embedding.weight", "mel_head.weight", "mel_head.bias")
+POSITIONS, GPU_POSITIONS = 6144, 32768  # a step: what keeps the machine busy
 REFERENCE_FRAMES = 517  # 132 300 samples: what a reference clip is cropped or padded to
 
 
@@ -48,6 +52,11 @@ class Batch:
     phones: Tensor
     text_at: Tensor
     text: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on another device."""
+        moved = {field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)}
+        return Batch(**moved)
 
 
 class References:
@@ -90,6 +99,7 @@ class Clips:
             for clip, ids in items
             if len(ids) + 1 <= config.max_text_tokens and len(clip.codes) + 2 <= config.max_mel_tokens
         ]
+        self._by_length = sorted(range(len(self.items)), key=self.length)
 
     def length(self, n: int) -> int:
         clip, ids = self.items[n]
@@ -110,6 +120,19 @@ class Clips:
             batches.append(batch)
             rng.shuffle(batches)
             yield from (b for b in batches if b)
+
+    def draw(self, rng: random.Random, tokens: int) -> list[int]:
+        """Random clips of about equal length whose padded batch holds at most ``tokens`` positions."""
+        at = rng.randrange(len(self._by_length))
+        rows = max(1, tokens // self.length(self._by_length[at]))
+        pool = self._by_length[max(0, at + 1 - 4 * rows) : at + 1]  # none is longer
+        return rng.sample(pool, min(rows, len(pool)))
+
+    def alike(self, rng: random.Random, rows: int) -> list[int]:
+        """Return this many clips of about equal length: little padding, and nothing that length alone gives away."""
+        pool = sorted(rng.sample(range(len(self.items)), min(24 * rows, len(self.items))), key=self.length)
+        at = rng.randrange(max(1, len(pool) - rows + 1))
+        return pool[at : at + rows]
 
     def batch(self, chosen: list[int], references: References, rng: random.Random) -> Batch:
         config, rows = self.config, [self.items[n] for n in chosen]
@@ -138,7 +161,10 @@ class Clips:
 
 
 def hidden(model: Autoregressive, batch: Batch) -> Tensor:
-    """Return final hidden states (B * L, D): every row as the model's ``forward`` computes it, without gaps."""
+    """Return final hidden states (B * L, D): every row as the model's ``forward`` computes it, without gaps.
+
+    ``batch`` is where the model is.
+    """
     table = torch.cat([model.text_embedding.weight, model.mel_embedding.weight])
     positions = torch.cat([model.text_pos_embedding.weight, model.mel_pos_embedding.weight])
     x = F.embedding(batch.tokens, table) + F.embedding(batch.positions, positions)
@@ -148,6 +174,7 @@ def hidden(model: Autoregressive, batch: Batch) -> Tensor:
 
 
 def losses(model: Autoregressive, phone_head: nn.Linear, batch: Batch) -> dict[str, Tensor]:
+    batch = batch.to(model.device)
     states = hidden(model, batch)
     heard = states[batch.code_at]
     return {
@@ -178,29 +205,54 @@ def build(config: AutoregressiveConfig) -> tuple[Autoregressive, nn.Linear]:
 
 
 def train(
-    clips: Clips, held_out: Clips, references: References, path: Path, minutes: float, log: Log, seed: int = 0
+    clips: Clips,
+    held_out: Clips,
+    references: References,
+    path: Path,
+    minutes: float,
+    log: Log,
+    start: State | None = None,
+    new_codes: bool = False,
+    device: str = "cpu",
+    seed: int = 0,
 ) -> None:
-    """Train for ``minutes`` in all, going on from ``path`` if it exists."""
+    """Train for ``minutes`` in all, going on from ``path`` if it exists.
+
+    ``start``: weights to begin with otherwise; what is about codes is not taken where they are ``new_codes``.
+    """
     torch.manual_seed(seed)
     model, head = build(clips.config)
-    trainer = Trainer(nn.ModuleDict({"model": model, "phones": head}), path, minutes, rate=1.5e-3)
+    if start:
+        warm(model, start, CODE_TABLES if new_codes else ())
+    trainer = Trainer(nn.ModuleDict({"model": model, "phones": head}).to(device), path, minutes, rate=1.5e-3)
+    for batch in feed(clips, references, trainer, device, gently=not start):
+        parts = losses(model, head, batch)
+        norm = trainer.step(parts["code"] + 0.3 * parts["phone"] + 0.02 * parts["text"])
+        if trainer.steps % 50 == 0:
+            values = {name: float(value.detach()) for name, value in parts.items()}
+            log(step=trainer.steps, progress=trainer.progress, norm=norm, **values)
+        if trainer.steps % 500 == 0:
+            trainer.use_averaged()
+            log(step=trainer.steps, **validate(model, head, held_out, references))
+            trainer.use_live()
+    trainer.use_averaged()
+    log(step=trainer.steps, **validate(model, head, held_out, references))
+    trainer.save()
+
+
+def feed(clips: Clips, references: References, trainer: Trainer, device: str, gently: bool) -> Iterator[Batch]:
+    """Yield batches until the trainer's time is up; ``gently``: short clips for its first twelfth."""
+    if device != "cpu":
+
+        def make(rng: random.Random) -> Batch:
+            return clips.batch(clips.draw(rng, GPU_POSITIONS), references, rng)
+
+        yield from itertools.takewhile(lambda _: trainer.progress < 1, batches(make, trainer.steps, device))
+        return
     rng = random.Random(trainer.steps)
     while trainer.progress < 1:
-        early = trainer.progress < 0.08
-        for chosen in clips.order(rng, tokens=3072 if early else 6144, longest=110 if early else 10_000):
-            parts = losses(model, head, clips.batch(chosen, references, rng))
-            norm = trainer.step(parts["code"] + 0.3 * parts["phone"] + 0.02 * parts["text"])
-            if trainer.steps % 50 == 0:
-                log(
-                    step=trainer.steps,
-                    progress=trainer.progress,
-                    norm=norm,
-                    **{k: float(v.detach()) for k, v in parts.items()},
-                )
-            if trainer.steps % 500 == 0:
-                trainer.use_averaged()
-                log(step=trainer.steps, **validate(model, head, held_out, references))
-                trainer.use_live()
+        early = gently and trainer.progress < 0.08
+        for chosen in clips.order(rng, tokens=POSITIONS // 2 if early else POSITIONS, longest=110 if early else 10_000):
+            yield clips.batch(chosen, references, rng)
             if trainer.progress >= 1 or (early and trainer.progress >= 0.08):
                 break
-    trainer.save()

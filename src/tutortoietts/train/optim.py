@@ -11,20 +11,24 @@ import torch
 from torch import Tensor, nn
 
 SAVE_SECONDS = 120
+PROCESSOR_TIME = False  # set by the command line
+
+
+def _clock() -> float:
+    return time.process_time() if PROCESSOR_TIME else time.monotonic()
 
 
 class Timed:
     """Steps and minutes of a stage, over however many runs, and the checkpoint ``path`` that holds them.
 
-    ``progress`` goes from 0 to 1 as ``minutes`` pass. These are minutes of the clock on the wall, as a person plans
-    with; the processor's own would count spinning threads too. On a busy machine a minute holds fewer steps: what was
-    to be learned then takes more of them, and the log has the steps.
+    ``progress`` goes from 0 to 1 as ``minutes`` pass: of the clock on the wall, as a person plans with, or, with
+    ``PROCESSOR_TIME``, of the processor, for a machine that others keep busy (with one thread: more of them spin).
     """
 
     def __init__(self, path: Path, minutes: float) -> None:
         self.path, self.minutes = path, minutes
         self.steps, self.seconds = 0, 0.0
-        self._mark = self._saved = time.monotonic()
+        self._mark, self._saved = _clock(), time.monotonic()
 
     @property
     def progress(self) -> float:
@@ -34,17 +38,17 @@ class Timed:
         """Start the clock, from where ``saved`` left it."""
         if saved is not None:
             self.steps, self.seconds = saved["steps"], saved["seconds"]
-        self._mark = self._saved = time.monotonic()
+        self._mark, self._saved = _clock(), time.monotonic()
 
     def read(self) -> dict[str, Any] | None:
         """Return the checkpoint, if there is one."""
-        return torch.load(self.path, weights_only=True) if self.path.exists() else None
+        return torch.load(self.path, weights_only=True, map_location="cpu") if self.path.exists() else None
 
     def tick(self) -> bool:
         """Count a step; whether a checkpoint is due."""
-        now = time.monotonic()
+        now = _clock()
         self.steps, self.seconds, self._mark = self.steps + 1, self.seconds + now - self._mark, now
-        return now - self._saved > SAVE_SECONDS
+        return time.monotonic() - self._saved > SAVE_SECONDS
 
     def write(self, state: Mapping[str, Any]) -> None:
         """Write the checkpoint under a temporary name, then rename it."""
@@ -76,6 +80,23 @@ class Keeper(Timed):
 
     def save(self) -> None:
         self.write({name: part.state_dict() for name, part in self.parts.items()})
+
+
+State = Mapping[str, Tensor]
+
+
+def warm(module: nn.Module, state: State, skip: tuple[str, ...] = ()) -> None:
+    """Take from ``state`` what has the same name, but for the names in ``skip``.
+
+    Of tables of another length the rows that both have are taken; other shapes stay as they are.
+    """
+    with torch.no_grad():
+        for name, own in module.state_dict().items():
+            value = state.get(name)
+            if value is None or name in skip or value.shape[1:] != own.shape[1:]:
+                continue
+            rows = min(len(own), len(value)) if own.ndim else None
+            own[:rows].copy_(value[:rows]) if rows else own.copy_(value)
 
 
 class Trainer(Timed):
@@ -115,8 +136,7 @@ class Trainer(Timed):
 
     def _publish(self, values: dict[str, Tensor]) -> None:
         with torch.no_grad():
-            for name, parameter in self.live.items():
-                parameter.copy_(values[name])
+            torch._foreach_copy_(list(self.live.values()), [values[name] for name in self.live])
 
     def step(self, loss: Tensor, clip: float = 1.0) -> float:
         """Make one update; returns the gradient's norm."""

@@ -17,18 +17,19 @@ from tutortoietts.core.config import (
     ModelSpec,
     TokenizerSpec,
 )
+from tutortoietts.core.errors import ModelError, OptionError
 from tutortoietts.core.presets import PRESETS as USUAL_PRESETS
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.clvp import Clvp
 from tutortoietts.models.diffusion import Diffusion
-from tutortoietts.models.dvae import Dvae
 from tutortoietts.models.stream_vocos import StreamFront
 from tutortoietts.text.tokenizer import Tokenizer
-from tutortoietts.train import clvp, codes, corpus, data, decoder, dvae, gpt, streamer, vocoder
+from tutortoietts.train import clvp, codes, corpus, data, decoder, dvae, gpt, optim, pack, streamer, vocoder
 from tutortoietts.train.codes import CHARACTERS
-from tutortoietts.train.export import averaged, export, fingerprint, make_voice
+from tutortoietts.train.export import averaged, export, fingerprint, make_voice, write_part
 from tutortoietts.train.features import measure_norms, shards
 from tutortoietts.train.log import Log
+from tutortoietts.train.notice import notice
 from tutortoietts.weights.load import save_state
 
 __all__ = ["AUTOREGRESSIVE", "CLVP", "DIFFUSION", "VOICES", "Recipe"]
@@ -39,8 +40,8 @@ AUTOREGRESSIVE = AutoregressiveConfig(
     layers=6,
     model_dim=256,
     heads=4,
-    max_text_tokens=160,
-    max_mel_tokens=300,
+    max_text_tokens=200,
+    max_mel_tokens=320,
     number_text_tokens=TOKENS,
     start_text_token=TOKENS,
     number_mel_codes=CODES + 2,
@@ -72,9 +73,9 @@ CLVP = ClvpConfig(
     speech_enc_depth=2,
     speech_heads=2,
 )
-# Training texts have up to 120 characters and clips up to 240 codes: positions beyond are untrained and not shipped.
-SHIPPED = dataclasses.replace(AUTOREGRESSIVE, max_text_tokens=corpus.MAX_CHARS + 1, max_mel_tokens=240)
-VOICES = ("slt", "rms", "kal16")
+# Training texts have up to MAX_CHARS characters: positions beyond are untrained and not shipped.
+SHIPPED = dataclasses.replace(AUTOREGRESSIVE, max_text_tokens=corpus.MAX_CHARS + 1, max_mel_tokens=280)
+VOICES = tuple(data.VOICES)
 PRESETS = {
     "bundled": {
         "num_autoregressive_samples": 16,
@@ -96,6 +97,14 @@ PRESETS |= {
     for name, given in USUAL_PRESETS.items()
     if name not in PRESETS
 }
+CHECKPOINTS = {
+    "autoregressive": "gpt",
+    "clvp": "clvp",
+    "diffusion": "decoder",
+    "stream_decoder": "stream",
+    "vocoder": "vocoder",
+}
+OTHERS_SECONDS = 90.0  # packed speech of a speaker that is no voice of the model's
 HELD_OUT = 48  # clips of every voice that training never sees
 
 
@@ -104,6 +113,14 @@ class Recipe:
     """The stages, over a working folder. Each can be run again and goes on where it was."""
 
     work: Path
+    start: Path | None = None  # a model directory whose weights a stage without a checkpoint begins with
+    new_codes: bool = False  # whether its codes are another discrete VAE's
+    device: str = "cpu"
+
+    def first(self, part: str) -> optim.State | None:
+        """Return weights to begin with, float32, or None for a start from nothing."""
+        path = self.start / f"{part}.safetensors" if self.start else None
+        return {k: v.float() for k, v in load_file(path).items()} if path and path.exists() else None
 
     def log(self, stage: str) -> Log:
         return Log(self.work / f"{stage}.jsonl")
@@ -116,28 +133,66 @@ class Recipe:
 
     def speech(self, per_voice: int, per_warp: int) -> list[Path]:
         """Return at most this many shards of every voice, then of every derived speaker."""
-        derived = [name for name in data.speakers() if name not in VOICES]
+        derived = [name for name in data.speakers(data.TEACHERS) if name not in VOICES]
         folder = self.work / "speech"
         return [*shards(folder, per_voice, list(VOICES)), *shards(folder, per_warp, derived)]
 
-    def render(self, hours: float, excluded: list[str], worker: int, workers: int) -> None:
-        """Render ``hours`` of each of slt and rms, 8 of kal16 and half an hour of each derived speaker."""
-        amounts = {n: hours if n in ("slt", "rms") else 8.0 if n == "kal16" else 0.5 for n in data.speakers()}
+    def render(
+        self, scale: float, teachers: tuple[str, ...], excluded: list[str], worker: int = 0, workers: int = 1
+    ) -> None:
+        """Render ``scale`` times the usual hours of every speaker of ``teachers``, at least one shard of each."""
+        if unknown := [name for name in teachers if name not in data.TEACHERS]:
+            raise OptionError(f"no teacher {unknown[0]!r}: there are {', '.join(data.TEACHERS)}")
+        amounts = {name: scale * hours for name, hours in data.speakers(teachers).items()}
         data.render_all(self.work / "speech", amounts, excluded, worker, workers)
 
     def dvae(self, minutes: float) -> None:
-        """Train on three shards of every voice and one of every derived speaker: they are enough."""
-        dvae.train(self.speech(3, 1), self.norms(), self.work / "dvae.safetensors", minutes, self.log("dvae"))
+        """Half an hour of every voice and a quarter of every other speaker are enough."""
+        dvae.train(self.speech(6, 3), self.norms(), self.work / "dvae.safetensors", minutes, self.log("dvae"))
 
     def codes(self) -> None:
         """Code all speech that is rendered and not yet coded."""
         codes.write_tokenizer(self.work / "tokenizer.json")
-        state = load_file(self.work / "dvae.safetensors")
-        norms = state.pop("norms")
-        model = Dvae(dvae.CONFIG).eval()
-        model.load_state_dict(state)
+        model, norms = dvae.load(self.work / "dvae.safetensors")
         for path in shards(self.work / "speech"):
             codes.encode(path, self.work / "codes" / path.name, model, norms)
+
+    def pack(self, target: Path, speech_hours: float) -> tuple[int, int]:
+        """Write all that another machine needs to go on to ``target``; return the bytes of codes and of speech.
+
+        corpus.npz (all codes, phones and texts), speech.npz (Opus: OTHERS_SECONDS of every speaker, and of the voices
+        what is left of ``speech_hours``), dvae.safetensors and mel_norms.safetensors.
+        """
+        target.mkdir(parents=True, exist_ok=True)
+        coded = sorted((self.work / "codes").glob("*.npz"))
+        if not coded:
+            raise ModelError(f"{self.work} has no codes to pack: train codes makes them")
+        model, norms = dvae.load(self.work / "dvae.safetensors")
+        half = {name: value.half() for name, value in model.state_dict().items()}
+        save_state(target / "dvae.safetensors", half | {"norms": norms})
+        save_state(target / "mel_norms.safetensors", {"mel_norms": self.norms()})
+        sizes = [pack.pack_codes(coded, target / "corpus.npz"), 0]
+        if speech_hours:
+            names = dict.fromkeys(path.stem.rsplit("_", 1)[0] for path in coded)
+            rest = 3600 * speech_hours - OTHERS_SECONDS * sum(name not in VOICES for name in names)
+            seconds = {n: max(rest / len(VOICES), OTHERS_SECONDS) if n in VOICES else OTHERS_SECONDS for n in names}
+            speech = [path for path in shards(self.work / "speech") if path.stem.rsplit("_", 1)[0] in names]
+            sizes[1] = pack.pack_speech(speech, target / "speech.npz", seconds)
+        return sizes[0], sizes[1]
+
+    def unpack(self, source: Path) -> int:
+        """Unpack the files of `pack` into the working folder, unless they are there; returns the number of clips."""
+        if not (source / "corpus.npz").exists():
+            raise ModelError(f"{source} has no corpus.npz: it is not what train pack writes")
+        self.work.mkdir(parents=True, exist_ok=True)
+        for name in ("dvae.safetensors", "mel_norms.safetensors"):
+            if not (self.work / name).exists():
+                state = load_file(source / name)
+                save_state(self.work / name, {key: value.float() for key, value in state.items()})
+        codes.write_tokenizer(self.work / "tokenizer.json")
+        if (source / "speech.npz").exists():
+            pack.unpack_speech(source / "speech.npz", self.work / "speech")
+        return pack.unpack_codes(source / "corpus.npz", self.work / "codes")
 
     def clips(self, excluded: list[str]) -> tuple[gpt.Clips, gpt.Clips]:
         """Return (training clips, held-out clips): the last clips of the first shard of every voice are held out."""
@@ -158,60 +213,96 @@ class Recipe:
 
     def gpt(self, minutes: float, excluded: list[str]) -> None:
         clips, held = self.clips(excluded)
-        gpt.train(clips, held, self.references(), self.work / "gpt.ckpt", minutes, self.log("gpt"))
+        path, start = self.work / "gpt.ckpt", self.first("autoregressive")
+        gpt.train(clips, held, self.references(), path, minutes, self.log("gpt"), start, self.new_codes, self.device)
 
     def clvp(self, minutes: float, excluded: list[str]) -> None:
         clips, held = self.clips(excluded)
-        clvp.train(clips, held, CLVP, self.work / "clvp.ckpt", minutes, self.log("clvp"))
+        path, start = self.work / "clvp.ckpt", self.first("clvp")
+        clvp.train(clips, held, CLVP, path, minutes, self.log("clvp"), start, self.new_codes, self.device)
 
     def vocoder(self, minutes: float, adversary_after: float) -> None:
         vocoder.train(
-            self.speech(2, 1), self.work / "vocoder.safetensors", minutes, self.log("vocoder"), adversary_after
+            self.speech(6, 3),
+            self.work / "vocoder.safetensors",
+            minutes,
+            self.log("vocoder"),
+            adversary_after,
+            start=self.first("vocoder"),
         )
+
+    def trained(self, part: str) -> optim.State | None:
+        """Return averaged weights of a component, float32: of its checkpoint, or of the model to begin with."""
+        checkpoint = self.work / f"{CHECKPOINTS[part]}.ckpt"
+        if part == "vocoder":
+            file = self.work / "vocoder.safetensors"
+            return load_file(file) if file.exists() else self.first(part)
+        return averaged(checkpoint) if checkpoint.exists() else self.first(part)
+
+    def needed(self, part: str) -> dict[str, Tensor]:
+        """Return `trained`, or raise a ModelError."""
+        state = self.trained(part)
+        if state is None:
+            raise ModelError(f"{self.work} has no {CHECKPOINTS[part]} yet: train {CHECKPOINTS[part]} makes it")
+        return dict(state)
+
+    def weights(self, folder: Path) -> list[str]:
+        """Write what is trained so far, float16, as another run can begin with; returns the components' names."""
+        folder.mkdir(parents=True, exist_ok=True)
+        found = {part: state for part in CHECKPOINTS if (state := self.trained(part)) is not None}
+        for part, state in found.items():
+            write_part(dict(state), folder / f"{part}.safetensors")
+        return list(found)
 
     def _gpt(self) -> Autoregressive:
         model = Autoregressive(AUTOREGRESSIVE).eval()
-        model.load_state_dict(averaged(self.work / "gpt.ckpt"))
+        optim.warm(model, self.needed("autoregressive"))
         return model
 
     def pairs(self, excluded: list[str], per_voice: int, per_warp: int) -> decoder.Pairs:
         """Make latents of the current autoregressive model, with mels, from this many shards of every voice."""
         clips, _ = self.clips(excluded)
         paths = self.speech(per_voice, per_warp)
-        model = self._gpt().bfloat16()
-        return decoder.Pairs(decoder.make_pairs(paths, clips, model, self.references()))
+        model = self._gpt().bfloat16().to(self.device)
+        made = decoder.make_pairs(paths, clips, model, self.references())
+        return decoder.Pairs(made, 1 if self.device == "cpu" else decoder.GPU_ROWS)
 
     def decoder(self, minutes: float, excluded: list[str], per_voice: int, per_warp: int) -> None:
         pairs = self.pairs(excluded, per_voice, per_warp)
-        decoder.train(pairs, DIFFUSION, self.work / "decoder.ckpt", minutes, self.log("decoder"))
+        start = self.first("diffusion")
+        decoder.train(pairs, DIFFUSION, self.work / "decoder.ckpt", minutes, self.log("decoder"), start, self.device)
 
     def stream(self, minutes: float, excluded: list[str], per_voice: int, per_warp: int) -> None:
         pairs = self.pairs(excluded, per_voice, per_warp).pairs
         speakers = streamer.speaker_latents(self._gpt(), self.references(), {pair.speaker for pair in pairs})
-        streamer.train(pairs, speakers, self.work / "stream.ckpt", minutes, self.log("stream"))
+        start = self.first("stream_decoder")
+        path, log = self.work / "stream.ckpt", self.log("stream")
+        streamer.train(pairs, speakers, path, minutes, log, start=start, device=self.device)
 
     @torch.inference_mode()
     def export(self, folder: Path, name: str, excluded: list[str]) -> int:
         """Write the model directory, float16, named ``name`` and its weights' fingerprint; returns its bytes."""
-        speaking = averaged(self.work / "gpt.ckpt")
+        speaking = self.needed("autoregressive")
         for key, rows in (("text_pos_embedding", SHIPPED.text_positions), ("mel_pos_embedding", SHIPPED.mel_positions)):
             speaking[f"{key}.weight"] = speaking[f"{key}.weight"][:rows]
         parts = {
             "autoregressive": speaking,
-            "diffusion": averaged(self.work / "decoder.ckpt"),
-            "clvp": averaged(self.work / "clvp.ckpt"),
-            "vocoder": load_file(self.work / "vocoder.safetensors"),
+            **{part: self.needed(part) for part in ("diffusion", "clvp", "vocoder")},
         }
-        streams = (self.work / "stream.ckpt").exists()
-        if streams:
-            parts["stream_decoder"] = averaged(self.work / "stream.ckpt")
+        if streams := self.trained("stream_decoder"):
+            parts["stream_decoder"] = dict(streams)
             StreamFront(streamer.CONFIG).load_state_dict(parts["stream_decoder"])
         model, diffusion = self._gpt(), Diffusion(DIFFUSION).eval()
         diffusion.load_state_dict(parts["diffusion"])
         Clvp(CLVP).load_state_dict(parts["clvp"])
         name = f"{name}-{fingerprint(parts['autoregressive'], parts['diffusion'])}"
         references, mels = self.references(), decoder.true_mels(self.speech(1, 0), self.clips(excluded)[0])
-        voices = [make_voice(voice, name, model, diffusion, references, mels) for voice in VOICES]
+        heard = {path.stem.rsplit("_", 1)[0] for path in (self.work / "codes").glob("*.npz")}
+        named = {speaker: called for speaker, called in data.NAMES.items() if speaker in heard}
+        voices = [
+            dataclasses.replace(make_voice(speaker, name, model, diffusion, references, mels), name=called)
+            for speaker, called in named.items()
+        ]
         spec = ModelSpec(
             name=name,
             autoregressive=SHIPPED,
@@ -221,9 +312,10 @@ class Recipe:
             stream_decoder=streamer.CONFIG if streams else None,
             tokenizer=TokenizerSpec(),
             default_preset="bundled",
-            default_voice="rms",
+            default_voice=voices[0].name,
             calm_token=None,
             presets=PRESETS,
         )
         norms = self.work / "mel_norms.safetensors"
-        return export(folder, spec, parts, self.work / "tokenizer.json", norms, voices)
+        told = notice({data.teacher_of(speaker) for speaker in heard})
+        return export(folder, spec, parts, self.work / "tokenizer.json", norms, voices, told)

@@ -17,10 +17,11 @@ from tutortoietts.audio.mel import denormalize_mel
 from tutortoietts.core.config import StreamVocosConfig
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.stream_vocos import StreamFront
-from tutortoietts.train.decoder import UNIT_CODES, UNIT_FRAMES, Pair
+from tutortoietts.train.ahead import batches
+from tutortoietts.train.decoder import GPU_ROWS, UNIT_CODES, UNIT_FRAMES, Pair
 from tutortoietts.train.gpt import References
 from tutortoietts.train.log import Log
-from tutortoietts.train.optim import Trainer
+from tutortoietts.train.optim import State, Trainer, warm
 
 CONFIG = StreamVocosConfig()
 CROPS = ((2, 32), (4, 16), (7, 9))  # units of 17 codes, rows a batch
@@ -58,18 +59,28 @@ def train(
     minutes: float,
     log: Log,
     config: StreamVocosConfig = CONFIG,
+    start: State | None = None,
+    device: str = "cpu",
     seed: int = 0,
 ) -> None:
-    """Train for ``minutes`` in all, going on from ``path`` if it exists."""
+    """Train for ``minutes`` in all, going on from ``path`` if it exists, else from the weights ``start``."""
     torch.manual_seed(seed)
     model = StreamFront(config)
-    trainer = Trainer(nn.ModuleDict({"model": model}), path, minutes, rate=3e-3)
-    rng = random.Random(trainer.steps)
+    if start:
+        warm(model, start)
+    trainer = Trainer(nn.ModuleDict({"model": model}).to(device), path, minutes, rate=3e-3)
     long = {units: [pair for pair in pairs if len(pair.latents) >= units * UNIT_CODES] for units, _ in CROPS}
     sizes = [size for size in CROPS if long[size[0]]]
-    while trainer.progress < 1:
+    more = 1 if device == "cpu" else GPU_ROWS
+
+    def make(rng: random.Random) -> tuple[Tensor, Tensor, Tensor]:
         units, rows = rng.choice(sizes)
-        latents, voices, mel = batch(long[units], speakers, rng, units, rows)
+        return batch(long[units], speakers, rng, units, rows * more)
+
+    for made_ahead in batches(make, trainer.steps, device):
+        if trainer.progress >= 1:
+            break
+        latents, voices, mel = (part.to(device) for part in made_ahead)
         made = model(latents, voices)[..., : mel.shape[-1]].float()
         loss = (made - mel[..., : made.shape[-1]]).abs().mean()
         norm = trainer.step(loss)

@@ -197,7 +197,7 @@ class VoiceStore:
                 if path.name[0] == "." or not (path.is_dir() or path.suffix in (SUFFIX, ".pth")):
                     continue
                 name = path.name if path.is_dir() else path.stem
-                if name.strip().lower() in ("", RANDOM):  # no name that can be asked for
+                if name.strip().lower() in ("", RANDOM):  # no name that can be requested
                     continue
                 source = _scan(path, name)
                 if source.clips or source.latents:

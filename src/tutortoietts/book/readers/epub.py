@@ -12,13 +12,14 @@ from typing import Any
 
 from tutortoietts.book.document import Block, Chapter, Document, Dropped
 from tutortoietts.book.readers.archive import Archive, resolve_href
-from tutortoietts.book.readers.body import NOTE_MARK, BodyWalker, Rules, types_of
+from tutortoietts.book.readers.body import BodyWalker, Rules, types_of
+from tutortoietts.book.readers.links import Links, find_links
 from tutortoietts.book.readers.options import ReadOptions
 from tutortoietts.book.readers.package import Entry, Item, Package, open_package, read_toc
 from tutortoietts.book.readers.xml import local, parse_markup
 from tutortoietts.core.errors import BookError
 
-__all__ = ["Links", "Spine", "read_epub", "read_spine"]
+__all__ = ["Spine", "read_epub", "read_spine"]
 
 MARKUP_TYPES = frozenset(("application/xhtml+xml", "text/html", "text/x-oeb1-document", "image/svg+xml", ""))
 FRONT_TYPES = frozenset(
@@ -34,40 +35,6 @@ MORE_FRONT_TYPES = frozenset(
     "foreword preface dedication epigraph acknowledgments introduction contributors frontmatter".split()
 )
 MOST_FRONT = 0.2
-
-
-@dataclass(slots=True)
-class Links:
-    """The links of all files that are marks of notes: (file, id) of the notes, and which file each id stands in."""
-
-    notes: set[tuple[str, str]] = field(default_factory=set)
-    starts: dict[tuple[str, str], str] = field(default_factory=dict)
-
-    def target(self, archive: Archive, name: str, element: Any) -> str | None:
-        """Return "file#id" when `element` of file `name` is the mark of a note, else None."""
-        link = element
-        if local(element) == "sup":
-            children = [child for child in element if local(child)]
-            if len(children) != 1 or local(children[0]) != "a" or (element.text or "").strip():
-                return None
-            link = children[0]
-        href = link.get("href", "")
-        if "#" not in href:
-            return None
-        path, fragment = resolve_href(name, href)
-        found = archive.find(path) if path else None
-        if found is None:
-            return None
-        if types_of(link) & {"noteref"} or link.get("role") == "doc-noteref":
-            return f"{found}#{fragment}"
-        mark = "".join(element.itertext()).strip()
-        if not NOTE_MARK.fullmatch(mark):
-            return None
-        start = self.starts.get((found, fragment), "")
-        bare = mark.strip("[]() .:")
-        if found == name and not start:
-            return None
-        return f"{found}#{fragment}" if bare and re.match(rf"[\[(]?\s*{re.escape(bare)}(?!\w)", start) else None
 
 
 @dataclass(slots=True)
@@ -104,7 +71,7 @@ def read_spine(archive: Archive, options: ReadOptions, document: Document | None
     entries, landmarks = read_toc(archive, package)
     entries = [entry for entry in entries if entry.depth <= options.toc_depth]
     trees = _trees(archive, package, document)
-    return Spine(package, entries, landmarks, trees, _links(archive, trees), options)
+    return Spine(package, entries, landmarks, trees, find_links(archive, trees), options)
 
 
 def read_epub(path: Path, options: ReadOptions) -> Document:
@@ -154,57 +121,6 @@ def _trees(archive: Archive, package: Package, document: Document) -> list[tuple
             document.warn(line)
         trees.append((item, root))
     return trees
-
-
-def _links(archive: Archive, trees: list[tuple[Item, Any]]) -> Links:
-    links = Links()
-    wanted: set[tuple[str, str]] = set()
-    for item, root in trees:
-        for link in root.iter():
-            if local(link) == "a" and "#" in link.get("href", ""):
-                path, fragment = resolve_href(item.name, link.get("href"))
-                found = archive.find(path) if path else None
-                if found:
-                    wanted.add((found, fragment))
-    for item, root in trees:
-        for element in root.iter():
-            name = element.get("id") or element.get("name") if local(element) else None
-            if name and (item.name, name) in wanted:
-                links.starts.setdefault((item.name, name), _start(element))
-    for item, root in trees:
-        for element in root.iter():
-            if local(element) in ("a", "sup"):
-                target = links.target(archive, item.name, element)
-                if target is not None:
-                    links.notes.add((target.partition("#")[0], target.partition("#")[2]))
-    _blocks_of_notes(links, trees)
-    return links
-
-
-def _start(element: Any) -> str:
-    """The first characters at an element: of its own text, or of what follows an empty anchor."""
-    text = "".join(element.itertext()).strip()
-    if not text:
-        text = (element.tail or "").strip()
-        if not text and (after := element.getnext()) is not None:
-            text = "".join(after.itertext()).strip()
-    return text[:12]
-
-
-def _blocks_of_notes(links: Links, trees: list[tuple[Item, Any]]) -> None:
-    """Note ids that stand on an inline element are moved to the block around it, if that has an id; else both count."""
-    blocks = frozenset("p li div aside dd td section".split())
-    for item, root in trees:
-        for element in root.iter():
-            name = element.get("id") or element.get("name") if local(element) else None
-            if name and (item.name, name) in links.notes and local(element) not in blocks:
-                above = element.getparent()
-                while above is not None and local(above) not in blocks:
-                    above = above.getparent()
-                if above is not None and local(above) != "section":
-                    if not above.get("id"):
-                        above.set("id", f"{name}.block")
-                    links.notes.add((item.name, above.get("id")))
 
 
 def _body(root: Any) -> Any:

@@ -16,7 +16,8 @@ _KEYS = (
     "[Cc]hapters?|CHAPTERS?|[Pp]arts?|PARTS?|[Bb]ooks?|BOOKS?|[Vv]olumes?|VOLUMES?|[Aa]cts?|ACTS?|[Ss]cenes?|SCENES?|[Cc]antos?|"
     "[Ss]ections?|[Aa]rticles?|[Aa]ppendix|[Pp]hases?|[Tt]ypes?|[Cc]lass|[Ll]evels?|[Ss]tages?|[Gg]rades?|[Tt]ables?|[Ff]igures?|"
     "[Tt]itles?|[Ee]pisodes?|[Ss]eries|[Ss]eason|[Vv]erses?|[Ss]tanzas?|[Pp]ages?|World Wars?|Super Bowl|[Mm]ark|"
-    "WrestleMania|"
+    "WrestleMania|SECTIONS?|ARTICLES?|APPENDIX|FIGURES?|TABLES?|TITLES?|EPISODES?|PHASES?|STAGES?|WORLD WARS?|LESSONS?|"
+    "UNITS?|PSALMS?|"
     "[Pp]salms?|[Ll]essons?|[Uu]nits?|[Vv]ersion|[Mm]odule|[Cc]lause|[Ss]ymphony|[Ss]onata|[Oo]pus|[Cc]orps|[Dd]ivision|[Tt]ier|"
     "[Ff]actor|[Gg]roup|[Rr]ound|[Pp]ps?\\.|[Vv]ols?\\.|[Cc]h\\.|[Ss]ec\\.|[Ff]ig\\.|[Aa]rt\\.|[Nn]o\\.|[Bb]k\\."
 )

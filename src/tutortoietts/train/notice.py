@@ -1,0 +1,39 @@
+"""The notice that a model carries: whom it learned from, under which licences."""
+
+from __future__ import annotations
+
+__all__ = ["notice"]
+
+_HEAD = """# Notice
+
+This voice model is part of Tutortoie TTS and is under its licence, Apache-2.0. It is a small Tortoise; how it was
+trained is told in `docs/training.md` of the project. It learned to speak from synthetic speech, and no part of the
+synthesisers named here is in this folder.
+"""
+_TEACHERS = {
+    "kokoro": """
+## Kokoro-82M
+
+By hexgrad, Apache-2.0 (https://huggingface.co/hexgrad/Kokoro-82M), in the ONNX form of kokoro-onnx by thewh1teagle,
+MIT. Kokoro's voice list credits readings of the Koniwa corpus (https://github.com/koniwa/koniwa), CC BY, for its
+styles: `jf_gongitsune` *Gongitsune*, `jf_nezumi` *Nezumi no yomeiri*, `jf_tebukuro` *Tebukuro o kai ni*, `jm_kumo`
+*Kumo no ito*.
+""",
+    "flite": """
+## CMU Flite, voices slt, rms and kal16
+
+Copyright (c) Carnegie Mellon University, all rights reserved: free of charge to use and distribute, without
+restriction, with the notice, the list of conditions and the disclaimer retained.
+""",
+    "joe": """
+## Piper, voice en_US-joe-medium
+
+By the authors of Piper. The data of `joe` (NabuCasa's voice-datasets) are CC0. The voice was fine-tuned by its
+authors from the voice `lessac`, whose data have a licence for research.
+""",
+}
+
+
+def notice(teachers: set[str]) -> str:
+    """Markdown for a model that learned from these teachers; KeyError for an unknown one."""
+    return _HEAD + "".join(_TEACHERS[name] for name in sorted(teachers, reverse=True))

@@ -1,0 +1,43 @@
+"""The bundled model is understood: a recogniser that knows ten sentences hears the one that was to be said."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soxr
+
+from tutortoietts import TextToSpeech
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+import recognise
+
+SENTENCES = recognise.load_sentences(Path(recognise.__file__).with_name("sentences_test.txt"))[:10]
+SAID = (0, 2, 4, 7)
+
+
+@pytest.fixture(scope="module")
+def recogniser() -> recognise.Recogniser:
+    pytest.importorskip("pocketsphinx")
+    return recognise.Recogniser(SENTENCES)
+
+
+@pytest.fixture(scope="module")
+def tts() -> TextToSpeech:
+    return TextToSpeech(model="bundled")
+
+
+@pytest.mark.parametrize("index", SAID)
+def test_the_default_voice_is_understood(index: int, tts: TextToSpeech, recogniser: recognise.Recogniser) -> None:
+    wave = tts.tts_with_preset(SENTENCES[index], use_deterministic_seed=1000 + index, verbose=False)
+    samples = soxr.resample(wave.reshape(-1).numpy(), 24000, recognise.RATE)
+    assert recogniser.hear(recognise.read_16k(samples), index, dictation=False)["chosen"] == index
+
+
+def test_noise_is_not_understood(recogniser: recognise.Recogniser) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 2 * recognise.RATE).astype(np.float32)
+    heard = [recogniser.hear(recognise.read_16k(noise), index, dictation=False)["right"] for index in SAID]
+    assert sum(heard) <= 1
