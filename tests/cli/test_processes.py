@@ -179,6 +179,11 @@ def test_text_that_begins_with_a_dash(shell: Shell, text: str) -> None:
         assert result.exit_code == 0, result.output
 
 
+def test_a_text_that_looks_like_an_option_is_told_how_to_be_said(shell: Shell) -> None:
+    result = shell("generate", "-5", "-o", "x.wav")
+    assert result.exit_code == 2 and "goes behind -- or into stdin" in result.stderr
+
+
 def test_options_stay_options() -> None:
     parameters = [
         SimpleNamespace(

@@ -88,7 +88,14 @@ class PanelCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments, those that only look like options as text."""
-        return super().parse_args(ctx, texts_last(args, self.get_params(ctx)))
+        parameters = self.get_params(ctx)
+        try:
+            return super().parse_args(ctx, texts_last(args, parameters))
+        except Exception as error:  # Typer has its own copy of click, or uses click itself
+            has_text = any(one.param_type_name == "argument" for one in parameters)
+            if has_text and type(error).__name__ == "NoSuchOption" and hasattr(error, "message"):
+                error.message += "; a text that begins with a dash goes behind -- or into stdin"
+            raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write one section for each panel."""
