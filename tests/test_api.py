@@ -258,10 +258,11 @@ def test_long_text_is_spoken_in_passages(tts: TextToSpeech) -> None:
 
 
 def test_brackets(tts: TextToSpeech, tiny_model: Path) -> None:
-    plain, cut = say(tts, "so sad, feed me"), say(tts, "[so sad,] feed me")
+    # with this seed the random model draws enough sound to cut
+    plain, cut = (say(tts, text, use_deterministic_seed=6) for text in ("so sad, feed me", "[so sad,] feed me"))
     assert 0 < cut.shape[-1] < plain.shape[-1]
     heard = TextToSpeech(model=tiny_model, enable_redaction=False)
-    assert torch.equal(say(heard, "[so sad,] feed me"), plain)
+    assert torch.equal(say(heard, "[so sad,] feed me", use_deterministic_seed=6), plain)
     with pytest.raises(TextError, match="all of the text is in"):
         say(tts, "[hush]")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import soundfile
 import torch
 
 from tiny_xtts import GOLDEN, make_tiny_release
@@ -99,6 +100,14 @@ def test_random_weights_in_place_of_files(release: Path, tts: TextToSpeech) -> N
     assert random.model == "random-xtts" and bool(speech.isfinite().all()) and speech.numel() > 1000
     with pytest.raises(OptionError, match="autoregressive of random-xtts has random weights and no file"):
         source.file("autoregressive")
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac", "ogg"])
+def test_files_name_the_licence_of_their_sound(ending: str, tts: TextToSpeech, tmp_path: Path) -> None:
+    speech = tts.speak("hi", seed=1)
+    for mark in (True, False):
+        with soundfile.SoundFile(speech.save(tmp_path / f"a.{ending}", mark=mark)) as file:
+            assert "https://coqui.ai/cpml.txt" in file.comment and ("AI-generated" in file.comment) == mark
 
 
 def test_a_second_pass_gives_the_same_latents(tts: TextToSpeech) -> None:

@@ -56,7 +56,10 @@ class EngineOptions:
     """Options for loading the models: the arguments of `TextToSpeech`."""
 
     model: Annotated[
-        str, _model("--model", "-m", help='"bundled", "tortoise-v2" (the public checkpoints) or a model directory.')
+        str,
+        _model(
+            "--model", "-m", help='"bundled", "tortoise-v2" or "xtts-v2" (public checkpoints), or a model directory.'
+        ),
     ] = "bundled"
     models_dir: Annotated[
         Path | None,
@@ -134,7 +137,9 @@ class SpeakOptions:
     seed: Annotated[int | None, _speaking(parser=integer, help="Random seed; the same seed gives the same audio.")] = (
         None
     )
-    language: Annotated[str, _speaking(help="Language of the text: en, en-US or en-GB (dates are read by it).")] = "en"
+    language: Annotated[
+        str, _speaking(help="Language of the text: en, en-US or en-GB (dates are read by it); xtts-v2 has 17.")
+    ] = "en"
     normalize: Annotated[
         bool | None,
         _speaking(

@@ -28,7 +28,14 @@ def speak(pipeline: Pipeline, *, verbose: bool = False) -> list[Speech]:
         _check_sound(samples, pipeline.models.spec.name)
     report = _report(pipeline, results[0][0].shape[-1])
     return [
-        Speech(samples.flatten(), rate, request.seed, report, partial(find_words, pipeline, placed))
+        Speech(
+            samples.flatten(),
+            rate,
+            request.seed,
+            report,
+            partial(find_words, pipeline, placed),
+            terms=pipeline.family.terms,
+        )
         for samples, placed in results
     ]
 

@@ -22,7 +22,7 @@ class Speech:
     """Spoken text.
 
     samples: (N,) float32 in -1..1 on the CPU, at `sample_rate`. seed: gives the same samples again.
-    report: seconds of each stage.
+    report: seconds of each stage. terms: licence of the sound with its address, where the model has one for it.
     """
 
     def __init__(
@@ -32,7 +32,9 @@ class Speech:
         seed: int,
         report: Report,
         find_words: Callable[[], tuple[Word, ...]],
+        terms: str = "",
     ) -> None:
+        self.terms = terms
         self.samples, self.sample_rate, self.seed, self.report = samples, sample_rate, seed, report
         self._find_words = find_words
 
@@ -53,10 +55,12 @@ class Speech:
         """Write a sound file, by ending wav, flac, ogg, opus or mp3. Raise OutputError where that cannot be done.
 
         mark: write "AI-generated speech" as the file's comment; the samples are the same.
+            The `terms` are written with or without it.
         """
         from tutortoietts.audio.io import MARK, save_audio
 
-        return save_audio(path, self.samples, self.sample_rate, comment=MARK if mark else "")
+        comment = ". ".join(part for part in (MARK if mark else "", self.terms) if part)
+        return save_audio(path, self.samples, self.sample_rate, comment=comment)
 
 
 class SpeechStream:

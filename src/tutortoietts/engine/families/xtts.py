@@ -16,6 +16,7 @@ from tutortoietts.audio.mel import XTTS_N_FFT, conditioning_mel, speaker_feature
 from tutortoietts.audio.reference import spread_chunks
 from tutortoietts.audio.resample import resample_sinc
 from tutortoietts.core.errors import OptionError, VoiceError
+from tutortoietts.core.licences import CPML
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.spec_xtts import XttsSpec
 from tutortoietts.core.types import Voice
@@ -43,6 +44,7 @@ class XttsFamily:
     stages: tuple[str, ...] = ("decode", "vocode")
     end_tokens = 0
     latent_of_stop = True
+    terms = f"{CPML.name}, {CPML.address}"
 
     def components(self, models: LoadedModels, options: SpeechOptions, *, streamed: bool) -> list[str]:
         return ["autoregressive", "stream_decoder"]
