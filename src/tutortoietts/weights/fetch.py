@@ -90,8 +90,10 @@ def find(file: str | PublicFile, models_dir: str | os.PathLike[str] | None = Non
     for source in file.sources:
         try:
             path = _in_hub_cache(source) if isinstance(source, HubFile) else _web_target(source, file)
-        except OptionError:  # no home folder is known here
-            continue
+        except OptionError:
+            if os.environ.get("TUTORTOIETTS_CACHE"):
+                raise
+            continue  # no home folder is known here
         if path is not None and path.is_file():
             return path
     return None
@@ -203,8 +205,7 @@ def _folders(models_dir: str | os.PathLike[str] | None) -> Iterator[Path]:
         if folder:
             yield existing_folder(folder, option)
     with contextlib.suppress(OptionError):  # a user without a home folder
-        with contextlib.suppress(OptionError):  # no home folder is known here
-            yield expanded(_ORIGINAL_FOLDER)
+        yield expanded(_ORIGINAL_FOLDER)
 
 
 def _not_had(file: PublicFile, models_dir: str | os.PathLike[str] | None, reasons: list[str]) -> FetchError:
