@@ -112,6 +112,7 @@ def test_a_compiler_that_hangs_is_ended_with_its_children(
     compiler.write_text(f"#!/bin/sh\nsleep 1000 & echo $! > {tmp_path}/child\nwait\n")
     compiler.chmod(0o755)
     monkeypatch.setattr(shutil, "which", lambda _: str(compiler))
+    monkeypatch.setattr(build, "_PATIENCE_SECONDS", 0.2)
     monkeypatch.setattr(build, "_COMPILE_SECONDS", 0.5)
     assert build.library(written(tmp_path, "int x;")) is None
     assert "compiling sum.c" in caplog.text and "could not be compiled" in caplog.text

@@ -13,7 +13,7 @@ import torch
 from tutortoietts.audio.io import save_audio
 from tutortoietts.core.errors import AudioError, OptionError, OutputError, TutortoieError, VoiceError
 from tutortoietts.core.types import Voice
-from tutortoietts.voices import files
+from tutortoietts.voices import files, shelf
 from tutortoietts.voices.store import VoiceStore, default_folder
 
 SPEAKER, DIFFUSION = 4, 6
@@ -390,3 +390,91 @@ def test_names_that_no_voice_can_have(store: VoiceStore, tmp_path: Path, name: s
         store.find(name)
     with pytest.raises(VoiceError, match="no folder of voices"):
         VoiceStore(tmp_path, extra_folders=["a" * 5000])
+
+
+# names as they were made
+
+
+def voice_folder(store: VoiceStore, name: str) -> Path:
+    clip_file(store.folder / name / "a.wav")
+    return store.folder / name
+
+
+def clip_file(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    wave = 0.2 * torch.randn(1, 22050, generator=torch.Generator().manual_seed(3))
+    return save_audio(path, wave, 22050)
+
+
+def test_a_name_is_found_in_either_form_of_unicode(tmp_path: Path) -> None:
+    store = VoiceStore(tmp_path / "voices", builtin_folders=())
+    clip = clip_file(tmp_path / "c.wav")
+    composed, apart = "Zo\u00e9", "Zoe\u0301"
+    store.add(apart, [clip])
+    assert store.find(apart).path == store.find(composed).path
+    voice_folder(store, "Ame\u0301lie")
+    assert store.find("Am\u00e9lie").clips and store.terms("Am\u00e9lie") == [("Am\u00e9lie", 1.0)]
+    store.remove(apart)
+    assert [source.name for source in store.voices()] == ["Ame\u0301lie"]
+
+
+@pytest.mark.parametrize("name", ["R&B+Soul", "jack*2", "two words", "a\\b", "~tilde", "x.pth"])
+def test_what_is_listed_is_found_and_removed(tmp_path: Path, name: str) -> None:
+    store = VoiceStore(tmp_path / "voices", builtin_folders=())
+    folder = voice_folder(store, name)
+    assert [source.name for source in store.voices()] == [name]
+    assert store.find(name).path == folder and store.terms(name) == [(name, 1.0)]
+    assert store.remove(name) == folder and store.voices() == []
+
+
+def test_a_folder_that_no_name_reaches_is_not_listed(tmp_path: Path) -> None:
+    store = VoiceStore(tmp_path / "voices", builtin_folders=())
+    voice_folder(store, "Random")
+    assert store.voices() == []
+
+
+def test_no_voice_is_removed_by_anothers_name(tmp_path: Path) -> None:
+    store = VoiceStore(tmp_path / "voices", builtin_folders=())
+    clip = clip_file(tmp_path / "c.wav")
+    for name in ("x", "x.safetensors", "x.pth"):
+        store.add(name, [clip])
+    store.remove("x")
+    assert [source.name for source in store.voices()] == ["x.pth", "x.safetensors"]
+    for name in ("..", ".", "../voices", str(store.folder / "x.pth")):
+        with pytest.raises(VoiceError):
+            store.remove(name)
+    assert len(store.voices()) == 2
+
+
+def test_paths_that_no_folder_can_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUTORTOIETTS_VOICES", str(tmp_path / ("v" * 5000)))
+    store = VoiceStore(builtin_folders=())
+    assert store.voices() == []
+    with pytest.raises(VoiceError, match="no voice named 'anna'"):
+        store.find("anna")
+    with pytest.raises(OutputError):
+        store.add("anna", [clip_file(tmp_path / "c.wav")])
+    for name in ("~\ud800", "\ud800", "a\0b", "~\ud800/x"):
+        with pytest.raises(VoiceError):
+            store.find(name)
+
+
+# what a process that was killed leaves
+
+
+def test_leftovers_are_deleted_and_a_replaced_voice_is_put_back(tmp_path: Path) -> None:
+    folder = tmp_path / "voices"
+    dead, old, busy, young = (folder / f".{name}.part" for name in ("dead", "old", "busy", "young"))
+    clip_file(dead / "eve" / "000.wav")
+    clip_file(dead / "anna.old" / "0" / "anna" / "000.wav")
+    (dead / "lock").touch()
+    for hidden in (old, young):
+        clip_file(hidden / "eve" / "000.wav")
+    os.utime(old, (0, 0))
+    with shelf.new_voice(folder, "ben", replace=False) as part:
+        clip_file(part / "000.wav")
+        (busy_one,) = [path for path in folder.iterdir() if path not in (dead, old, busy, young)]
+        names = [source.name for source in VoiceStore(folder, builtin_folders=()).voices()]
+        assert names == ["anna"] and busy_one.exists()
+    assert not dead.exists() and not old.exists() and young.exists()
+    assert [source.name for source in VoiceStore(folder, builtin_folders=()).voices()] == ["anna", "ben"]

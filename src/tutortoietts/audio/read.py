@@ -41,6 +41,7 @@ MOST_SAMPLES = MOST_SECONDS * 48_000  # a channel
 LONGEST_SECONDS = 3600  # of any other sound
 BLOCK = 1 << 18  # samples over all channels
 REMEDY = "convert it to wav, flac, ogg, opus or mp3"
+_MOST_TAPS = 1 << 22  # of a sinc kernel, all phases together: 48 000 to 22 050 Hz has 2^16
 _MIX_LOSS = 0.6  # of the loudest channel's level: a mix under it has lost speech
 
 _CONTAINERS = (
@@ -72,9 +73,7 @@ def read_audio(path: str | os.PathLike[str]) -> tuple[Tensor, int]:
                 )
     if not blocks:
         raise AudioError(f"{path} is empty (0 samples): give a clip of at least {MIN_CLIP_SECONDS} s")
-    samples = torch.from_numpy(numpy.concatenate(blocks)).T.contiguous()
-    _check_finite(samples, str(path))
-    return samples, rate
+    return torch.from_numpy(numpy.concatenate(blocks)).T.contiguous(), rate
 
 
 def audio_seconds(path: str | os.PathLike[str]) -> float:
@@ -147,7 +146,9 @@ def resample(wav: Tensor, source: int, target: int, *, kernel: str = "soxr") -> 
         raise OptionError(f"cannot resample from {source} to {target} Hz: both rates must be positive")
     if source == target:
         return wav.to(torch.float32)
-    if kernel == "sinc" and target // math.gcd(source, target) <= MAX_PHASES:
+    common = math.gcd(source, target)
+    phases, stride = target // common, source // common
+    if kernel == "sinc" and phases <= MAX_PHASES and phases * stride <= _MOST_TAPS:
         return resample_sinc(wav, source, target)
     import soxr
 
@@ -170,8 +171,7 @@ def _read_mono(path: Path) -> tuple[Tensor, int]:
         mono = _collected(file, most, mean, path)
         channels = file.channels
     wave = torch.from_numpy(mono)[None]
-    _check_finite(wave, str(path))
-    if channels > 1 and numpy.isfinite(energy).all():
+    if channels > 1:
         loudest = int(energy.argmax())
         if float(wave.square().sum()) < _MIX_LOSS**2 * float(energy[loudest]):
             _log.info("%s: channel %d is taken, the others would weaken it", path, loudest + 1)
@@ -200,6 +200,8 @@ def _blocks(file: soundfile.SoundFile) -> Iterator[Any]:
     """Yield (frames, channels) float32 until the file ends, whatever length it declares."""
     frames = max(1, BLOCK // file.channels)
     while len(block := file.read(frames, dtype="float32", always_2d=True)):
+        if not numpy.isfinite(block).all():
+            raise AudioError(f"{file.name} holds samples that are not numbers (NaN or infinite): export it again")
         yield block
 
 

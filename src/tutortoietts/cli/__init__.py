@@ -19,15 +19,16 @@ def run() -> None:
         app(prog_name="tutortoietts")
     except SystemExit as leaving:
         code = leaving.code
-        if (stopped := signals.received()) is not None:
-            code = 128 + stopped
+        if signals.received() is not None:
+            from tutortoietts.cli.common import say_stop
+
+            code = say_stop(again=False)
         elif type(sys.stdout).__name__ == "PacifyFlushWrapper":  # the reader of a help page went away
             code = 0
     except KeyboardInterrupt:  # outside a command, in which it is said
-        from tutortoietts.cli.common import say, stop_line
+        from tutortoietts.cli.common import say_stop
 
-        say(stop_line())
-        code = 128 + int(signals.received() or 2)
+        code = say_stop(again=False)
     finally:
         signals.restore()
     _leave(code)

@@ -88,7 +88,14 @@ class PanelCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments, those that only look like options as text."""
-        return super().parse_args(ctx, texts_last(args, self.get_params(ctx)))
+        parameters = self.get_params(ctx)
+        try:
+            return super().parse_args(ctx, texts_last(args, parameters))
+        except Exception as error:  # Typer has its own copy of click, or uses click itself
+            has_text = any(one.param_type_name == "argument" for one in parameters)
+            if has_text and type(error).__name__ == "NoSuchOption" and hasattr(error, "message"):
+                error.message += "; a text that begins with a dash goes behind -- or into stdin"
+            raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write one section for each panel."""
@@ -166,19 +173,17 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
                     result = command(*args, **kwargs)
                     if sys.stdout is not None:
                         sys.stdout.flush()
-                except (Exception, typer.Exit):
-                    if received() is not None:  # somebody else's code swallowed the exception of the signal
-                        raise KeyboardInterrupt from None
+                except (Exception, typer.Exit) as error:
+                    if getattr(error, "exit_code", None) in (EXIT_INTERRUPTED, EXIT_TERMINATED):
+                        _stop.said = True  # by the command itself
+                    elif received() is not None:  # somebody else's code swallowed the exception of the signal
+                        raise (Terminated if received() == signal.SIGTERM else KeyboardInterrupt) from None
                     raise
                 return result
         except typer.Exit:
             raise
-        except Terminated:
-            fail(_TERMINATED, EXIT_TERMINATED)
-        except (KeyboardInterrupt, Cancelled):
-            fail(
-                *((_TERMINATED, EXIT_TERMINATED) if received() == signal.SIGTERM else (_INTERRUPTED, EXIT_INTERRUPTED))
-            )
+        except (KeyboardInterrupt, Cancelled) as error:
+            raise typer.Exit(say_stop(terminated=isinstance(error, Terminated))) from None
         except BrokenPipeError:  # the reader of the output went away, as `head` does
             hush(sys.stdout)
             raise typer.Exit from None
@@ -190,13 +195,21 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
-_INTERRUPTED = "interrupted; nothing was left half-written"
-_TERMINATED = "terminated; nothing was left half-written"
+class _Stop:
+    said = False
 
 
-def stop_line() -> str:
-    """Return the line for the signal that ended the process."""
-    return "error: " + (_TERMINATED if received() == signal.SIGTERM else _INTERRUPTED)
+_stop = _Stop()
+
+
+def say_stop(*, terminated: bool | None = None, again: bool = True) -> int:
+    """Print the line for a signal that ended the work; return its exit code. `again` False: unless it was printed."""
+    if terminated is None:
+        terminated = received() == signal.SIGTERM
+    if again or not _stop.said:
+        say(f"error: {'terminated' if terminated else 'interrupted'}; nothing was left half-written")
+    _stop.said = True
+    return EXIT_TERMINATED if terminated else EXIT_INTERRUPTED
 
 
 def explain(error: Exception) -> tuple[str, int]:

@@ -126,9 +126,14 @@ def _sound() -> Iterator[Finding]:
 
 
 def _folders() -> Iterator[Finding]:
+    from tutortoietts.core.errors import TutortoieError
     from tutortoietts.weights.load import cache_dir
 
-    folder = cache_dir()
+    try:
+        folder = cache_dir()
+    except TutortoieError as error:
+        yield note("cache", f"nothing is kept: {error}")
+        return
     place = next(path for path in (folder, *folder.parents) if path.exists())
     if not os.access(place, os.W_OK):
         yield bad("cache", f"{folder} cannot be written: change its permissions or set TUTORTOIETTS_CACHE")

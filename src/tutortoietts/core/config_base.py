@@ -61,7 +61,7 @@ def unknown_key(owner: str, key: str, names: set[str]) -> ModelError:
     """Return the error for a key that `owner` does not have, with the nearest of `names` or all of them."""
     near = get_close_matches(key, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else f"; known keys are {', '.join(sorted(names))}"
-    return ModelError(f"{owner}: unknown key {key!r}{hint}", key=key)
+    return ModelError(f"{owner}: unknown key {reprlib.repr(key)}{hint}", key=key)
 
 
 def require(holds: bool, cls: type, key: str, value: object, limit: str) -> None:

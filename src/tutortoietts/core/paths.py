@@ -28,11 +28,18 @@ ENVIRONMENT: Mapping[str, str] = {
 
 
 def cache_dir() -> Path:
-    """Return the folder TUTORTOIETTS_CACHE, or ``tutortoietts`` in XDG_CACHE_HOME (``~/.cache``)."""
+    """Return the folder TUTORTOIETTS_CACHE, or ``tutortoietts`` in XDG_CACHE_HOME (``~/.cache``).
+
+    Raises OptionError where neither a variable nor a home folder is known.
+    """
     if own := os.environ.get("TUTORTOIETTS_CACHE"):
         return expanded(own)
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return expanded(base) / "tutortoietts"
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return expanded(base) / "tutortoietts"
+    try:
+        return expanded("~/.cache") / "tutortoietts"
+    except OptionError:
+        raise OptionError("no home folder is known here: set TUTORTOIETTS_CACHE to a folder") from None
 
 
 def data_dir() -> Path:

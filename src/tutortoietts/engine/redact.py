@@ -89,7 +89,8 @@ def _edge(
     """Return where two pieces are parted, in the middle of the pause, and the limits of that place."""
     low, high = begins[before.last], begins[after.first + 1]
     visible = before if after.hidden else after
-    need = LETTER_SECONDS * sum(letters[visible.first : visible.last + 1])
+    count = sum(letters[visible.first : visible.last + 1])
+    need = count * min(LETTER_SECONDS, begins[-1] / sum(letters))  # no more than its share of all
     at = (begins[before.last + 1] + begins[after.first]) / 2
     if visible is before:
         low = min(max(low, begins[before.first] + need), begins[-1])

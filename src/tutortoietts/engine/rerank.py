@@ -81,7 +81,8 @@ class Ranker:
             ids = ids[:, : int(lengths.max())]
         total = torch.zeros(len(ids), device=ids.device)
         if self.clvp is not None and self.text is not None and self.cvvp_amount < 1:
-            agreement = self.clvp.score(self.text, self.clvp.encode_codes(ids, lengths))
+            known = ids.clamp(max=self.clvp.speech_emb.num_embeddings - 1)  # special codes that should not be drawn
+            agreement = self.clvp.score(self.text, self.clvp.encode_codes(known, lengths))
             total = total + (1 - self.cvvp_amount) * agreement
         if self.cvvp is not None and self.voices is not None:
             heard = self.cvvp.encode_codes(ids)

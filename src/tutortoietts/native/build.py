@@ -33,6 +33,7 @@ _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fop
 # not -ffast-math: a library linked with it makes the whole process round the smallest numbers to zero
 
 _COMPILE_SECONDS = 60
+_PATIENCE_SECONDS = 3
 _PREFIX = "tutortoietts-compile-"
 
 _log = logging.getLogger(__name__)
@@ -86,11 +87,10 @@ def _digest(content: bytes) -> str:
 
 def _compile(compiler: str, source: Path, flags: tuple[str, ...], folder: Path, name: str) -> ctypes.CDLL:
     """Compile into the cache, complete or not at all; where the cache cannot be written, for this process only."""
-    _log.warning("compiling %s for this processor, once ...", source.name)
     _clear_leftovers()
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as temporary:
         made = Path(temporary) / f"{name}.so"
-        _run([compiler, *_FLAGS, *flags, "-o", str(made), str(source), "-lm"])
+        _run([compiler, *_FLAGS, *flags, "-o", str(made), str(source), "-lm"], source.name)
         content = made.read_bytes()
         kept = folder / f"{name}-{_digest(content)}.so"
         try:
@@ -116,8 +116,10 @@ def _put(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str], name: str) -> None:
     """Run a compiler in a group of its own, which is ended with it after 60 s, at an error and at an interrupt.
+
+    What it compiles, `name`, is logged if it takes more than some seconds.
 
     Raises CalledProcessError, TimeoutExpired.
     """
@@ -126,7 +128,11 @@ def _run(command: list[str]) -> None:
         errors="replace", start_new_session=True,
     ) as process:  # fmt: skip
         try:
-            _, errors = process.communicate(timeout=_COMPILE_SECONDS)
+            try:
+                _, errors = process.communicate(timeout=_PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                _log.warning("compiling %s for this processor, once; at most %g s ...", name, _COMPILE_SECONDS)
+                _, errors = process.communicate(timeout=_COMPILE_SECONDS - _PATIENCE_SECONDS)
         except BaseException:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -25,6 +25,7 @@ from tutortoietts.core.config import (
 )
 from tutortoietts.core.errors import ModelError, OptionError
 from tutortoietts.core.paths import expanded
+from tutortoietts.core.presets import preset_options
 from tutortoietts.runtime.xtts_source import XTTS, XttsSource, is_release, open_xtts
 
 __all__ = ["PUBLIC", "PUBLIC_VOCODERS", "ModelSource", "open_source", "public_spec"]
@@ -180,11 +181,14 @@ def read_spec(folder: Path, name: str) -> ModelSpec:
     if not isinstance(values, dict):
         raise ModelError(f"{path}: holds a {type(values).__name__}, must be an object", file=path)
     try:
-        return ModelSpec.from_dict(values)
+        spec = ModelSpec.from_dict(values)
+        for preset in spec.presets:
+            preset_options(preset, own=spec.presets)
+        return spec
     except ModelError as error:
         raise ModelError(f"{path}: {error}", file=path, key=error.key) from error
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise ModelError(f"{path}: holds a value that no model can have ({error})", file=path) from error
+        raise ModelError(f"{path}: holds a value that no model can have ({str(error)[:300]})", file=path) from error
 
 
 def public_spec() -> ModelSpec:

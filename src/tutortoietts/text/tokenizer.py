@@ -174,7 +174,9 @@ def _load(path: Path) -> tokenizers.Tokenizer:
         encoder = tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8"))
         encoder.no_padding()  # a file may ask for rows of any length, which the models never want
         encoder.no_truncation()
-        encoder.encode(f"a{SPACE}b", add_special_tokens=False)  # finds an empty vocabulary
+        encoder.encode(f"a{SPACE}b", add_special_tokens=False)
+        if encoder.get_vocab_size(with_added_tokens=False) == 0:
+            raise ModelError(f"{path} has an empty vocabulary: give the model's tokenizer JSON file", file=path)
         return encoder
     except ModelError:
         raise
