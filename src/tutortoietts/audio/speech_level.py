@@ -83,9 +83,17 @@ def _frames(clip: Tensor, rate: int) -> tuple[Tensor, Tensor]:
 def _without_hum(wave: Tensor, rate: int) -> Tensor:
     """Return (1, N) without what is slower than about 70 Hz: the mean of 10 ms around a sample is taken off, twice."""
     wave = wave - wave.mean()
-    width = 2 * round(0.005 * rate) + 1
-    if wave.shape[-1] <= width:
+    half = round(0.005 * rate)
+    if wave.shape[-1] <= 2 * half + 1:
         return wave
     for _ in range(2):
-        wave = wave - functional.avg_pool1d(wave[None], width, 1, width // 2, count_include_pad=False)[0]
+        wave = wave - _running_mean(wave, half)
     return wave
+
+
+def _running_mean(wave: Tensor, half: int) -> Tensor:
+    """Return the mean of each sample of (1, N) with the `half` on both sides, as far as there are any."""
+    total = functional.pad(wave.double().cumsum(-1), (1, 0))
+    place = torch.arange(wave.shape[-1])
+    first, end = (place - half).clamp(min=0), (place + half + 1).clamp(max=wave.shape[-1])
+    return ((total[:, end] - total[:, first]) / (end - first)).float()
