@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tutortoietts.text.numerals import groups
+from tutortoietts.text.numerals import groups, plural_slavic
 
 __all__ = ["cardinal", "ordinal", "plural"]
 
@@ -45,10 +45,7 @@ def cardinal(n: int, gender: str = "") -> str:
 
 def _large(value: int, power: int) -> str:
     one, few, many = _LARGE[power - 1]
-    if value == 1:
-        return one
-    last = value % 100
-    return few if 2 <= last % 10 <= 4 and not 12 <= last <= 14 else many
+    return one if value == 1 else plural_slavic(value, many, few, many)
 
 
 _GENDERED = {"m": {1: "jeden"}, "f": {2: "dvě"}, "n": {1: "jedno", 2: "dvě"}}

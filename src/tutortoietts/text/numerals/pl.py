@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tutortoietts.text.numerals import groups
+from tutortoietts.text.numerals import groups, plural_slavic
 
 __all__ = ["cardinal", "ordinal", "plural"]
 
@@ -24,9 +24,7 @@ _LARGE = (
 
 def plural(n: int, one: str, few: str, many: str) -> str:
     """Return the form of a noun that follows n."""
-    if n == 1:
-        return one
-    return few if 2 <= n % 10 <= 4 and not 12 <= n % 100 <= 14 else many
+    return one if n == 1 else plural_slavic(n, many, few, many)
 
 
 def cardinal(n: int, gender: str = "m") -> str:
