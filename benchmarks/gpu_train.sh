@@ -10,7 +10,7 @@ ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 OUT="${OUT:-$ROOT/results/gpu}" DEVICE="${DEVICE:-cuda}" WORK="${WORK:-/tmp/train}"
 PYTHON="${PYTHON:-$ROOT/.venv/bin/python}"
 [ -x "$PYTHON" ] || PYTHON=python3
-export PYTHONPATH="$ROOT/src" OMP_NUM_THREADS="${OMP_NUM_THREADS:-4}"
+export PYTHONPATH="$ROOT/src${PYTHONPATH:+:$PYTHONPATH}" OMP_NUM_THREADS="${OMP_NUM_THREADS:-4}"
 SECONDS=0
 mkdir -p "$OUT" "$WORK"
 
