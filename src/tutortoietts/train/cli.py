@@ -118,9 +118,10 @@ def vocoder(
     adversary_after: Annotated[float, typer.Option(help="Share of the time after which the adversary joins.")] = 1.0,
     threads: int = 1,
     start: From = "",
+    device: Device = "cpu",
 ) -> None:
-    """Stage 6: the vocoder (needs only stage 1)."""
-    _recipe(work, threads, start).vocoder(minutes, adversary_after)
+    """Stage 6: the vocoder; needs only stage 1, and hears what the decoder makes as soon as that is trained."""
+    _recipe(work, threads, start, device=device).vocoder(minutes, adversary_after)
 
 
 @app.command()

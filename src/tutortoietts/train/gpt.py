@@ -6,10 +6,9 @@ That head is thrown away; what it leaves behind are hidden states from which the
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +20,19 @@ from torch import Tensor, nn
 from tutortoietts.core.config import AutoregressiveConfig
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.text.tokenizer import Tokenizer
-from tutortoietts.train.ahead import batches
 from tutortoietts.train.data import read_shard
 from tutortoietts.train.features import CodedClip, code_mel, read_coded
 from tutortoietts.train.kernels import hidden_states
 from tutortoietts.train.log import Log
 from tutortoietts.train.optim import State, Trainer, warm
 from tutortoietts.train.phones import PHONES
+from tutortoietts.train.ragged import Ragged
 
 CODE_TABLES = ("mel_embedding.weight", "mel_head.weight", "mel_head.bias")
-POSITIONS, GPU_POSITIONS = 6144, 32768  # a step: what keeps the machine busy
+POSITIONS, GPU_POSITIONS = 6144, 16384  # a step: what keeps the machine busy
+DROPPED = 0.1  # share of what a layer adds that is dropped, while training
+WRONG_CODES = 0.1  # share of codes heard that are random while training: the text must be read, not guessed
+POOL = 24  # references of a speaker to choose from
 REFERENCE_FRAMES = 517  # 132 300 samples: what a reference clip is cropped or padded to
 
 
@@ -53,17 +55,13 @@ class Batch:
     text_at: Tensor
     text: Tensor
 
-    def to(self, device: torch.device) -> Batch:
-        """Return the batch on another device."""
-        moved = {field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)}
-        return Batch(**moved)
-
 
 class References:
     """Reference mels of every speaker, as a clip given by a user would be: cropped or zero-padded to six seconds."""
 
     def __init__(self, paths: list[Path], norms: Tensor, each: int = 48) -> None:
         self._mels: dict[str, list[Tensor]] = {}
+        self._pools: dict[str, Tensor] = {}
         for path in paths:
             for n, clip in enumerate(read_shard(path)):
                 if n == each:
@@ -80,6 +78,12 @@ class References:
         joined = torch.cat(parts, 1)[:, :REFERENCE_FRAMES]
         gap = REFERENCE_FRAMES - joined.shape[1]
         return torch.cat([joined, self._silence[:, None].expand(-1, gap)], 1)[None].float()
+
+    def pooled(self, speaker: str, rng: random.Random, device: torch.device) -> Tensor:
+        """Return one of POOL that were drawn once, on ``device``."""
+        if speaker not in self._pools:
+            self._pools[speaker] = torch.stack([self.draw(speaker, rng) for _ in range(POOL)]).to(device)
+        return self._pools[speaker][rng.randrange(POOL)]
 
 
 def read_clips(paths: list[Path], tokenizer: Tokenizer) -> Iterator[Item]:
@@ -100,6 +104,7 @@ class Clips:
             if len(ids) + 1 <= config.max_text_tokens and len(clip.codes) + 2 <= config.max_mel_tokens
         ]
         self._by_length = sorted(range(len(self.items)), key=self.length)
+        self.put("cpu")
 
     def length(self, n: int) -> int:
         clip, ids = self.items[n]
@@ -121,60 +126,91 @@ class Clips:
             rng.shuffle(batches)
             yield from (b for b in batches if b)
 
-    def draw(self, rng: random.Random, tokens: int) -> list[int]:
-        """Random clips of about equal length whose padded batch holds at most ``tokens`` positions."""
-        at = rng.randrange(len(self._by_length))
-        rows = max(1, tokens // self.length(self._by_length[at]))
-        pool = self._by_length[max(0, at + 1 - 4 * rows) : at + 1]  # none is longer
-        return rng.sample(pool, min(rows, len(pool)))
-
     def alike(self, rng: random.Random, rows: int) -> list[int]:
         """Return this many clips of about equal length: little padding, and nothing that length alone gives away."""
         pool = sorted(rng.sample(range(len(self.items)), min(24 * rows, len(self.items))), key=self.length)
         at = rng.randrange(max(1, len(pool) - rows + 1))
         return pool[at : at + rows]
 
+    def put(self, device: str | torch.device) -> Clips:
+        """Lay everything out on ``device``, where batches are then made."""
+        self.device = torch.device(device)
+        self._rows = Ragged([self._row(n) for n in range(len(self.items))], device)
+        return self
+
+    def _row(self, n: int) -> Tensor:
+        """Return (L, 5): token, position, and what follows it: the code, its phone, or the text token; -1 for none."""
+        config, (clip, ids) = self.config, self.items[n]
+        t, s = len(ids) + 3, len(clip.codes) + 1
+        row = np.full((1 + t + s, 5), -1, np.int16)
+        row[0, :2] = 0
+        row[1 : 1 + t, 0] = [config.start_text_token, *ids, 0, 0]
+        row[1 : 1 + t, 1] = np.arange(t)
+        row[1:t, 4] = row[2 : 1 + t, 0]
+        row[1 + t :, 0] = config.text_vocabulary + np.concatenate([[config.start_mel_token], clip.codes])
+        row[1 + t :, 1] = config.text_positions + np.arange(s)
+        row[1 + t :, 2] = [*clip.codes, config.stop_mel_token]
+        row[1 + t :, 3] = [*clip.phones, 0]
+        return torch.from_numpy(row)
+
     def batch(self, chosen: list[int], references: References, rng: random.Random) -> Batch:
-        config, rows = self.config, [self.items[n] for n in chosen]
-        longest = max(self.length(n) for n in chosen)
-        text_rows, text_positions = config.text_vocabulary, config.text_positions
-        tokens = np.zeros((len(rows), longest), np.int64)
-        positions = np.zeros_like(tokens)
-        code_at, codes, phones, text_at, text = [], [], [], [], []
-        for r, (clip, ids) in enumerate(rows):
-            t, s = len(ids) + 3, len(clip.codes) + 1
-            spoken = np.concatenate([[config.start_text_token], ids, [0, 0]])
-            heard = np.concatenate([[config.start_mel_token], clip.codes])
-            tokens[r, 1 : 1 + t], positions[r, 1 : 1 + t] = spoken, np.arange(t)
-            tokens[r, 1 + t : 1 + t + s] = text_rows + heard
-            positions[r, 1 + t : 1 + t + s] = text_positions + np.arange(s)
-            code_at.append(r * longest + 1 + t + np.arange(s))
-            codes.append(np.concatenate([clip.codes, [config.stop_mel_token]]))
-            phones.append(np.concatenate([clip.phones, [0]]))
-            text_at.append(r * longest + 1 + np.arange(t - 1))
-            text.append(spoken[1:])
-        names = sorted({clip.speaker for clip, _ in rows})
-        speaker = torch.tensor([names.index(clip.speaker) for clip, _ in rows])
-        mels = torch.stack([references.draw(name, rng) for name in names])
-        flat = [torch.from_numpy(np.concatenate(x).astype(np.int64)) for x in (code_at, codes, phones, text_at, text)]
-        return Batch(torch.from_numpy(tokens), torch.from_numpy(positions), speaker, mels, *flat)
+        """Join clips with references drawn for their speakers."""
+        which = torch.tensor(chosen)
+        longest = int(self._rows.lengths[which].max())
+        rows = self._rows.crops(which, 0, longest).long()
+        inside = torch.arange(longest) < self._rows.lengths[which, None]
+        rows[~inside.to(rows.device)] = torch.tensor([0, 0, -1, -1, -1], device=rows.device)
+        tokens, positions, codes, phones, text = rows.unbind(-1)
+        code_at, text_at = (x.flatten().ge(0).nonzero()[:, 0] for x in (codes, text))
+        speakers = [self.items[n][0].speaker for n in chosen]
+        names = sorted(set(speakers))
+        return Batch(
+            tokens=tokens,
+            positions=positions,
+            speaker=torch.tensor([names.index(name) for name in speakers]).to(self.device),
+            references=torch.stack([references.pooled(name, rng, self.device) for name in names]),
+            code_at=code_at,
+            codes=codes.flatten()[code_at],
+            phones=phones.flatten()[code_at],
+            text_at=text_at,
+            text=text.flatten()[text_at],
+        )
+
+
+def misheard(batch: Batch, config: AutoregressiveConfig, share: float) -> Tensor:
+    """Return the batch's tokens (B, L) with this share of the codes replaced by random ones."""
+    first = config.text_vocabulary
+    heard = (batch.tokens >= first) & (batch.tokens < first + config.start_mel_token)
+    wrong = heard & (torch.rand(batch.tokens.shape, device=batch.tokens.device) < share)
+    return torch.where(wrong, torch.randint_like(batch.tokens, first, first + config.start_mel_token), batch.tokens)
+
+
+def drop_in_training(model: Autoregressive, share: float = DROPPED) -> None:
+    """Drop a share of what every layer adds while the model is in training mode; what is saved is as before."""
+
+    def dropped(module: nn.Module, _: object, output: Tensor) -> Tensor:
+        return F.dropout(output, share, module.training)
+
+    for block in model.gpt.blocks:
+        for layer in (block.proj, block.narrow):
+            layer.register_forward_hook(dropped)  # type: ignore[union-attr, arg-type]
 
 
 def hidden(model: Autoregressive, batch: Batch) -> Tensor:
     """Return final hidden states (B * L, D): every row as the model's ``forward`` computes it, without gaps.
 
-    ``batch`` is where the model is.
+    ``batch`` is where the model is. In training mode some codes are misheard.
     """
+    tokens = misheard(batch, model.cfg, WRONG_CODES) if model.training else batch.tokens
     table = torch.cat([model.text_embedding.weight, model.mel_embedding.weight])
     positions = torch.cat([model.text_pos_embedding.weight, model.mel_pos_embedding.weight])
-    x = F.embedding(batch.tokens, table) + F.embedding(batch.positions, positions)
+    x = F.embedding(tokens, table) + F.embedding(batch.positions, positions)
     speaker = model.conditioning(batch.references.to(x.dtype))[batch.speaker]
     x = torch.cat([speaker[:, None], x[:, 1:]], 1)
     return hidden_states(model, x).flatten(0, 1)
 
 
 def losses(model: Autoregressive, phone_head: nn.Linear, batch: Batch) -> dict[str, Tensor]:
-    batch = batch.to(model.device)
     states = hidden(model, batch)
     heard = states[batch.code_at]
     return {
@@ -190,12 +226,15 @@ def validate(model: Autoregressive, head: nn.Linear, clips: Clips, references: R
     rng, result = random.Random(0), {"val": 0.0, "val_phone": 0.0, "val_wrong": 0.0}
     batches = [list(range(i, min(i + 24, len(clips.items)))) for i in range(0, len(clips.items), 24)]
     wrong = Clips(((clip, clips.items[i - 1][1]) for i, (clip, _) in enumerate(clips.items)), clips.config)
+    wrong.put(clips.device)
+    model.eval()
     for chosen in batches:
         chosen = [i for i in chosen if i < len(wrong.items)]
         right = losses(model, head, clips.batch(chosen, references, rng))
         result["val"] += float(right["code"]) / len(batches)
         result["val_phone"] += float(right["phone"]) / len(batches)
         result["val_wrong"] += float(losses(model, head, wrong.batch(chosen, references, rng))["code"]) / len(batches)
+    model.train()
     return result
 
 
@@ -225,7 +264,9 @@ def train(
     if start:
         warm(model, start, CODE_TABLES if new_codes else ())
     trainer = Trainer(nn.ModuleDict({"model": model, "phones": head}).to(device), path, minutes, rate=1.5e-3)
-    for batch in feed(clips, references, trainer, device, gently=not start):
+    drop_in_training(model)
+    clips, held_out = clips.put(device), held_out.put(device)
+    for batch in feed(clips, references, trainer, gently=not start):
         parts = losses(model, head, batch)
         norm = trainer.step(parts["code"] + 0.3 * parts["phone"] + 0.02 * parts["text"])
         if trainer.steps % 50 == 0:
@@ -240,19 +281,13 @@ def train(
     trainer.save()
 
 
-def feed(clips: Clips, references: References, trainer: Trainer, device: str, gently: bool) -> Iterator[Batch]:
+def feed(clips: Clips, references: References, trainer: Trainer, gently: bool) -> Iterator[Batch]:
     """Yield batches until the trainer's time is up; ``gently``: short clips for its first twelfth."""
-    if device != "cpu":
-
-        def make(rng: random.Random) -> Batch:
-            return clips.batch(clips.draw(rng, GPU_POSITIONS), references, rng)
-
-        yield from itertools.takewhile(lambda _: trainer.progress < 1, batches(make, trainer.steps, device))
-        return
     rng = random.Random(trainer.steps)
+    tokens = POSITIONS if clips.device.type == "cpu" else GPU_POSITIONS
     while trainer.progress < 1:
         early = gently and trainer.progress < 0.08
-        for chosen in clips.order(rng, tokens=POSITIONS // 2 if early else POSITIONS, longest=110 if early else 10_000):
+        for chosen in clips.order(rng, tokens=tokens // 2 if early else tokens, longest=110 if early else 10_000):
             yield clips.batch(chosen, references, rng)
             if trainer.progress >= 1 or (early and trainer.progress >= 0.08):
                 break

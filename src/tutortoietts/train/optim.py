@@ -93,10 +93,13 @@ def warm(module: nn.Module, state: State, skip: tuple[str, ...] = ()) -> None:
     with torch.no_grad():
         for name, own in module.state_dict().items():
             value = state.get(name)
-            if value is None or name in skip or value.shape[1:] != own.shape[1:]:
+            if value is None or name in skip:
                 continue
-            rows = min(len(own), len(value)) if own.ndim else None
-            own[:rows].copy_(value[:rows]) if rows else own.copy_(value)
+            if value.shape == own.shape:
+                own.copy_(value)
+            elif value.ndim == own.ndim == 2 and value.shape[1] == own.shape[1]:
+                rows = min(len(own), len(value))
+                own[:rows].copy_(value[:rows])
 
 
 class Trainer(Timed):

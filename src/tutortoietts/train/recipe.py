@@ -50,8 +50,8 @@ AUTOREGRESSIVE = AutoregressiveConfig(
     conditioning_blocks=2,
 )
 DIFFUSION = DiffusionConfig(
-    model_channels=192,
-    num_heads=3,
+    model_channels=256,
+    num_heads=4,
     num_layers=3,
     in_latent_channels=AUTOREGRESSIVE.model_dim,
     in_tokens=1,
@@ -104,6 +104,7 @@ CHECKPOINTS = {
     "stream_decoder": "stream",
     "vocoder": "vocoder",
 }
+MADE = "made.npz"  # mels that the decoder made, for the vocoder
 OTHERS_SECONDS = 90.0  # packed speech of a speaker that is no voice of the model's
 HELD_OUT = 48  # clips of every voice that training never sees
 
@@ -229,6 +230,8 @@ class Recipe:
             self.log("vocoder"),
             adversary_after,
             start=self.first("vocoder"),
+            device=self.device,
+            made=self.work / MADE,
         )
 
     def trained(self, part: str) -> optim.State | None:
@@ -264,20 +267,24 @@ class Recipe:
         clips, _ = self.clips(excluded)
         paths = self.speech(per_voice, per_warp)
         model = self._gpt().bfloat16().to(self.device)
-        made = decoder.make_pairs(paths, clips, model, self.references())
-        return decoder.Pairs(made, 1 if self.device == "cpu" else decoder.GPU_ROWS)
+        made = decoder.make_pairs(paths, clips.put(self.device), model, self.references())
+        return decoder.Pairs(made, self.device)
 
     def decoder(self, minutes: float, excluded: list[str], per_voice: int, per_warp: int) -> None:
-        pairs = self.pairs(excluded, per_voice, per_warp)
-        start = self.first("diffusion")
-        decoder.train(pairs, DIFFUSION, self.work / "decoder.ckpt", minutes, self.log("decoder"), start, self.device)
+        """Train the decoder, then make mels for the vocoder with it."""
+        pairs, path = self.pairs(excluded, per_voice, per_warp), self.work / "decoder.ckpt"
+        decoder.train(pairs, DIFFUSION, path, minutes, self.log("decoder"), self.first("diffusion"))
+        model = Diffusion(DIFFUSION).eval()
+        model.load_state_dict(self.needed("diffusion"))
+        if self.device != "cpu":
+            model.bfloat16()
+        decoder.write_made(pairs, model.to(self.device), PRESETS["bundled"], self.work / MADE)
 
     def stream(self, minutes: float, excluded: list[str], per_voice: int, per_warp: int) -> None:
-        pairs = self.pairs(excluded, per_voice, per_warp).pairs
-        speakers = streamer.speaker_latents(self._gpt(), self.references(), {pair.speaker for pair in pairs})
-        start = self.first("stream_decoder")
-        path, log = self.work / "stream.ckpt", self.log("stream")
-        streamer.train(pairs, speakers, path, minutes, log, start=start, device=self.device)
+        pairs = self.pairs(excluded, per_voice, per_warp)
+        speakers = streamer.speaker_latents(self._gpt(), self.references(), set(pairs.names))
+        start, path = self.first("stream_decoder"), self.work / "stream.ckpt"
+        streamer.train(pairs, speakers, path, minutes, self.log("stream"), start=start)
 
     @torch.inference_mode()
     def export(self, folder: Path, name: str, excluded: list[str]) -> int:
