@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from itertools import islice
 
 import pytest
@@ -25,3 +26,12 @@ def test_an_error_of_a_thread_arrives() -> None:
 
     with pytest.raises(ValueError, match="no such clip"):
         next(batches(fail, 0, "cuda"))
+
+
+def test_threads_end_with_the_iterator() -> None:
+    before = threading.active_count()
+    made = batches(lambda given: given.random(), 5, "cuda")
+    next(made)
+    assert threading.active_count() > before
+    made.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before

@@ -48,8 +48,8 @@ class FixedReferences:
     def __init__(self) -> None:
         self.mel = torch.randn(1, 80, 20, generator=torch.Generator().manual_seed(1))
 
-    def draw(self, speaker: str, rng: random.Random) -> torch.Tensor:
-        return self.mel
+    def pooled(self, speaker: str, rng: random.Random, device: torch.device) -> torch.Tensor:
+        return self.mel.to(device)
 
 
 def test_a_padded_batch_computes_what_forward_computes() -> None:
@@ -58,7 +58,7 @@ def test_a_padded_batch_computes_what_forward_computes() -> None:
     items = [(coded("x", n, n), np.arange(3, 3 + t)) for n, t in ((9, 5), (14, 11))]
     clips = gpt.Clips(items, CONFIG)
     batch = clips.batch([0, 1], references, random.Random(0))  # type: ignore[arg-type]
-    states = gpt.hidden(model, batch)[batch.code_at].split([10, 15])
+    states = gpt.hidden(model.eval(), batch)[batch.code_at].split([10, 15])
     speaker = model.conditioning(references.mel[None])
     for (clip, ids), row in zip(items, states, strict=True):
         text = torch.tensor([[*ids.tolist(), 0]])
@@ -66,6 +66,27 @@ def test_a_padded_batch_computes_what_forward_computes() -> None:
         assert relative(row[:-1], latents[0]) < 1e-4
         assert relative(model.mel_logits(row), logits[0, :-1]) < 1e-4
     assert batch.codes.tolist()[9] == CONFIG.stop_mel_token
+
+
+def test_codes_are_misheard_and_nothing_else_is() -> None:
+    torch.manual_seed(0)
+    items = [(coded("x", 40, n), np.arange(3, 13)) for n in range(20)]
+    batch = gpt.Clips(items, CONFIG).batch(list(range(20)), FixedReferences(), random.Random(0))  # type: ignore[arg-type]
+    heard = batch.tokens >= CONFIG.text_vocabulary
+    heard &= batch.tokens != CONFIG.text_vocabulary + CONFIG.start_mel_token
+    changed = gpt.misheard(batch, CONFIG, 0.25) != batch.tokens
+    assert not changed[~heard].any() and 0.2 < float(changed[heard].float().mean()) < 0.3
+    assert gpt.misheard(batch, CONFIG, 1.0).max() < CONFIG.text_vocabulary + CONFIG.start_mel_token + 1
+
+
+def test_layers_drop_in_training_alone() -> None:
+    torch.manual_seed(0)
+    model, x = Autoregressive(CONFIG), torch.randn(1, 9, 64)
+    names = list(model.state_dict())
+    before = model.hidden_states(x)
+    gpt.drop_in_training(model)
+    assert not torch.equal(model.hidden_states(x), before)
+    assert torch.equal(model.eval().hidden_states(x), before) and list(model.state_dict()) == names
 
 
 def test_trunk_with_our_kernels_is_the_models_trunk() -> None:

@@ -193,7 +193,7 @@ def drop_in_training(model: Autoregressive, share: float = DROPPED) -> None:
 
     for block in model.gpt.blocks:
         for layer in (block.proj, block.narrow):
-            layer.register_forward_hook(dropped)  # type: ignore[union-attr, arg-type]
+            layer.register_forward_hook(dropped)  # type: ignore[union-attr]
 
 
 def hidden(model: Autoregressive, batch: Batch) -> Tensor:

@@ -55,7 +55,7 @@ def train(
     generator = torch.Generator().manual_seed(trainer.steps)
     while trainer.progress < 1:
         latents, mel, speaker = pairs.crops(generator)
-        heard = torch.randint(SPEAKER_LATENTS, speaker.shape, generator=generator)
+        heard = torch.randint(voices.shape[1], speaker.shape, generator=generator)
         made = model(latents, voices[speaker.to(voices.device), heard.to(voices.device)])[..., : mel.shape[-1]].float()
         loss = (made - mel[..., : made.shape[-1]]).abs().mean()
         norm = trainer.step(loss)
