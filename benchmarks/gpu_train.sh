@@ -21,9 +21,9 @@ stage() { train "$1" --minutes "$2" --device "$DEVICE" "${@:3}" >"$OUT/$1.log" 2
 later() { stage "$1" "$2" "${excluded[@]}" --per-voice 12 --per-warp 3 "${@:3}"; }
 
 train unpack "$PACK"
-stage vocoder "$(share 0.88)" --adversary-after 0.12 &
-stage clvp "$(share 0.3)" --from "$MODEL" ${NEW_CODES:-} "${excluded[@]}" &
-stage gpt "$(share 0.26)" --from "$MODEL" ${NEW_CODES:-} "${excluded[@]}"
+stage vocoder "$(share 0.9)" --adversary-after 0.12 &
+stage clvp "$(share 0.5)" --from "$MODEL" ${NEW_CODES:-} "${excluded[@]}" &
+stage gpt "$(share 0.27)" --from "$MODEL" ${NEW_CODES:-} "${excluded[@]}"
 later stream "$(share 0.3)" &
 later decoder "$(share 0.48)"
 wait

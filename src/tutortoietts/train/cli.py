@@ -158,7 +158,7 @@ def stream(
 def pack(
     target: Path,
     work: Work = _WORK,
-    speech_hours: Annotated[float, typer.Option(help="Hours of speech to pack as Opus, 13 MB each.")] = 0.0,
+    speech_hours: Annotated[float, typer.Option(help="Hours of speech to pack as Opus, 16 MB each.")] = 0.0,
 ) -> None:
     """Put what another machine needs to go on into a folder: the discrete VAE, all codes, some speech."""
     sizes = _recipe(work).pack(target, speech_hours)
