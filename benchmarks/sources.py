@@ -19,11 +19,10 @@ from pathlib import Path
 import soundfile
 
 import recognise
-from tutortoietts.train.data import JOE_NOISE, NAMES, RATE, Teachers, parse_speaker
+from tutortoietts.train.data import ALL_STYLES, JOE_NOISE, NAMES, RATE, Teachers, parse_speaker
 
 FLITE = ("slt", "rms", "awb", "kal16")
 TAUGHT = {called: speaker for speaker, called in NAMES.items()}  # voices of our model, and whom they learned from
-STYLES = ("joe", "alpha", "gongitsune", "nezumi", "tebukuro", "kumo")
 _VOICE = re.compile(r"(slt|rms|awb|kal16)(x\d{2,3})?|espeak(\+\w+)?")
 
 
@@ -33,10 +32,10 @@ def source_of(voice: str) -> str | None:
     if _VOICE.fullmatch(voice):
         return voice
     try:
-        styles = parse_speaker(voice).styles
+        parse_speaker(voice)
     except ValueError:
         return None
-    return voice if set(styles or ["joe"]) <= set(STYLES) else None
+    return voice
 
 
 def cache_folder() -> Path:
@@ -74,7 +73,7 @@ def speak(voice: str, text: str) -> Path:
     """``text`` by a source voice, as a kept 16-bit WAV. ValueError for an unknown voice."""
     source = source_of(voice)
     if source is None:
-        known = ", ".join((*FLITE, "kal16xNNN", "espeak", "espeak+VARIANT", *STYLES))
+        known = ", ".join((*FLITE, "kal16xNNN", "espeak", "espeak+VARIANT", *ALL_STYLES))
         raise ValueError(f"no source voice {voice!r}; there are {known} and mixtures of the last")
     voice, match = source, _VOICE.fullmatch(source)
     base, percent = (match[1], match[2]) if match else (None, None)

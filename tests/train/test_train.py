@@ -121,6 +121,15 @@ def test_clips_too_long_for_the_model_are_left_out() -> None:
     assert len(gpt.Clips(items, CONFIG).items) == 1
 
 
+def test_every_speaker_is_made_of_styles_that_there_are() -> None:
+    for name in (*data.speakers(), *data.UNKNOWN):
+        assert set(data.parse_speaker(name).styles) <= set(data.ALL_STYLES), name
+    assert data.parse_speaker("kumop125") == data.Speaker({"kumo": 1.0}, pitch=1.25)
+    assert data.parse_speaker("alpha120kumo-20x092p115") == data.Speaker({"alpha": 1.2, "kumo": -0.2}, 0.92, 1.15)
+    with pytest.raises(ValueError, match="no speaker 'alphq'"):
+        data.parse_speaker("alphq")
+
+
 def test_training_goes_on_where_it_was(tmp_path: Path) -> None:
     def run(steps: int, path: Path) -> torch.Tensor:
         torch.manual_seed(1)

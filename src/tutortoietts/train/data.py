@@ -43,7 +43,9 @@ DERIVED = {
 FLITE = {"rms": 0.5, "slt": 0.5, "kal16": 0.5}  # the voices of the model that ships; 16 kHz
 TEACHERS = ("joe", "kokoro", "flite")
 UNKNOWN = ("tebukuro", "gongitsune50kumo50", "nezumi50kumo50x108", "alpha40tebukuro60p090")  # never in training
-_NAME = re.compile(r"(?P<styles>(?:[a-wyz]{2,}(?:-?\d+)?)+)(?:x(?P<warp>\d{3}))?(?:p(?P<pitch>\d{3}))?")
+ALL_STYLES = ("joe", "alpha", "gongitsune", "nezumi", "tebukuro", "kumo")
+_STYLE = rf"({'|'.join(ALL_STYLES)})(-?\d+)?"
+_NAME = re.compile(rf"(?P<styles>(?:{_STYLE})+)(?:x(?P<warp>\d{{3}}))?(?:p(?P<pitch>\d{{3}}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def parse_speaker(name: str) -> Speaker:
     if not match:
         raise ValueError(f"no speaker {name!r}: styles with percentages, then xNNN, then pNNN")
     warp, pitch = (int(match[part] or 100) / 100 for part in ("warp", "pitch"))
-    styles = {s: int(share or 100) / 100 for s, share in re.findall(r"([a-z]+)(-?\d+)?", match["styles"])}
+    styles = {s: int(share or 100) / 100 for s, share in re.findall(_STYLE, match["styles"])}
     return Speaker({} if list(styles) == ["joe"] else styles, warp, pitch)
 
 
