@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from test_crops import numbered
 
 from tutortoietts.core.config import StreamVocosConfig
 from tutortoietts.models.stream_vocos import StreamFront
@@ -12,8 +13,6 @@ from tutortoietts.train import streamer
 from tutortoietts.train.decoder import Pairs
 from tutortoietts.train.export import averaged
 from tutortoietts.train.log import Log
-
-from test_crops import numbered
 
 CONFIG = StreamVocosConfig(in_channels=4, cond_channels=4, dim=16, intermediate_dim=16, layers=1)
 
