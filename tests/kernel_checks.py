@@ -28,7 +28,7 @@ def check_all(device: str) -> None:
     def normal(*shape: int, dtype: torch.dtype = F32) -> Tensor:
         return torch.randn(shape, generator=generator).to(device, dtype)
 
-    for rows, inputs, width in ((1, 32, 32), (3, 64, 50), (8, 1024, 96), (16, 2048, 40)):
+    for rows, inputs, width in ((1, 32, 32), (3, 64, 50), (8, 1024, 96), (16, 2048, 40), (31, 64, 33)):
         _check_linear(normal, rows, inputs, width)
     for dtype in MOST:
         _check_attention(normal, dtype)

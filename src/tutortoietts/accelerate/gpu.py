@@ -135,6 +135,8 @@ def _linear(
 ) -> Tensor:
     """Return residual + gelu(layer(norm(x))) of x (R, K), in one launch where the kernel can."""
     inputs = x.shape[1]
+    if norm is not None and len(x) > _kernels().MOST_NORMED:
+        x, norm = norm(x), None
     fits = len(x) <= _kernels().MOST_ROWS and inputs % 16 == 0 and (norm is None or inputs & (inputs - 1) == 0)
     if fits and x.dtype in _HALF and (weights := _weights(layer, x.dtype)) is not None:
         given = None if norm is None else (norm.weight, norm.bias, norm.eps)
