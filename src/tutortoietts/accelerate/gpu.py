@@ -74,10 +74,12 @@ class _State:
 _state = _State()
 
 
-def _attempt(fast: Callable[[], Tensor], plain: Callable[[], Tensor]) -> Tensor:
-    """Return what `fast` gives; when a kernel cannot be compiled, that of `plain`, and use no kernel any more."""
+def _attempt(x: Tensor, fast: Callable[[], Tensor], plain: Callable[[], Tensor]) -> Tensor:
+    """Return what `fast` gives on the device of x; when a kernel cannot be compiled, that of `plain`, and use no kernel
+    any more."""
     try:
-        return fast()
+        with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]  # Triton launches on the current one
+            return fast()
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # Triton, the compilers it calls, and how it finds them all have exceptions of their own
@@ -97,7 +99,7 @@ class GpuGpt(Gpt):
             return plain(x, cache, mask, position)
         if isinstance(position, int) and position >= cache.max_len:
             return plain(x, cache, mask, position)  # which says why not
-        return _attempt(lambda: self._step(x, cache, position), lambda: plain(x, cache, mask, position))
+        return _attempt(x, lambda: self._step(x, cache, position), lambda: plain(x, cache, mask, position))
 
     def _known(self, cache: KVCache) -> bool:
         size = cache.keys.shape[-1]
@@ -159,7 +161,7 @@ class GpuTimeGroupNorm(TimeGroupNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         plain = super().forward
-        return _attempt(lambda: _norm(self, x), lambda: plain(x)) if _fast(x) else plain(x)
+        return _attempt(x, lambda: _norm(self, x), lambda: plain(x)) if _fast(x) else plain(x)
 
 
 def _norm(
@@ -183,7 +185,7 @@ class GpuResidualBlock(ResidualBlock):
             taps = _norm(self.norm_out, y, modulation, silu=True, taps=3)
             return x + F.linear(taps, conv.weight, conv.bias)
 
-        return _attempt(fast, lambda: plain(x, modulation, bias))
+        return _attempt(x, fast, lambda: plain(x, modulation, bias))
 
 
 class GpuSnakeBeta(SnakeBeta):
@@ -194,7 +196,7 @@ class GpuSnakeBeta(SnakeBeta):
         if not (_fast(x) and x.dtype == self.alpha.dtype == torch.float32):
             return plain(x)
         return _attempt(
-            lambda: _kernels().snake(x.contiguous(), self.filter, self.alpha, self.beta, EPSILON), lambda: plain(x)
+            x, lambda: _kernels().snake(x.contiguous(), self.filter, self.alpha, self.beta, EPSILON), lambda: plain(x)
         )
 
 

@@ -73,15 +73,16 @@ def rows_linear(
     power of two.
     """
     rows, inputs = x.shape
-    width, columns = weight.shape[0], 16
+    few, width, columns = rows <= 16, weight.shape[0], 16
+    tile = 2 * _TILE if few and inputs > 1024 else _TILE  # there are few programs then, and each must read far ahead
     out = torch.empty((rows, width), dtype=x.dtype, device=x.device)
     gamma, beta, eps = (weight, weight, 0.0) if norm is None else norm
     _rows_linear[(triton.cdiv(width, columns),)](
         x, weight, bias if scale is None else scale, bias, gamma, beta, x if residual is None else residual, out,
         rows, width, eps,
-        K=inputs, BLOCK_K=min(2 * _TILE if inputs > 1024 else _TILE, inputs & -inputs), BLOCK_N=columns, ROWS=16 if rows <= 16 else MOST_ROWS,
+        K=inputs, BLOCK_K=min(tile, inputs & -inputs), BLOCK_N=columns, ROWS=16 if few else MOST_ROWS,
         SCALED=scale is not None, NORM=norm is not None, GELU=gelu, RESIDUAL=residual is not None,
-        num_warps=4 if rows <= 16 else 8, num_stages=4,
+        num_warps=4 if few else 8, num_stages=4,
     )  # fmt: skip
     return out
 
