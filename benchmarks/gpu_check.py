@@ -1,12 +1,13 @@
 """Check the package on a CUDA GPU, then measure it, in steps of which none stops the others; under five minutes.
 
     benchmarks/gpu.sh WHEELS                                  # on a bare machine: installs what is missing, then this
-    python benchmarks/gpu_check.py [--out DIR] [--only PATTERN] [--limit 290]
+    python benchmarks/gpu_check.py [--out DIR] [--only PATTERN ...] [--limit 290]
 
-The steps: the tests that need a GPU; models and speech at full size against float32 on the CPU; `tutortoietts bench` of
-three presets and the stream; then the fastest of them with one thing changed at a time. Each step is a process with
-a time limit of its own. What it finds goes at once to DIR/results.jsonl, a line of JSON each, with its peak memory;
-what it prints goes to DIR/log.txt. The exit status is 1 if a step failed or there was no time for it.
+The steps: the tests that need a GPU; models and speech at full size against float32 on the CPU; where the time of each
+stage goes (gpu_profile.py); `tutortoietts bench` of three presets and the stream; then the fastest of them with one
+thing changed at a time; XTTS. Each step is a process with a time limit of its own. What it finds goes at once to
+DIR/results.jsonl, a line of JSON each, with its peak memory; what it prints goes to DIR/log.txt. The exit status is 1
+if a step failed or there was no time for it.
 
 A step's name as the first argument runs that step alone, in this process. --model and --device cpu try all of it
 where there is no GPU.
@@ -32,16 +33,17 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from gpu_models import CODES, inputs, module_outputs
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, LOG = "results.jsonl", "log.txt"
-GRAPHS = "TUTORTOIETTS_CUDA_GRAPHS"
+GRAPHS, TRITON = "TUTORTOIETTS_CUDA_GRAPHS", "TUTORTOIETTS_TRITON"
 FAST = "ultra_fast_optimized"
 PRESETS = (FAST, "fast_optimized", "standard_optimized")
 TEXT = "A steady hand and a clear voice are worth more than a clever machine."
-CODES, TEXT_TOKENS, CODE_ROWS = 40, 60, 2
 # relative errors against float32 on the CPU: of one model (a CPU has 0.02 in bf16, 0.04 in int8), and of speech in fp32
 MOST = {"fp32": 1e-3, "fp16": 1e-2, "bf16": 5e-2, "int8": 0.1}
 MOST_SPEECH = 1e-2
@@ -66,9 +68,9 @@ def steps(chosen: argparse.Namespace) -> list[Step]:
     options = ("out", "model", "device", "precision", "codes", "runs", "backend")
     passed = [word for name in options for word in (f"--{name}", str(getattr(chosen, name)))]
 
-    def own(name: str, seconds: float, needed: bool = False) -> Step:
+    def own(name: str, seconds: float, needed: bool = False, **env: str) -> Step:
         command = (python, str(Path(__file__).resolve()), name, *passed)
-        return Step(name=name, seconds=seconds, command=command, needed=needed)
+        return Step(name=name, seconds=seconds, command=command, environment=env, needed=needed)
 
     def bench(name: str, preset: str, seconds: float, *more: str, precision: str | None = None, **env: str) -> Step:
         given = ("--model", chosen.model, "--device", chosen.device, "--precision", precision or chosen.precision)
@@ -81,14 +83,17 @@ def steps(chosen: argparse.Namespace) -> list[Step]:
         own("machine", 40, needed=True),
         own("tests", 75),
         own("correct", 75),
+        own("profile", 60),
         bench(FAST, FAST, 45),
         bench("fast_optimized", "fast_optimized", 40, alone),
         bench("standard_optimized", "standard_optimized", 45, alone),
         bench("bf16", FAST, 30, alone, precision="bf16"),
         bench("int8", FAST, 30, alone, precision="int8"),
+        bench("no-triton", FAST, 30, alone, **{TRITON: "0"}),
         bench("no-graphs", FAST, 35, alone, **{GRAPHS: "0"}),
         bench("offload", FAST, 35, alone, "--cpu-offload"),
-        own("compile", 80),
+        own("xtts", 40),
+        own("compile", 80, **{TRITON: "0"}),
     ]
 
 
@@ -304,73 +309,6 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).norm() / expected.norm().clamp_min(1e-30))
 
 
-def inputs(spec: Any) -> dict[str, Tensor]:
-    """Return seeded inputs of the models: voices, text, codes, a mel, latents."""
-    import torch
-
-    generator, decoder, width = torch.Generator().manual_seed(1), spec.autoregressive, spec.diffusion.model_channels
-    frames = CODES * 4 * 24000 // 22050
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator)
-
-    def ids(end: int, *shape: int) -> Tensor:
-        return torch.randint(1, end, shape, generator=generator)
-
-    text = ids(min(decoder.number_text_tokens, 100), 1, min(TEXT_TOKENS, decoder.max_text_tokens - 2))
-    text[0, -1] = 0
-    return {
-        "speaker": 0.1 * normal(1, decoder.model_dim),
-        "voice": 0.1 * normal(1, 2 * width),
-        "text": text,
-        "codes": ids(decoder.start_mel_token - 1, CODE_ROWS, CODES),
-        "latents": normal(1, CODES, decoder.model_dim),
-        "x": normal(1, spec.diffusion.in_channels, frames),
-        "step": torch.tensor([2500]),
-        "mel": 2 * normal(1, spec.diffusion.in_channels, frames) - 4,
-    }
-
-
-def module_outputs(tts: Any, given: Mapping[str, Tensor]) -> Iterator[tuple[str, Callable[[], Tensor]]]:
-    """Yield the name of each model and what computes its output from the inputs, on its device in its type."""
-    import torch
-
-    def to(module: Any, *names: str) -> list[Tensor]:
-        weight = next(one for one in module.parameters() if one.is_floating_point())
-        moved = (given[name].to(weight.device) for name in names)
-        return [one.to(weight.dtype) if one.is_floating_point() else one for one in moved]
-
-    def decoder() -> Tensor:
-        latents, logits, _ = tts.autoregressive(*to(tts.autoregressive, "speaker", "text", "codes"))
-        return torch.cat([latents.flatten().float(), logits.flatten()])
-
-    def diffusion() -> Tensor:
-        model = tts.diffusion
-        latents, voice, x, step = to(model, "latents", "voice", "x", "step")
-        return model(x, step, model.align(latents, voice, x.shape[-1]))  # type: ignore[no-any-return]
-
-    def ranking() -> Tensor:
-        text, codes = to(tts.clvp, "text", "codes")
-        return torch.cat([tts.clvp.encode_text(text), tts.clvp.encode_codes(codes)])
-
-    for name, work in {
-        "autoregressive": decoder,
-        "diffusion": diffusion,
-        "clvp": ranking,
-        "vocoder": lambda: tts.vocoder(*to(tts.vocoder, "mel")),
-        "stream_decoder": lambda: tts.stream_decoder(*to(tts.stream_decoder, "latents", "speaker")),
-    }.items():
-        yield name, partial(_computed, tts, name, work)
-
-
-def _computed(tts: Any, name: str, work: Callable[[], Tensor]) -> Tensor:
-    import torch
-
-    getattr(tts, name)  # loaded outside of the block, as ever
-    with torch.inference_mode():
-        return work()
-
-
 def opened(chosen: argparse.Namespace, precision: str, device: str | None = None, **engine: Any) -> Any:
     from tutortoietts.bench.workload import open_model
 
@@ -383,9 +321,11 @@ def voice_of(tts: Any) -> dict[str, Any]:
 
 
 def speech(tts: Any, greedy: bool = True) -> Tensor:
-    """Return the samples of one sentence in few codes and steps, of three candidates."""
+    """Return the samples of one sentence in few codes and steps, of three candidates; greedy: of one, as equal ones
+    would be ranked by their rounding, and each has noise of its own."""
     options = {"num_autoregressive_samples": 3, "diffusion_iterations": 6, "sampler": "dpm++2m", "verbose": False}
-    options |= {"min_mel_tokens": CODES, "max_mel_tokens": CODES, **({"top_k": 1} if greedy else {})}
+    options |= {"min_mel_tokens": CODES, "max_mel_tokens": CODES}
+    options |= {"top_k": 1, "num_autoregressive_samples": 1} if greedy else {}
     return tts.tts(TEXT[:27], **voice_of(tts), **options)  # type: ignore[no-any-return]
 
 
@@ -441,10 +381,46 @@ def compile_blocks(chosen: argparse.Namespace) -> bool:
     return True
 
 
+def profile(chosen: argparse.Namespace) -> bool:
+    """Record where the time of each stage goes, and how far Triton kernels lie from torch."""
+    from gpu_profile import profiled
+
+    tts = opened(chosen, chosen.precision)
+    most = MOST[chosen.precision if chosen.precision in MOST else "fp16"]
+    return recorded(chosen, "profile", profiled(tts, chosen.codes, lambda: module_outputs(tts, inputs(tts.spec))), most)
+
+
+def xtts(chosen: argparse.Namespace) -> bool:
+    """Record the times of XTTS at full size, and compare its stream with its whole sound."""
+    from gpu_profile import spoken_xtts
+    from tutortoietts import TextToSpeech
+    from tutortoietts.bench.random_model import random_xtts
+
+    source = random_xtts()
+    tts = TextToSpeech(model=source, device=chosen.device, precision=chosen.precision)
+    voice = {"conditioning_latents": source.voice()}
+    return recorded(chosen, "xtts", spoken_xtts(tts, voice, chosen.codes, chosen.runs), MOST_SPEECH)
+
+
+def recorded(chosen: argparse.Namespace, step: str, results: Iterator[dict[str, Any]], most: float) -> bool:
+    """Record each result at once; what was `found` must be what was `expected`, but for a relative error of `most`."""
+    good = []
+    for result in results:
+        if "found" in result:
+            error = relative_error(result.pop("found"), result.pop("expected"))
+            result |= {"error": error, "most": most, "ok": error <= most}
+        good.append(result.get("ok", True))
+        record(chosen.out, step, **result)
+        print(json.dumps(result, indent=1), flush=True)
+    return all(good)
+
+
 OWN: dict[str, Callable[[argparse.Namespace], bool]] = {
     "machine": machine,
     "tests": tests,
     "correct": correct,
+    "profile": profile,
+    "xtts": xtts,
     "compile": compile_blocks,
 }
 
@@ -453,7 +429,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", nargs="?", choices=OWN, help="run this one alone, here")
     parser.add_argument("--out", type=Path, default=Path("gpu-results"), help="a folder for results and the log")
-    parser.add_argument("--only", metavar="PATTERN", help='only steps of such names, e.g. "bench/*"')
+    parser.add_argument("--only", metavar="PATTERN", nargs="+", help='only steps of such names, e.g. "bench/*"')
     parser.add_argument("--limit", type=float, default=290.0, help="seconds that all steps may take together")
     parser.add_argument("--model", default="random-full", help="another model, e.g. a directory")
     parser.add_argument("--device", default="cuda")
@@ -470,8 +446,8 @@ def main() -> int:
     if chosen.step is not None:
         chosen.out.mkdir(parents=True, exist_ok=True)
         return 0 if OWN[chosen.step](chosen) else 1
-    todo = [one for one in steps(chosen) if chosen.only is None or fnmatch.fnmatch(one.name, chosen.only)]
-    return run_all(chosen, todo)
+    patterns = chosen.only or ["*"]
+    return run_all(chosen, [one for one in steps(chosen) if any(fnmatch.fnmatch(one.name, some) for some in patterns)])
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 import gpu_check
 from fake_cuda import CUDA, FakeGpu, fake_gpu, there
 from gpu_check import FAST, Recorder, Step, arguments, compile_blocks, correct, relative_error, run_all, steps
+from gpu_profile import spoken_xtts
+from tiny_xtts import GOLDEN, make_tiny_release
 from tutortoietts.api import TextToSpeech
 from tutortoietts.cli.main import app
 from tutortoietts.core.config import kind_of
@@ -93,7 +95,7 @@ def test_earlier_results_are_not_mixed_in(tmp_path: Path) -> None:
 def test_right_before_fast_and_within_five_minutes(tmp_path: Path) -> None:
     given = arguments().parse_args([])
     names = [one.name for one in steps(given)]
-    assert names[:3] == ["machine", "tests", "correct"] and len(names) == len(set(names)) == 11
+    assert names[:3] == ["machine", "tests", "correct"] and len(names) == len(set(names)) == 14
     assert given.limit < 300 and all(one.seconds < given.limit for one in steps(given))
 
 
@@ -133,7 +135,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_models_and_speech_are_compared(settings: None, streaming_model: Path, tmp_path: Path) -> None:
     assert correct(chosen(tmp_path, streaming_model))
     found = {one["name"]: one for one in results(tmp_path)}
-    models = ("autoregressive", "diffusion", "clvp", "vocoder", "stream_decoder")
+    models = ("autoregressive", "steps", "diffusion", "clvp", "vocoder", "stream_decoder")
     expected = {f"{name}/{precision}" for name in models for precision in ("fp32", "bf16", "int8")}
     ways = {f"speech/{name}" for name in ("graphs", "no-graphs", "offload", "no-cache", "stream")}
     assert found.keys() == expected | ways | {"again/bf16"}
@@ -183,6 +185,24 @@ def test_blocks_are_compiled(settings: None, streaming_model: Path, tmp_path: Pa
     assert 0 < compiled < 30, "compiled again and again, as each layer has its number"
 
 
+def test_where_the_time_goes(settings: None, streaming_model: Path, tmp_path: Path) -> None:
+    assert gpu_check.profile(chosen(tmp_path, streaming_model))
+    found = {one["name"]: one for one in results(tmp_path)}
+    assert found["steps"]["torch_each"] > 0 and found["vocoder"]["kernels_first"] > 0
+    counted = found["ranking"]["kernel_times"]
+    assert counted["count"] > 0 and 0 < len(counted["longest"]) <= 25
+    assert found["steps/kernels"]["error"] == 0  # on a CPU both are torch
+
+
+@pytest.mark.skipif(not GOLDEN.is_file(), reason="the golden files of ../shared are absent")
+def test_xtts_is_measured(tmp_path: Path) -> None:
+    tts = TextToSpeech(make_tiny_release(tmp_path / "xtts"), device="cpu")
+    found = spoken_xtts(tts, {"voice_samples": "Ana Example"}, 20, 1)
+    assert gpu_check.recorded(chosen(tmp_path), "xtts", found, 1e-5)
+    times, stream = results(tmp_path)
+    assert times["first_sound"] > 0 and stream["ok"]
+
+
 @pytest.fixture
 def gpu(streaming_model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGpu]:
     with fake_gpu(monkeypatch) as device:
@@ -206,7 +226,7 @@ def test_all_of_it_runs_on_a_gpu(speech: Callable[..., TextToSpeech], precision:
     tts = speech(precision=precision)
     given = gpu_check.inputs(tts.spec)
     outputs = {name: work() for name, work in gpu_check.module_outputs(tts, given)}
-    assert len(outputs) == 5 and all(output.device == CUDA for output in outputs.values())
+    assert len(outputs) == 6 and all(output.device == CUDA for output in outputs.values())
     assert gpu_check.speech(tts).device.type == gpu_check.streamed(tts).device.type == "cpu"
 
 

@@ -13,6 +13,7 @@ from tutortoietts.accelerate.gpt import (
     GptStep,
     compiled_step,
 )
+from tutortoietts.accelerate.gpu import fuse
 from tutortoietts.accelerate.quantized import quantize_model
 from tutortoietts.accelerate.rotary import AcceleratedEncoder
 from tutortoietts.accelerate.vocoder import AcceleratedBigVGAN, AcceleratedHifigan, accelerate_vocoder, lower
@@ -34,7 +35,8 @@ def accelerate(module: nn.Module, device: torch.device | str | None = None, prec
 
     device: where it will run; default: where it is. On a CPU the encoders of CLVP and CVVP, BigVGAN and HiFi-GAN run as
     compiled kernels from now on, and `compiled_step` and `diffusion_chain` give those of the other two models. Where a
-    kernel cannot stand in (`why_not`), torch does the same work.
+    kernel cannot stand in (`why_not`), torch does the same work. On a CUDA GPU some layers use kernels in Triton
+    (`accelerate.gpu`).
 
     precision: one of auto, fp32, bf16, fp16, int8, int4; default: keep the weights. "int8" and "int4" quantize
     Autoregressive, Xtts, Diffusion and Clvp, once and for the device that they are on. "bf16" lets vocoders multiply
@@ -54,6 +56,7 @@ def accelerate(module: nn.Module, device: torch.device | str | None = None, prec
     if torch.device(device).type == "cpu":
         for part in module.modules():
             _accelerate_one(part, half=precision in ("bf16", "int8", "int4"))
+    fuse(module, torch.device(device))
     if isinstance(module, Hifigan) and not isinstance(module, AcceleratedHifigan) and precision == "bf16":
         lower(module, torch.bfloat16)
     return module

@@ -22,6 +22,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "HF_HUB_OFFLINE": "1: never use the network",
     "TUTORTOIETTS_NATIVE": "0: compile nothing; torch alone does the work on a CPU",
     "TUTORTOIETTS_CUDA_GRAPHS": "0: run each step on a GPU by itself instead of as a captured CUDA graph",
+    "TUTORTOIETTS_TRITON": "0: use no Triton kernels on a GPU; torch alone does the work",
     "TUTORTOIETTS_DEBUG": "1: show the traceback of an error, like `--debug`",
 }
 """Name -> meaning of every environment variable, for docs/cli.md."""

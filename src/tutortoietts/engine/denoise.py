@@ -139,7 +139,8 @@ class _Forwards:
         modulation, guided = self._modulation(step), self._guided(step)
         if self.capture is not None and sum(self._guided(other) == guided for other in self.steps) >= _WORTH_CAPTURING:
             if guided not in self._fixed:
-                self._fixed[guided] = _Fixed(partial(self._whole, guided=guided), x, modulation, self.capture)
+                output = x.new_empty((2 if guided else 1, self.model.cfg.out_channels, self.frames))
+                self._fixed[guided] = _Fixed(partial(self._whole, guided=guided), x, modulation, output, self.capture)
             output = self._fixed[guided](x, modulation)
         elif self.unconditioned is not None and guided:
             integrated = self._integrated(self.unconditioned, step, modulation)
@@ -180,16 +181,21 @@ class _Forwards:
 
 
 class _Fixed:
-    """A captured forward over buffers of its own.
+    """A captured forward over buffers of its own; `output` is one of them.
 
     It lives as long as its mel: lengths are too many to keep it, and it costs about two forwards to make.
     """
 
     def __init__(
-        self, forward: Callable[[Tensor, Modulation], Tensor], x: Tensor, modulation: Tensor, capture: Capture
+        self,
+        forward: Callable[[Tensor, Modulation], Tensor],
+        x: Tensor,
+        modulation: Tensor,
+        output: Tensor,
+        capture: Capture,
     ) -> None:
         self.x, self.modulation = x.clone(), modulation.clone(memory_format=torch.contiguous_format)
-        self.output = forward(self.x, self.modulation)
+        self.output = output
 
         def step() -> None:
             self.output.copy_(forward(self.x, self.modulation))

@@ -207,7 +207,7 @@ class Pipeline:
             cached=self.request.kv_cache,
             on_step=partial(self.progress.step, "codes"),
             fixed=fixed,
-            workspaces=self.workspaces,
+            workspaces=None if models.offload else self.workspaces,  # captured steps know where the weights lie
         )
 
     def decode(self, model: nn.Module, work: DecodeRequest) -> Iterator[Codes]:

@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from tutortoietts.core.config import BigVGANConfig
 from tutortoietts.nn.upsample import branch_mean, dilated_pairs, level_widths, upsamplers
 
-__all__ = ["BigVGAN", "ResidualBlock", "SnakeBeta", "antialias_filter"]
+__all__ = ["EPSILON", "BigVGAN", "ResidualBlock", "SnakeBeta", "antialias_filter"]
 
 _TAPS = 12
-_EPSILON = 1e-9
+EPSILON = 1e-9
 _BLOCK = 1 << 16  # samples at once on a CPU: with the doubled signal and a copy about 1 MB, which stays in its cache
 
 
@@ -88,7 +88,7 @@ class SnakeBeta(nn.Module):
 
     def rates(self) -> tuple[Tensor, Tensor]:
         """Return e^alpha and e^beta, (C,) each."""
-        return self.alpha.exp(), self.beta.exp() + _EPSILON
+        return self.alpha.exp(), self.beta.exp() + EPSILON
 
 
 def antialias_filter() -> Tensor:

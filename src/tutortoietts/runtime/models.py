@@ -50,7 +50,7 @@ class LoadedModels:
         self.source, self.spec = source, source.spec
         given = dtype if isinstance(dtype, Precision) else plain_precision("", dtype)
         self.device, self.dtype, self.precision = device, given.dtype, given
-        self.cuda_graphs = use_cuda_graphs(device) and not offload  # captured steps know where the weights lie
+        self.cuda_graphs = use_cuda_graphs(device)
         self.synchronize = synchronizer(device)
         copier = copier or copier_for(device)
         self._offload = Offload(copier) if offload and copier is not None else None

@@ -14,6 +14,7 @@ from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.decoding.state import DecodeState, decode_step
 from tutortoietts.engine.decoding.workspace import Workspaces
 from tutortoietts.runtime.cuda_graphs import use_cuda_graphs
+from tutortoietts.runtime.device import synchronizer
 from tutortoietts.runtime.memory import bucket
 
 __all__ = ["CachedBackend", "FixedShapeBackend", "UncachedBackend", "open_backend"]
@@ -96,7 +97,7 @@ class FixedShapeBackend(CachedBackend):
         """Return None: a step that may be captured runs in torch."""
 
     def allocate_state(self, request: DecodeRequest, rows: int) -> DecodeState:
-        self.lender = request.workspaces or Workspaces()
+        self.lender, self.lent = request.workspaces or Workspaces(), request.workspaces is not None
         self.space = self.lender.take(self.model, rows, self.positions(1), request.max_codes)
         self.space.cache.rows(0, bucket(rows)).clear()
         return self.space.state
@@ -120,6 +121,9 @@ class FixedShapeBackend(CachedBackend):
 
     def close(self) -> None:
         self.lender.give_back(self.space)
+        synchronize = synchronizer(self.model.device)
+        if not self.lent and synchronize is not None:
+            synchronize()  # the buffers go now, and graphs may go only when they have run
 
 
 class UncachedBackend(CachedBackend):
