@@ -7,7 +7,8 @@ first    seconds to the first sound of one stream, and of 8 that begin together 
 streams  16 streams at once: longest gap that a listener hears from the first byte on; throughput against one by one
 whole    16 clients that wait for whole clips: throughput against the same requests one by one
 share    CPU of the server without a model, for streams in real time: its own share of a core a stream
-memory   --requests short requests, a fifth of whose clients leave early: growth of memory, threads and open files
+memory   --requests short requests, a fifth of whose clients leave early: growth of memory (what as many requests more
+         would add, by the trend), of threads, tasks and open files, and rows left over
 The last line is JSON. Seconds of sound a second of time are "throughput".
 """
 
@@ -24,12 +25,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+
+from soak import growth
 
 SENTENCES = Path(__file__).resolve().parent / "sentences_test.txt"
 RATE, BYTES_A_SECOND = 24000, 48000
@@ -141,26 +144,30 @@ async def whole(client: httpx.AsyncClient, args: argparse.Namespace) -> dict[str
 
 
 async def memory(client: httpx.AsyncClient, args: argparse.Namespace) -> dict[str, Any]:
-    """Short requests, 8 at a time; a fifth of the clients leave after the first sound."""
+    """Short requests, 8 at a time; a fifth of the clients leave, before the first sound or after it."""
     words = SENTENCES.read_text(encoding="utf-8").split()
-    draw, looks = random.Random(7), []
-    blocks = 10
+    draw, looks, blocks = random.Random(7), [], 10
     for number in range(blocks + 1):  # the first is the warm-up
-        left = max(8, args.requests // blocks)
-        while left > 0:
-            some = [_short(draw, words) for _ in range(min(8, left))]
-            await asyncio.gather(*(_perhaps_leave(client, body, leaves=draw.random() < 0.2) for body in some))
-            left -= len(some)
+        async with httpx.AsyncClient(base_url=client.base_url, timeout=600, trust_env=False) as guests:
+            left = max(8, args.requests // blocks)
+            while left > 0:
+                some = [_short(draw, words) for _ in range(min(8, left))]
+                await asyncio.gather(
+                    *(_leave(guests, body, draw) if draw.random() < 0.2 else take(guests, body) for body in some)
+                )
+                left -= len(some)
         await _until_idle(client)
         looks.append(await _held(client))
         print(f"memory: block {number}: {looks[-1]}", file=sys.stderr)
-    first, last = looks[1], looks[-1]
+    del looks[0]
+    first, last = looks[0], looks[-1]
+    held, counts = [look["rss_mib"] for look in looks], [args.requests // blocks * (at + 1) for at in range(blocks)]
     return {
         "requests": args.requests,
-        "growth_percent": round(100 * (last["rss_mib"] / first["rss_mib"] - 1), 2),
-        "threads": last["threads"],
-        "open_files_more": last["files"] - first["files"],
-        "rss_mib": last["rss_mib"],
+        "growth_percent": round(100 * growth(held, counts), 2),
+        "rss_mib": held,
+        **{f"{name}_more": last[name] - first[name] for name in ("threads", "files", "tasks")},
+        "rows_left": last["rows"],
     }
 
 
@@ -169,13 +176,17 @@ def _short(draw: random.Random, words: list[str]) -> dict[str, Any]:
     return {"input": " ".join(words[start : start + draw.randint(1, 6)]), "seed": draw.randrange(1000)}
 
 
-async def _perhaps_leave(client: httpx.AsyncClient, body: dict[str, Any], *, leaves: bool) -> None:
+async def _leave(client: httpx.AsyncClient, body: dict[str, Any], draw: random.Random) -> None:
+    """Leave at a random moment, or with the first bytes."""
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(_first_bytes(client, body), draw.choice((0.002, 0.01, 0.05, 10.0)))
+
+
+async def _first_bytes(client: httpx.AsyncClient, body: dict[str, Any]) -> None:
     async with client.stream("POST", "/v1/audio/speech", json={**body, "response_format": "pcm"}) as answer:
-        if answer.status_code in (400, 503):
-            return
+        answer.raise_for_status()
         async for _ in answer.aiter_raw():
-            if leaves:
-                return
+            return
 
 
 async def _until_idle(client: httpx.AsyncClient) -> None:
@@ -193,7 +204,9 @@ async def _held(client: httpx.AsyncClient) -> dict[str, Any]:
     return {
         "rss_mib": round(values["process_resident_memory_bytes"] / 2**20, 1),
         "files": int(values["process_open_fds"]),
-        "threads": int(values.get("tutortoietts_threads", 0)),
+        "threads": int(values["tutortoietts_threads"]),
+        "tasks": int(values["tutortoietts_tasks"]),
+        "rows": int(values["tutortoietts_decoder_rows"]),
     }
 
 
@@ -220,7 +233,8 @@ async def _cpu(client: httpx.AsyncClient) -> float:
 def server(args: argparse.Namespace, *, silent: bool = False) -> Iterator[str]:
     """Run this file as a server -> its address."""
     command = [sys.executable, __file__, "--as-server", "--model", args.model, "--precision", args.precision]
-    command += ["--max-rows", str(args.max_rows)] + (["--silent"] if silent else [])
+    command += ["--max-rows", str(args.max_rows), "--shared-rows", str(args.shared_rows)]
+    command += ["--silent"] if silent else []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -245,7 +259,8 @@ def be_server(args: argparse.Namespace) -> None:
 def _open(args: argparse.Namespace) -> Any:
     from tutortoietts.bench.workload import open_model
 
-    tts = open_model({"model": args.model, "precision": args.precision, "enable_redaction": False})
+    engine = {"model": args.model, "precision": args.precision, "enable_redaction": False}
+    tts = open_model({**engine, "shared_batch_rows": args.shared_rows or None})
     if args.silent:
         tts.stream = silence  # type: ignore[method-assign]
     return tts
@@ -301,6 +316,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, default=24)
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--max-rows", type=int, default=16)
+    parser.add_argument("--shared-rows", type=int, default=32, help="of the decoder, as `serve`; 0: each request alone")
     parser.add_argument("--as-server", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--silent", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(words)

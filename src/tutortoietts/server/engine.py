@@ -187,6 +187,7 @@ class SpeechEngine:
                         pass
                 self._room.work.learn(decoder, len(_WARM_UP), time.monotonic() - began, 1)
         self.metrics.model_loaded.set(1)
+        self.metrics.decoder_rows.set_function(lambda: sum(tts.shared_batch_load))
         facts = {
             "version": __version__,
             "model": self._info.name,
