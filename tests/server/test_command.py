@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from tutortoietts.cli.main import app
-from tutortoietts.cli.serve import PREFIX, aliases_of
+from tutortoietts.cli.serve import PREFIX
+from tutortoietts.server.settings import OPENAI_VOICES, voice_aliases
 
 CASES = [
     (["--host", "0.0.0.0"], "--insecure", 2),
@@ -46,9 +47,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_names_of_openai_are_voices_of_the_bundled_model() -> None:
-    from tutortoietts.server.settings import OPENAI_VOICES
-
-    aliases = aliases_of(["Alloy=kal16", "me=slt"], "bundled")
+    aliases = voice_aliases(["Alloy=kal16", "me=slt"], "bundled")
     assert set(OPENAI_VOICES) < set(aliases)
     assert (aliases["alloy"], aliases["me"], aliases["onyx"]) == ("kal16", "slt", "rms")
-    assert aliases_of([], "tortoise-v2") == {}
+    assert voice_aliases([], "tortoise-v2") == {}
