@@ -116,6 +116,8 @@ def test_voices_and_mixes(running: Running, voice: object) -> None:
 def test_what_is_ignored_is_told(running: Running) -> None:
     body = {"input": "Hello there.", "instructions": "Be kind.", "user": "x", "voice": None, "response_format": "pcm"}
     assert running.post(body).headers["x-tutortoietts-ignored"] == "instructions, user"
+    odd = running.post({"input": "Hello there.", "response_format": "pcm", "é\r\n": 1, "": None})
+    assert odd.headers["x-tutortoietts-ignored"] == '%C3%A9%0D%0A, ""'
 
 
 @pytest.mark.parametrize(

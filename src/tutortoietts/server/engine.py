@@ -20,6 +20,7 @@ from tutortoietts.api import SpeechStream, TextToSpeech
 from tutortoietts.core.errors import Cancelled, TutortoieError
 from tutortoietts.core.presets import preset_options
 from tutortoietts.engine.families import family_of
+from tutortoietts.runtime.memory import limit_arenas
 from tutortoietts.server.errors import ApiError, unavailable
 from tutortoietts.server.job import Done, Job, Piece
 from tutortoietts.server.metrics import Metrics
@@ -34,6 +35,8 @@ __all__ = ["SpeechEngine"]
 
 _log = logging.getLogger(__name__)
 _WARM_UP = "The server is ready to speak, and this is its first sentence."
+
+_ARENAS = 2  # of glibc, for all threads
 
 T = TypeVar("T")
 
@@ -174,6 +177,7 @@ class SpeechEngine:
     # In worker threads.
 
     def _load(self) -> None:
+        limit_arenas(_ARENAS)
         tts = self._open()
         self._tts, self._voices = tts, Voices(tts)
         self._info = _info(tts, self.settings)
