@@ -7,10 +7,12 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tutortoietts.cli.common import MODEL, Debug, guarded, new_app, say
@@ -188,7 +190,20 @@ def _serve_on_ray(cluster: ClusterOptions, settings: ServerSettings, served: Ser
     replicas = {name: value for name, value in asdict(cluster).items() if name != "ray"}
     with serve_on_ray(str(cluster.ray), settings, _opener(served), Replicas(**replicas)):
         say(f"serving on every machine of the cluster, at port {settings.port}; base URL of clients: http://HOST/v1")
-        signal.pause()
+        until_signal()
+
+
+def until_signal() -> None:
+    """Wait for SIGINT or SIGTERM, whoever handled them before; a second one ends the process at once."""
+    ended = threading.Event()
+
+    def end(received: int, frame: FrameType | None) -> None:
+        signal.signal(received, signal.SIG_DFL)
+        ended.set()
+
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, end)
+    ended.wait()
 
 
 def _opener(served: ServedModel) -> Callable[[], TextToSpeech]:

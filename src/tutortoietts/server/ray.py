@@ -127,12 +127,12 @@ def app(args: Mapping[str, Any]) -> Any:
     replicas = Replicas(**_of_kind(Replicas(), rest))
     key_file = rest.pop(KEY_FILE, None)
     keys = {} if key_file is None else read_keys(Path(key_file), None)
-    simple = _of_kind(ServerSettings(), rest)
+    aliases = voice_aliases((), model.get("model", "bundled"))
+    given = {"keys": keys, "aliases": aliases, **_of_kind(ServerSettings(), rest)}
     if rest:
         known = [one.name for kind in (ServerSettings, Replicas) for one in fields(kind)]
         raise OptionError(f"unknown arguments {', '.join(rest)}: there are {', '.join([*_MODEL, KEY_FILE, *known])}")
-    settings = ServerSettings(keys=keys, aliases=voice_aliases((), model.get("model", "bundled")), **simple)
-    return application(settings, partial(open_server_tts, **model), replicas)
+    return application(ServerSettings(**given), partial(open_server_tts, **model), replicas)
 
 
 @contextlib.contextmanager
