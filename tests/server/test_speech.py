@@ -9,9 +9,12 @@ import wave
 
 import httpx
 import pytest
+import torch
 from serving import TEXT, Running, wait_for
 
 from tutortoietts.server.formats import FORMATS
+from tutortoietts.server.request import SpeechRequest
+from tutortoietts.server.sound import Sound
 
 
 def error_of(answer: httpx.Response) -> dict[str, str | None]:
@@ -67,6 +70,18 @@ def test_every_format_has_the_length_of_the_sound(running: Running, form: str, s
         frames = list(file.decode(audio=0))
         seconds = sum(frame.samples / frame.sample_rate for frame in frames)
     assert samples / 24000 - 0.001 <= seconds <= samples / 24000 + 0.1
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_how_sound_is_cut_into_chunks_changes_no_byte(form: str) -> None:
+    pytest.importorskip("av")
+    wave = 0.3 * torch.sin(0.05 * torch.arange(60_000))
+
+    def encoded(*cuts: int) -> bytes:
+        sound = Sound(SpeechRequest(text="a", voice="b", form=form, speed=1.3, sample_rate=16000), 24000, 0)
+        return b"".join(sound.push(chunk)[0] for chunk in wave.tensor_split(cuts)) + sound.finish()[0]
+
+    assert encoded(1272, 10_232, 30_000) == encoded(10_232, 30_000) == encoded(50_001)
 
 
 def test_the_default_format_is_mp3(running: Running) -> None:
@@ -196,8 +211,6 @@ def test_a_client_that_leaves_ends_the_work(running: Running) -> None:
 
 
 def test_a_failure_after_the_first_sound_breaks_the_connection(running: Running, monkeypatch) -> None:
-    from tutortoietts.server.sound import Sound
-
     def fail(self: Sound) -> tuple[bytes, float]:
         raise RuntimeError("a secret path: /home/someone")
 
