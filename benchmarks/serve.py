@@ -263,9 +263,8 @@ def be_server(args: argparse.Namespace) -> None:
     from tutortoietts.server.run import serve
     from tutortoietts.server.settings import ServerSettings
 
-    settings = ServerSettings(
-        port=0, max_rows=args.max_rows, max_queue=64, queue_timeout=600.0, warmup=args.model == "bundled"
-    )
+    warmup = args.model == "bundled" and not args.silent
+    settings = ServerSettings(port=0, max_rows=args.max_rows, max_queue=64, queue_timeout=600.0, warmup=warmup)
     serve(settings, lambda: _open(args), lambda made: print(f"http://127.0.0.1:{made.port}", flush=True))
 
 
