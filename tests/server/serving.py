@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import torch
 
 from tutortoietts.api import TextToSpeech
+from tutortoietts.audio.io import pcm16, wav_header
 from tutortoietts.server.run import SpeechServer
 from tutortoietts.server.settings import ServerSettings
 
@@ -36,6 +38,13 @@ class Running:
         return wait_for(lambda: not self.server.engine.running and not self.server.engine.waiting)
 
 
+def clip(seconds: float = 2.0, rate: int = 22050) -> bytes:
+    """Return a WAV file of a tone that swells, which passes for speech."""
+    time = torch.arange(round(seconds * rate)) / rate
+    sound = 0.3 * torch.sin(2 * torch.pi * 150 * time) * torch.sin(2 * torch.pi * 2 * time)
+    return wav_header(rate, len(sound)) + pcm16(sound)
+
+
 def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
     """Poll a condition until it holds; False if it never does."""
     waiter = threading.Event()
@@ -47,7 +56,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
 
 
 @contextlib.contextmanager
-def running_server(model: Path, **changes: Any) -> Iterator[Running]:
+def running_server(model: Path | str, **changes: Any) -> Iterator[Running]:
     values = {"port": 0, "warmup": False, "max_rows": 4, "wyoming": 0, **changes}
     settings = ServerSettings(**values)
     server = SpeechServer(settings, lambda: TextToSpeech(str(model), device="cpu", enable_redaction=False))

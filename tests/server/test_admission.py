@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -181,3 +183,23 @@ def test_the_promise_holds_beside_strangers_who_leave(running: Running) -> None:
         assert all(one.result() is None for one in strangers)
     assert running.idle()
     assert torch.is_grad_enabled()
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_failure(running: Running, caplog) -> None:
+    headers = (
+        "POST /v1/audio/speech HTTP/1.1",
+        "host: 127.0.0.1",
+        "content-type: application/json",
+        "content-length: 99",
+    )
+    before = cancelled(running)
+    with socket.create_connection(("127.0.0.1", running.server.port)) as client:
+        client.sendall("\r\n".join([*headers, "", '{"input": ']).encode())
+    assert wait_for(lambda: cancelled(running) == before + 1)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def cancelled(running: Running) -> float:
+    text = running.client.get("/metrics").text
+    found = re.search(r'requests_total{outcome="cancelled",route="/v1/audio/speech"} (\S+)', text)
+    return float(found[1]) if found else 0.0

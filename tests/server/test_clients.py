@@ -6,11 +6,16 @@ import asyncio
 import base64
 import io
 import json
+import socket
 import wave
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from serving import TEXT, Running, running_server
+from serving import TEXT, Running, clip, running_server
+
+from tutortoietts.server.settings import OPENAI_VOICES
+from tutortoietts.server.sound import Sound
 
 openai = pytest.importorskip("openai")
 
@@ -71,6 +76,71 @@ def test_wrong_key_and_retries(streaming_model: Path) -> None:
         assert count in running.client.get("/metrics", headers={"authorization": "Bearer " + "a" * 16}).text
 
 
+def test_limits_and_permissions_have_their_classes(streaming_model: Path) -> None:
+    key = "a" * 16
+    with running_server(streaming_model, keys={"a": key}, key_rate=1.0, cloning=False) as running:
+        with openai.OpenAI(base_url=f"{running.url}/v1", api_key=key, max_retries=0) as client:
+            options = {"model": "tts-1", "voice": "anna", "input": TEXT}
+            assert client.audio.speech.create(**options).content
+            with pytest.raises(openai.RateLimitError) as limited:
+                client.audio.speech.create(**options)
+            assert limited.value.code == "rate_exceeded" and int(limited.value.response.headers["retry-after"]) >= 1
+            with pytest.raises(openai.PermissionDeniedError) as refused:
+                client.audio.speech.create(**options, extra_headers={"origin": "https://elsewhere.example"})
+            assert refused.value.code == "origin_refused"
+            with pytest.raises(openai.PermissionDeniedError) as off:
+                add_voice(client, "carla")
+            assert off.value.code == "cloning_off"
+            with pytest.raises(openai.APIStatusError) as large:
+                client.audio.speech.create(**{**options, "input": "a" * 300_000})
+            assert large.value.status_code == 413
+
+
+def add_voice(client, name: str) -> object:
+    files = [("audio_sample", ("a.wav", clip(), "audio/wav"))]
+    headers = {"content-type": "multipart/form-data"}
+    form = {"name": name, "consent": "I am the speaker"}
+    return client.post("/audio/voices", cast_to=object, body=form, files=files, options={"headers": headers})
+
+
+def test_a_name_that_is_taken_is_a_conflict_and_not_retried(running: Running) -> None:
+    with openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=2) as client:
+        assert add_voice(client, "erna")["id"] == "erna"
+        with pytest.raises(openai.ConflictError) as taken:
+            add_voice(client, "erna")
+        assert taken.value.code == "voice_exists"
+    count = 'requests_total{outcome="invalid",route="/v1/audio/voices"} 1.0'
+    assert count in running.client.get("/metrics").text
+
+
+def test_no_answer_and_no_server(client, running: Running) -> None:
+    options = {"model": "tts-1", "voice": "anna", "input": TEXT * 80}
+    with pytest.raises(openai.APITimeoutError):
+        client.audio.speech.create(**options, timeout=0.001)
+    assert running.idle()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    nobody = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0)
+    with nobody, pytest.raises(openai.APIConnectionError):
+        nobody.audio.speech.create(**options)
+
+
+def test_a_failure_is_an_error_and_a_broken_stream_too(client, monkeypatch) -> None:
+    def fail(self: Sound) -> tuple[bytes, float]:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(Sound, "finish", fail)
+    options = {"model": "tts-1", "voice": "anna", "input": TEXT, "response_format": "pcm"}
+    with pytest.raises(openai.InternalServerError) as failed:
+        client.audio.speech.create(**options, extra_body={"stream": False})
+    assert failed.value.code == "internal_error"
+    with client.audio.speech.with_streaming_response.create(**options) as answer:
+        pieces = answer.iter_bytes()
+        assert next(pieces)
+        with pytest.raises(Exception, match="closed"):
+            list(pieces)
+
+
 def test_models(client) -> None:
     assert "tts-1" in [model.id for model in client.models.list()]
     assert client.models.retrieve("tts-1").owned_by == "tutortoietts"
@@ -94,30 +164,46 @@ def test_many_at_once_half_of_which_leave(running: Running) -> None:
     assert running.idle()
 
 
-def test_open_webui(running: Running) -> None:
-    assert running.client.get("/v1/audio/models").json()["models"]
-    voices = running.client.get("/v1/audio/voices").json()["voices"]
-    assert all(isinstance(voice["id"], str) and isinstance(voice["name"], str) for voice in voices)
-    body = {"input": TEXT, "voice": voices[0]["id"], "model": "tts-1", "user": {"id": 1}}
-    answer = running.post(body, headers={"authorization": "Bearer sk-none"})
-    assert answer.headers["content-type"] == "audio/mpeg"
+def test_open_webui(streaming_model: Path) -> None:
+    """Lists without a key, then a whole answer with one, at several sentences at once."""
+    key = {"authorization": "Bearer " + "a" * 16}
+    with running_server(streaming_model, keys={"a": "a" * 16}) as running:
+        assert running.client.get("/v1/audio/models").json()["models"]
+        voices = running.client.get("/v1/audio/voices").json()["voices"]
+        assert all(isinstance(voice["id"], str) and isinstance(voice["name"], str) for voice in voices)
+        body = {"input": TEXT, "voice": voices[0]["id"], "model": "tts-1", "user": {"id": 1}}
+        with ThreadPoolExecutor(3) as pool:
+            answers = list(pool.map(lambda _: running.post(body, headers=key), range(3)))
+        assert {answer.headers["content-type"] for answer in answers} == {"audio/mpeg"}
+        assert running.post(body).json()["error"]["message"]
 
 
 def test_silly_tavern(running: Running) -> None:
+    """It passes on what comes as mp3, whatever it is; the empty key that it sends is in test_security."""
     body = {"input": TEXT, "response_format": "mp3", "voice": "alloy", "speed": 1, "model": "tts-1"}
-    assert running.post(body).headers["content-type"] == "audio/mpeg"
+    answer = running.post(body)
+    assert answer.headers["content-type"] == "audio/mpeg" and answer.content[0] == 0xFF
 
 
 def test_live_kit(running: Running) -> None:
+    """It warms the connection by a GET, asks for events unless the model is tts-1, and looks at the Content-Type."""
     assert running.client.get("/v1").status_code == 404
-    body = {"input": TEXT, "model": "gpt-4o-mini-tts", "voice": "ash", "response_format": "mp3", "stream_format": "sse"}
-    answer = running.post({**body, "voice": "alloy"})
+    body = {"input": TEXT, "voice": "alloy", "response_format": "mp3", "speed": 1.0}
+    answer = running.post({**body, "model": "gpt-4o-mini-tts", "stream_format": "sse"})
     assert answer.headers["content-type"].startswith("text/event-stream")
-    lines = [line for line in answer.text.splitlines() if line.startswith("data: ")]
-    assert json.loads(lines[-1][6:])["type"] == "speech.audio.done"
+    events = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
+    sound = b"".join(base64.b64decode(event.get("delta") or event.get("audio") or "") for event in events)
+    assert sound[0] == 0xFF and events[-1]["type"] == "speech.audio.done"
+    assert running.post({**body, "model": "tts-1"}).headers["content-type"] == "audio/mpeg"
 
 
-def test_pipecat(running: Running) -> None:
-    body = {"input": TEXT, "model": "gpt-4o-mini-tts", "voice": "alloy", "response_format": "pcm"}
-    answer = running.post(body)
-    assert answer.status_code == 200 and len(answer.content) % 2 == 0
+def test_pipecat(streaming_model: Path) -> None:
+    """It knows the names of OpenAI's voices only, reads samples as they come, and shows the text of a refusal."""
+    aliases = dict.fromkeys(OPENAI_VOICES, "anna")
+    with running_server(streaming_model, aliases=aliases) as running:
+        body = {"input": TEXT, "model": "gpt-4o-mini-tts", "response_format": "pcm"}
+        for voice in OPENAI_VOICES:
+            with running.client.stream("POST", "/v1/audio/speech", json={**body, "voice": voice}) as answer:
+                assert answer.status_code == 200 and sum(map(len, answer.iter_bytes())) % 2 == 0
+        refused = running.post({**body, "voice": "alloy", "speed": 9})
+        assert refused.status_code == 400 and "speed" in refused.text

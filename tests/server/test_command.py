@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from serving import wait_for
 from typer.testing import CliRunner
 
 from tutortoietts.cli.main import app
-from tutortoietts.cli.serve import PREFIX, aliases_of
+from tutortoietts.cli.serve import PREFIX, until_signal
+from tutortoietts.server.settings import OPENAI_VOICES, voice_aliases
 
 CASES = [
     (["--host", "0.0.0.0"], "--insecure", 2),
@@ -45,10 +50,27 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert result.exit_code == 2 and "16 or more" in result.stderr
 
 
-def test_the_names_of_openai_are_voices_of_the_bundled_model() -> None:
-    from tutortoietts.server.settings import OPENAI_VOICES
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_cluster_is_served_until_a_signal_comes(number: signal.Signals) -> None:
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            signal.signal(number, signal.SIG_IGN)  # as somebody else's
+            pool.submit(lambda: wait_for(lambda: callable(signal.getsignal(number))) and os.kill(os.getpid(), number))
+            until_signal()
+            assert signal.getsignal(number) == signal.SIG_DFL  # a second one ends the process
+        finally:
+            for one, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+                signal.signal(one, handler)
 
-    aliases = aliases_of(["Alloy=kal16", "me=slt"], "bundled")
+
+def test_ray_has_no_use_for_what_belongs_to_one_server() -> None:
+    result = CliRunner().invoke(app, ["serve", "--ray", "local", "--wyoming", "10200"])
+    assert result.exit_code == 2 and "wyoming belongs to a server of its own" in result.stderr
+
+
+def test_the_names_of_openai_are_voices_of_the_bundled_model() -> None:
+    aliases = voice_aliases(["Alloy=kal16", "me=slt"], "bundled")
     assert set(OPENAI_VOICES) < set(aliases)
     assert (aliases["alloy"], aliases["me"], aliases["onyx"]) == ("kal16", "slt", "rms")
-    assert aliases_of([], "tortoise-v2") == {}
+    assert voice_aliases([], "tortoise-v2") == {}

@@ -8,18 +8,10 @@ import wave
 from pathlib import Path
 
 import pytest
-import torch
-from serving import TEXT, Running, running_server, wait_for
+from serving import TEXT, Running, clip, running_server, wait_for
 
-from tutortoietts.audio.io import pcm16, wav_header
 from tutortoietts.core.presets import known_names
 from tutortoietts.server.request import _FIELDS
-
-
-def clip(seconds: float = 2.0, rate: int = 22050) -> bytes:
-    time = torch.arange(round(seconds * rate)) / rate
-    sound = 0.3 * torch.sin(2 * torch.pi * 150 * time) * torch.sin(2 * torch.pi * 2 * time)
-    return wav_header(rate, len(sound)) + pcm16(sound)
 
 
 def add(running: Running, name: str, data: bytes | None = None, **fields: str):

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import TEXT, Running, running_server, wait_for
-from test_lists import clip
+from serving import TEXT, Running, clip, running_server, wait_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")

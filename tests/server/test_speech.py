@@ -9,9 +9,12 @@ import wave
 
 import httpx
 import pytest
+import torch
 from serving import TEXT, Running, wait_for
 
 from tutortoietts.server.formats import FORMATS
+from tutortoietts.server.request import SpeechRequest
+from tutortoietts.server.sound import Sound
 
 
 def error_of(answer: httpx.Response) -> dict[str, str | None]:
@@ -69,6 +72,18 @@ def test_every_format_has_the_length_of_the_sound(running: Running, form: str, s
     assert samples / 24000 - 0.001 <= seconds <= samples / 24000 + 0.1
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_how_sound_is_cut_into_chunks_changes_no_byte(form: str) -> None:
+    pytest.importorskip("av")
+    wave = 0.3 * torch.sin(0.05 * torch.arange(60_000))
+
+    def encoded(*cuts: int) -> bytes:
+        sound = Sound(SpeechRequest(text="a", voice="b", form=form, speed=1.3, sample_rate=16000), 24000, 0)
+        return b"".join(sound.push(chunk)[0] for chunk in wave.tensor_split(cuts)) + sound.finish()[0]
+
+    assert encoded(1272, 10_232, 30_000) == encoded(10_232, 30_000) == encoded(50_001)
+
+
 def test_the_default_format_is_mp3(running: Running) -> None:
     answer = running.post({"input": TEXT, "model": "tts-1", "voice": "alloy"})
     assert answer.headers["content-type"] == "audio/mpeg"
@@ -116,6 +131,8 @@ def test_voices_and_mixes(running: Running, voice: object) -> None:
 def test_what_is_ignored_is_told(running: Running) -> None:
     body = {"input": "Hello there.", "instructions": "Be kind.", "user": "x", "voice": None, "response_format": "pcm"}
     assert running.post(body).headers["x-tutortoietts-ignored"] == "instructions, user"
+    odd = running.post({"input": "Hello there.", "response_format": "pcm", "é\r\n": 1, "": None})
+    assert odd.headers["x-tutortoietts-ignored"] == '%C3%A9%0D%0A, ""'
 
 
 @pytest.mark.parametrize(
@@ -194,8 +211,6 @@ def test_a_client_that_leaves_ends_the_work(running: Running) -> None:
 
 
 def test_a_failure_after_the_first_sound_breaks_the_connection(running: Running, monkeypatch) -> None:
-    from tutortoietts.server.sound import Sound
-
     def fail(self: Sound) -> tuple[bytes, float]:
         raise RuntimeError("a secret path: /home/someone")
 

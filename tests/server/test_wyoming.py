@@ -92,6 +92,17 @@ def test_empty_text_ends_too(running: Running) -> None:
     assert talk(running, script) == ["audio-start", "audio-stop", "synthesize-stopped"]
 
 
+def test_a_text_that_was_never_ended_gives_way_to_the_next(running: Running) -> None:
+    async def script(client: Any) -> list[str]:
+        await client.write_event(SynthesizeStart().event())
+        for event in (SynthesizeStart(), SynthesizeChunk(text=TEXT), SynthesizeStop()):
+            await client.write_event(event.event())
+        return [event.type for event in await until(client, "synthesize-stopped")]
+
+    kinds = talk(running, script)
+    assert kinds[0] == "audio-start" and kinds[-2:] == ["audio-stop", "synthesize-stopped"]
+
+
 def test_ping_and_unknown_events_and_errors(running: Running) -> None:
     async def script(client: Any) -> tuple[Event, Event]:
         await client.write_event(Event(type="select-program", data={"name": "x"}))

@@ -349,6 +349,11 @@ class TextToSpeech(OriginalMethods):
 
         return open_stream(self._pipeline(request, stop), verbose=verbose, finished=note)
 
+    @property
+    def shared_batch_load(self) -> tuple[int, int]:
+        """Rows of the shared batch in use, and candidates that wait for one."""
+        return (0, 0) if self._shared_batch is None else self._shared_batch.load
+
     def _pipeline(self, request: Request, stop: threading.Event | None) -> Pipeline:
         progress = Progress(synchronize=self._models.synchronize, stop=stop or threading.Event())
         return Pipeline(self._models, request, progress, self._workspaces, self._shared_batch)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tutortoietts.cli.common import MODEL, Debug, guarded, new_app, say
@@ -19,15 +23,12 @@ if TYPE_CHECKING:
     from tutortoietts.api import TextToSpeech
     from tutortoietts.server.settings import ServerSettings
 
-LISTENING, LIMITS, SECURITY = "Listening", "Limits", "Security"
+LISTENING, LIMITS, SECURITY, CLUSTER = "Listening", "Limits", "Security", "Cluster"
 PREFIX = "TUTORTOIETTS_SERVE_"
 _NEEDED = ("uvicorn", "starlette", "websockets", "multipart", "prometheus_client", "h11")
-_DEFAULT_ALIASES = {
-    **dict.fromkeys(("alloy", "ash", "ballad", "cedar", "coral", "fable", "marin", "nova", "sage", "shimmer"), 0),
-    **dict.fromkeys(("echo", "onyx", "verse"), 1),
-}
 
-_listen, _limit, _safe, _model = of_panel(LISTENING), of_panel(LIMITS), of_panel(SECURITY), of_panel(MODEL)
+_listen, _limit, _safe = of_panel(LISTENING), of_panel(LIMITS), of_panel(SECURITY)
+_cluster, _model = of_panel(CLUSTER), of_panel(MODEL)
 
 
 def _env(name: str) -> str:
@@ -138,7 +139,23 @@ class ServedModel:
     warmup: Annotated[bool, _model("--warmup/--no-warmup", help="Speak once before the first request.")] = True
 
 
-_SHARED_ROWS = 32  # of the decoder, that all requests share; whole clips have half of them
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterOptions:
+    """Replicas on a Ray cluster."""
+
+    ray: Annotated[
+        str | None,
+        _cluster("--ray", help="Serve on a Ray cluster: its address, auto (one that runs here), or local."),
+    ] = None
+    min_replicas: Annotated[
+        int, _cluster(parser=integer, help="Servers that always run, each with a model of its own.")
+    ] = 1
+    max_replicas: Annotated[int, _cluster(parser=integer, help="Servers that run under load.")] = 2
+    streams_per_replica: Annotated[
+        float, _cluster(parser=number, help="Requests that a server should speak at once, on average.")
+    ] = 8.0
+    cpus_per_replica: Annotated[float, _cluster(parser=number, help="Processor cores of each server.")] = 1.0
+    gpus_per_replica: Annotated[float, _cluster(parser=number, help="GPUs of each server, fractions too.")] = 0.0
 
 
 @flatten
@@ -147,6 +164,7 @@ def serve(
     listen: ListenOptions = ListenOptions(),
     limits: LimitOptions = LimitOptions(),
     security: SecurityOptions = SecurityOptions(),
+    cluster: ClusterOptions = ClusterOptions(),
     served: ServedModel = ServedModel(),
     debug: Debug = False,
 ) -> None:
@@ -155,18 +173,43 @@ def serve(
     settings = settings_of(listen, limits, security, served)
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("tutortoietts.server").setLevel(logging.DEBUG if debug else logging.INFO)
+    say(f"loading {served.model} ...")
+    if cluster.ray is not None:
+        _serve_on_ray(cluster, settings, served)
+        return
     from tutortoietts.server.run import serve as run
     from tutortoietts.server.run import welcome
 
-    say(f"loading {served.model} ...")
-    run(settings, lambda: _open(served), lambda server: say("\n".join(welcome(server))))
+    run(settings, _opener(served), lambda server: say("\n".join(welcome(server))))
 
 
-def _open(served: ServedModel) -> TextToSpeech:
-    from tutortoietts.api import TextToSpeech
+def _serve_on_ray(cluster: ClusterOptions, settings: ServerSettings, served: ServedModel) -> None:
+    """Serve until a signal comes. Raises OptionError, OutputError."""
+    from tutortoietts.server.ray import Replicas, serve_on_ray
 
-    options = {name: value for name, value in asdict(served).items() if name != "warmup"}
-    return TextToSpeech(enable_redaction=False, shared_batch_rows=_SHARED_ROWS, **options)
+    replicas = {name: value for name, value in asdict(cluster).items() if name != "ray"}
+    with serve_on_ray(str(cluster.ray), settings, _opener(served), Replicas(**replicas)):
+        say(f"serving on every machine of the cluster, at port {settings.port}; base URL of clients: http://HOST/v1")
+        until_signal()
+
+
+def until_signal() -> None:
+    """Wait for SIGINT or SIGTERM, whoever handled them before; a second one ends the process at once."""
+    ended = threading.Event()
+
+    def end(received: int, frame: FrameType | None) -> None:
+        signal.signal(received, signal.SIG_DFL)
+        ended.set()
+
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, end)
+    ended.wait()
+
+
+def _opener(served: ServedModel) -> Callable[[], TextToSpeech]:
+    from tutortoietts.server.run import open_server_tts
+
+    return partial(open_server_tts, **{name: value for name, value in asdict(served).items() if name != "warmup"})
 
 
 def settings_of(
@@ -174,28 +217,15 @@ def settings_of(
 ) -> ServerSettings:
     """Return the settings of the options, with the keys read. Raises OptionError."""
     from tutortoietts.server.keys import read_keys
-    from tutortoietts.server.settings import ServerSettings
+    from tutortoietts.server.settings import ServerSettings, voice_aliases
 
     given: dict[str, Any] = {**asdict(listen), **asdict(limits), **asdict(security), "warmup": served.warmup}
     given["keys"] = read_keys(given.pop("api_key_file"), os.environ.get(_env("API_KEY")))
     given["cors_origins"] = tuple(given.pop("cors_origin") or ())
     given["allowed_hosts"] = tuple(given.pop("allow_host") or ())
-    given["aliases"] = aliases_of(given.pop("voice_alias") or (), served.model)
+    given["aliases"] = voice_aliases(given.pop("voice_alias") or (), served.model)
     given["wyoming"] = _wyoming_port(given["wyoming"])
     return ServerSettings(**given)
-
-
-def aliases_of(given: Sequence[str], model: str) -> dict[str, str]:
-    """Return other name -> voice: the voices of OpenAI for the bundled model, and those given as NAME=VOICE."""
-    aliases = {}
-    if model == "bundled":
-        aliases = {name: ("slt", "rms")[number] for name, number in _DEFAULT_ALIASES.items()}
-    for text in given:
-        name, equals, voice = text.partition("=")
-        if not equals or not name.strip() or not voice.strip():
-            raise OptionError(f"--voice-alias is {text!r}, must be NAME=VOICE")
-        aliases[name.strip().lower()] = voice.strip()
-    return aliases
 
 
 def _wyoming_port(text: str) -> int | None:

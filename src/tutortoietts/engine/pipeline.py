@@ -32,6 +32,7 @@ from tutortoietts.engine.progress import Progress
 from tutortoietts.engine.redact import LETTER_SECONDS, Cut, cut_spans, heard_seconds, kept_spans, redact
 from tutortoietts.engine.request import Request
 from tutortoietts.engine.rerank import Candidate, Ranker, best
+from tutortoietts.engine.streaming.turns import Listener
 from tutortoietts.engine.vocode import vocode_all
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.clvp import Clvp
@@ -220,9 +221,9 @@ class Pipeline:
         draw = decode_incrementally if self.shared_batch is None else self.shared_batch.decode_incrementally
         return draw(cast(CodeModel, model), work)
 
-    def turn(self, deadline: float) -> AbstractContextManager[None]:
-        """Wait until no other stream makes sound whose listener runs dry before `deadline` (of `time.monotonic`)."""
-        return nullcontext() if self.shared_batch is None else self.shared_batch.turns.turn(deadline)
+    def listener(self) -> AbstractContextManager[Listener]:
+        """Return the listener of this stream, who takes turns with those of others in the shared batch."""
+        return nullcontext(Listener()) if self.shared_batch is None else self.shared_batch.turns.listener()
 
     def cut_of(self, model: nn.Module, encoded: EncodedPassage, codes: Codes) -> Spans:
         """Return the spans of hidden pieces in the sound of one candidate; row 0 of `codes`."""

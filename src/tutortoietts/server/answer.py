@@ -195,7 +195,7 @@ def _headers(job: Job, kind: str, length: int | None) -> list[tuple[bytes, bytes
     if not (request.sse or request.as_json):
         values["content-disposition"] = f'inline; filename="speech.{request.form}"'
     if request.ignored:
-        values["x-tutortoietts-ignored"] = ", ".join(quote(name[:40], safe="") for name in request.ignored)
+        values["x-tutortoietts-ignored"] = ", ".join(quote(name[:40], safe="") or '""' for name in request.ignored)
     if length is not None:
         values["content-length"] = str(length)
     return [(name.encode(), value.encode("ascii")) for name, value in values.items()]

@@ -20,6 +20,7 @@ from tutortoietts.api import SpeechStream, TextToSpeech
 from tutortoietts.core.errors import Cancelled, TutortoieError
 from tutortoietts.core.presets import preset_options
 from tutortoietts.engine.families import family_of
+from tutortoietts.runtime.memory import limit_arenas
 from tutortoietts.server.errors import ApiError, unavailable
 from tutortoietts.server.job import Done, Job, Piece
 from tutortoietts.server.metrics import Metrics
@@ -34,6 +35,8 @@ __all__ = ["SpeechEngine"]
 
 _log = logging.getLogger(__name__)
 _WARM_UP = "The server is ready to speak, and this is its first sentence."
+
+_ARENAS = 2  # of glibc, for all threads
 
 T = TypeVar("T")
 
@@ -174,6 +177,7 @@ class SpeechEngine:
     # In worker threads.
 
     def _load(self) -> None:
+        limit_arenas(_ARENAS)
         tts = self._open()
         self._tts, self._voices = tts, Voices(tts)
         self._info = _info(tts, self.settings)
@@ -187,6 +191,7 @@ class SpeechEngine:
                         pass
                 self._room.work.learn(decoder, len(_WARM_UP), time.monotonic() - began, 1)
         self.metrics.model_loaded.set(1)
+        self.metrics.decoder_rows.set_function(lambda: sum(tts.shared_batch_load))
         facts = {
             "version": __version__,
             "model": self._info.name,

@@ -18,12 +18,13 @@ from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from tutortoietts.server.errors import ApiError, api_error
 from tutortoietts.server.keys import Keyring
 from tutortoietts.server.metrics import Metrics
 from tutortoietts.server.origins import Origins
-from tutortoietts.server.settings import ServerSettings
+from tutortoietts.server.settings import ServerSettings, is_loopback
 
 __all__ = ["Guard", "route_of"]
 
@@ -76,6 +77,7 @@ class Guard:
     def __init__(self, app: App, settings: ServerSettings, keyring: Keyring, metrics: Metrics) -> None:
         self._app, self._settings, self._keyring, self._metrics = app, settings, keyring, metrics
         self._origins = Origins(settings)
+        self._is_private = is_loopback(settings.host) and not settings.keys and not settings.insecure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""
@@ -91,6 +93,8 @@ class Guard:
             await self._app(scope, visit.receive, visit.send)
         except asyncio.CancelledError:
             raise
+        except ClientDisconnect:
+            visit.state["outcome"] = "cancelled"
         except Exception as error:
             await self._failed(visit, error)
         finally:
@@ -105,6 +109,11 @@ class Guard:
             raise ApiError(
                 403, f"the name in the Host header is not one of this server: allow it with --allow-host "
                 f"{headers.get('host', '')[:100]!r}", code="host_refused", headers=_CLOSE,
+            )  # fmt: skip
+        if self._is_private and not _came_in_locally(visit.scope):
+            raise ApiError(
+                403, "this server is for its own machine only: give it API keys, or let everyone in with --insecure",
+                code="host_refused", headers=_CLOSE,
             )  # fmt: skip
         changes = visit.is_websocket or visit.method not in ("GET", "HEAD")
         if not self._origins.may_use(headers, changes=changes, open_path=self._is_open(visit)):
@@ -282,6 +291,12 @@ def _body_limit(visit: _Visit) -> int:
     if visit.path.startswith("/v1/audio/speech") and kind != "application/json":
         raise ApiError(415, f"Content-Type is {kind[:60]!r}, must be application/json", headers=_CLOSE)
     return JSON_LIMIT
+
+
+def _came_in_locally(scope: Scope) -> bool:
+    """Return True unless a client reached an address that other machines reach too, as a cluster's proxy may have."""
+    server = scope.get("server")
+    return server is None or server[1] is None or is_loopback(server[0])
 
 
 def _given_key(headers: Headers, websocket: bool) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,9 @@ class Metrics:
         self.wyoming = gauge("wyoming_connections", "Open Wyoming connections.")
         self.model_loaded = gauge("model_loaded", "1 once the model is loaded.")
         self.voices = gauge("voices", "Number of voices.")
+        self.decoder_rows = gauge("decoder_rows", "Rows of the shared batch in use or waited for.")
         gauge("threads", "Threads of the process.").set_function(threading.active_count)
+        gauge("tasks", "Tasks of the event loop.").set_function(_tasks)
         self.build = Info("tutortoietts_build", "Version, model, device and precision.", registry=registry)
 
     def spoken(self, report: Report, gap: float | None) -> None:
@@ -76,3 +79,10 @@ class Metrics:
     def text(self) -> bytes:
         """Return the Prometheus text."""
         return generate_latest(self.registry)
+
+
+def _tasks() -> int:
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:  # outside an event loop
+        return 0

@@ -7,8 +7,9 @@ from typing import Any
 from tutortoietts.core.options import SPEECH, Option
 from tutortoietts.core.streaming import DECODERS
 from tutortoietts.server.formats import FORMATS
-from tutortoietts.server.request import MODEL_ALIASES, STREAM_FORMATS
+from tutortoietts.server.request import MODEL_ALIASES, STREAM_FORMATS, ModelInfo
 from tutortoietts.server.settings import ServerSettings
+from tutortoietts.server.uploads import MOST_CLIPS
 from tutortoietts.version import __version__
 
 __all__ = ["document"]
@@ -17,8 +18,8 @@ Schema = dict[str, Any]
 _TYPES: dict[type[Any], str] = {int: "integer", float: "number", bool: "boolean", str: "string"}
 
 
-def document(settings: ServerSettings) -> Schema:
-    """Return the document."""
+def document(settings: ServerSettings, model: ModelInfo | None = None) -> Schema:
+    """Return the document; with a model, once it is loaded, also its languages and presets."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -33,7 +34,7 @@ def document(settings: ServerSettings) -> Schema:
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
             "schemas": {
                 "Error": _object(error=_object(message=_text(), type=_text(), param=_maybe(), code=_maybe())),
-                "SpeechRequest": _speech(settings),
+                "SpeechRequest": _speech(settings, model),
                 "Model": _object(id=_text(), object={"const": "model"}, created=_integer(), owned_by=_text()),
                 "Voice": _object(
                     id=_text(), name=_text(), object={"const": "audio.voice"}, created_at=_integer(), kind=_text(),
@@ -52,7 +53,8 @@ def _paths(settings: ServerSettings) -> Schema:
     voice_list = _object(object={"const": "list"}, voices=_many("Voice"), data=_many("Voice"))
     models, loading = _object(object={"const": "list"}, data=_many("Model")), (403, 503)
     state = _json({"type": "object", "required": ["status"], "properties": {"status": _text()}})
-    upload = _object(name=_text(1, 64), consent=_text(1, 200), audio_sample={"type": "array", "items": _binary()})
+    clips = {"type": "array", "items": _binary(), "minItems": 1, "maxItems": MOST_CLIPS}
+    upload = _object(name=_text(1, 64), consent=_text(1, 200), audio_sample=clips)
     upload["properties"]["replace"] = {"type": "string", "enum": ["true", "false"]}
     created = _responses(_json({"$ref": "#/components/schemas/Voice"}), 400, 401, 403, 408, 409, 413, 415, 503, 504)
     return {
@@ -97,7 +99,7 @@ def _paths(settings: ServerSettings) -> Schema:
     }
 
 
-def _speech(settings: ServerSettings) -> Schema:
+def _speech(settings: ServerSettings, model: ModelInfo | None) -> Schema:
     any_of = {"anyOf": [_text(), {"type": "object", "required": ["id"], "properties": {"id": _text()}}]}
     properties = {
         "input": _text(1, settings.max_input),
@@ -109,11 +111,14 @@ def _speech(settings: ServerSettings) -> Schema:
         "instructions": {"type": "string", "maxLength": 4096, "description": "Accepted and ignored."},
         "stream": {"type": "boolean", "default": True, "description": "(ours) false: answer once all is made."},
         "seed": {"type": ["integer", "null"], "description": "(ours) The same seed gives the same sound."},
-        "preset": {"type": ["string", "null"], "description": "(ours) A preset of the model."},
+        "preset": {
+            **_one_of([*model.presets, None] if model else None),
+            "description": "(ours) A preset of the model.",
+        },
         "decoder": {"type": "string", "enum": list(DECODERS), "description": "(ours)"},
         "sample_rate": {"type": "integer", "minimum": 8000, "maximum": 48000, "description": "(ours)"},
         "normalize": {"type": "boolean", "default": True, "description": "(ours) Put numbers into words."},
-        "language": {**_text(), "description": "(ours)"},
+        "language": {**_one_of([*model.languages] if model else None), "description": "(ours)"},
         "timestamps": {"type": "boolean", "default": False, "description": "(ours) Times of words, in sse and json."},
         "options": {"type": "object", "properties": {name: _option(one) for name, one in SPEECH.items()}},
     }
@@ -127,6 +132,10 @@ def _option(one: Option) -> Schema:
     if one.range is not None:
         schema |= {"minimum": one.range[0], "maximum": one.range[1]}
     return schema
+
+
+def _one_of(choices: list[Any] | None) -> Schema:
+    return {"type": ["string", "null"]} if choices is None else {"enum": choices}
 
 
 def _object(**properties: Any) -> Schema:

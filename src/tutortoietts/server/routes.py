@@ -79,13 +79,14 @@ class _Voices:
 
     def routes(self) -> list[BaseRoute]:
         return [
-            Route("/v1/audio/voices", self._list, methods=["GET"]),
-            Route("/v1/audio/voices", self._add, methods=["POST"]),
+            Route("/v1/audio/voices", self._all, methods=["GET", "POST"]),
             Route("/v1/audio/voices/{voice}", self._remove, methods=["DELETE"]),
             Route("/v1/audio/voices/{voice}/sample", self._sample, methods=["GET"]),
         ]
 
-    async def _list(self, request: Request) -> Response:
+    async def _all(self, request: Request) -> Response:
+        if request.method == "POST":
+            return await self._add(request)
         voices = await self._engine.aside(self._engine.voices.listed)
         return JSONResponse({"object": "list", "voices": voices, "data": voices})
 
@@ -232,7 +233,8 @@ class _About:
         return Response(self._engine.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _openapi(self, request: Request) -> Response:
-        return JSONResponse(document(self._engine.settings))
+        engine = self._engine
+        return JSONResponse(document(engine.settings, engine.info if engine.state == "ready" else None))
 
 
 def _page_routes() -> list[BaseRoute]:

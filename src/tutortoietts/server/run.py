@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -19,12 +20,13 @@ from tutortoietts.server.routes import make_app
 from tutortoietts.server.settings import ServerSettings, is_loopback
 from tutortoietts.server.wyoming import WyomingServer
 
-__all__ = ["SpeechServer", "serve", "welcome"]
+__all__ = ["SpeechServer", "no_texts_in_the_log", "open_server_tts", "serve", "welcome"]
 
 _log = logging.getLogger(__name__)
 
 HEADER_SECONDS = 10.0
 SOCKET_MESSAGE = 64 * 1024
+SHARED_ROWS = 32  # of the decoder; whole clips have half of them
 
 
 class _BoundedProtocol(H11Protocol):
@@ -148,12 +150,17 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM. Raises OutputError if the address cannot be had, ModelError."""
     server = SpeechServer(settings, open_tts, on_ready)
-    with contextlib.nullcontext() if settings.log_text else _no_texts_in_the_log():
+    with contextlib.nullcontext() if settings.log_text else no_texts_in_the_log():
         asyncio.run(server.serve_until_stopped())
 
 
+def open_server_tts(**options: Any) -> TextToSpeech:
+    """Return the engine of a server: brackets are spoken, and all requests share the rows of one batch."""
+    return TextToSpeech(enable_redaction=False, shared_batch_rows=SHARED_ROWS, **options)
+
+
 @contextlib.contextmanager
-def _no_texts_in_the_log() -> Iterator[None]:
+def no_texts_in_the_log() -> Iterator[None]:
     """Keep warnings that quote what is spoken out of the log, for the length of a block."""
     loggers = [logging.getLogger(f"tutortoietts.{room}") for room in ("engine", "text")]
     before = [logger.level for logger in loggers]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from tutortoietts.core.errors import OptionError
 
-__all__ = ["OPENAI_VOICES", "ServerSettings", "is_loopback"]
+__all__ = ["OPENAI_VOICES", "ServerSettings", "is_loopback", "voice_aliases"]
 
-OPENAI_VOICES = (
-    "alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse",
-)  # fmt: skip
+OPENAI_VOICES = {
+    **dict.fromkeys(("alloy", "ash", "ballad", "cedar", "coral", "fable", "marin", "nova", "sage", "shimmer"), "slt"),
+    **dict.fromkeys(("echo", "onyx", "verse"), "rms"),
+}
+"""Names of OpenAI's voices -> voices of the bundled model."""
 
 
 def is_loopback(host: str) -> bool:
@@ -25,6 +27,20 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def voice_aliases(given: Sequence[str], model: str) -> dict[str, str]:
+    """Return other name -> voice: the voices of OpenAI for the bundled model, and those given as NAME=VOICE.
+
+    Raises OptionError.
+    """
+    aliases = dict(OPENAI_VOICES) if model == "bundled" else {}
+    for text in given:
+        name, equals, voice = text.partition("=")
+        if not equals or not name.strip() or not voice.strip():
+            raise OptionError(f"--voice-alias is {text!r}, must be NAME=VOICE")
+        aliases[name.strip().lower()] = voice.strip()
+    return aliases
 
 
 _LIMITS: Mapping[str, tuple[float, float]] = {

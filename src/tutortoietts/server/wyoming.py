@@ -178,6 +178,8 @@ class _Connection:
 
     async def _begin(self, voice: str | None, *, streamed: bool) -> None:
         if self._speaker is not None:
+            if self._sentences is not None:  # a text that was never ended
+                self._speaker.cancel()
             await asyncio.gather(self._speaker, return_exceptions=True)
         self._sentences, self._characters = asyncio.Queue(), 0
         self._clauses = Clauses("clause" if streamed else "none")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tutortoietts.engine.request import Request, resolve_streaming
 from tutortoietts.engine.streaming import from_latents
 from tutortoietts.engine.streaming.from_latents import speak_from_latents, stream_decoder, stream_from_latents
 from tutortoietts.engine.streaming.stream import stream
+from tutortoietts.engine.streaming.turns import CROWD, Turns
 from tutortoietts.engine.streaming.windows import Windows, decode_whole
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.nn.kv_cache import KVCache
@@ -66,6 +68,27 @@ def chunks_of(models: LoadedModels, request: Request, streaming: Streaming) -> l
     waves = [piece.samples for piece in pieces]
     assert all(wave.ndim == 1 and wave.dtype == torch.float32 and not wave.is_inference() for wave in waves)
     return waves
+
+
+def test_in_a_crowd_the_first_chunk_is_two_windows_and_the_sound_the_same(models: LoadedModels) -> None:
+    turns, streaming = Turns(), Streaming(chunk_size=8, chunk_max=8)
+    alone = chunks_of(models, spoken(30), streaming)
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(turns.listener()) for _ in range(CROWD + 1)]
+        pieces = stream_from_latents(pipeline(models, spoken(30)), 0, streaming, listeners[0])
+        together = [piece.samples for piece in pieces]
+    assert torch.equal(torch.cat(together), torch.cat(alone))
+    assert [len(wave) for wave in together] == [len(alone[0]) + len(alone[1]), *map(len, alone[2:])]
+
+
+@pytest.mark.parametrize("codes", [4, 9])
+def test_in_a_crowd_little_sound_is_not_held_back_for_ever(models: LoadedModels, codes: int) -> None:
+    turns = Turns()
+    alone = chunks_of(models, spoken(codes), Streaming(chunk_size=8))
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(turns.listener()) for _ in range(CROWD + 1)]
+        (piece,) = stream_from_latents(pipeline(models, spoken(codes)), 0, Streaming(chunk_size=8), listeners[0])
+    assert torch.equal(piece.samples, torch.cat(alone)) and piece.spoken is not None
 
 
 @pytest.mark.parametrize("codes", range(24, 32))

@@ -25,7 +25,7 @@ from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.decoding.state import PLACEHOLDER, draw_codes
 from tutortoietts.engine.streaming.turns import Turns
 from tutortoietts.nn.kv_cache import KVCache
-from tutortoietts.runtime.memory import bucket
+from tutortoietts.runtime.memory import bucket, returning_memory
 from tutortoietts.sampling.tokens import uniforms
 
 __all__ = ["Scheduler", "SharedBatch"]
@@ -138,14 +138,21 @@ class Scheduler:
                 self._thread.start()
         return ticket
 
-    @torch.inference_mode()
     def _work(self) -> None:
-        batch = _Batch(self.model, self.rows)
-        while True:
+        again = True
+        while again:
+            with returning_memory(self.model.device):
+                self._run()
             with self._lock:
-                if not self._running and not any(self._waiting):
+                again = bool(self._running) or any(self._waiting)
+                if not again:
                     self._thread = None
-                    return
+
+    @torch.inference_mode()
+    def _run(self) -> None:
+        """Decode until there is nothing left to decode."""
+        batch = _Batch(self.model, self.rows)
+        while self._running or any(self._waiting):
             try:
                 self._admit(batch)
                 batch.step(self._running)
@@ -215,6 +222,11 @@ class SharedBatch:
         self.rows, self.turns = rows, Turns()
         self._scheduler: Scheduler | None = None
         self._lock = threading.Lock()
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """Rows in use, and candidates that wait for one."""
+        return (0, 0) if self._scheduler is None else self._scheduler.load
 
     def decode(self, model: CodeModel, request: DecodeRequest) -> Iterator[Codes]:
         """Yield the candidates, as `loop.decode`."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from tutortoietts.core.errors import ModelError
@@ -27,6 +27,7 @@ from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.pipeline import Pipeline, SpokenPassage
 from tutortoietts.engine.progress import Progress
 from tutortoietts.engine.streaming.decoder import stream_decoder
+from tutortoietts.engine.streaming.turns import Listener
 from tutortoietts.engine.streaming.windows import Windows, decode_whole
 
 __all__ = ["LatentChunk", "speak_from_latents", "stream_decoder", "stream_from_latents"]
@@ -45,9 +46,12 @@ class LatentChunk:
     spoken: SpokenPassage | None = None
 
 
-def stream_from_latents(pipeline: Pipeline, number: int, streaming: Streaming) -> Generator[LatentChunk, None, None]:
+def stream_from_latents(
+    pipeline: Pipeline, number: int, streaming: Streaming, listener: Listener | None = None
+) -> Generator[LatentChunk, None, None]:
     """Yield the sound of passage `number` in chunks, the last of which is never empty unless all of it is cut.
 
+    Beside many other streams the first chunk is of two windows, so that a listener who begins with it hears no gap.
     A passage with hidden pieces comes as one chunk: what is cut is known only when all codes are drawn.
     """
     models, progress, encoded = pipeline.models, pipeline.progress, pipeline.encode(number)
@@ -63,11 +67,16 @@ def stream_from_latents(pipeline: Pipeline, number: int, streaming: Streaming) -
         rule = pipeline.request.options.calm_rule
         drawn = pipeline.decode_incrementally(module, work)
         latents = stack.enter_context(closing(_latents(model, work, drawn, rule, sizes, progress)))
-        windows, dry = Windows(decoder, speaker), -math.inf  # when the listener has heard all sound so far
+        listener, windows = listener or Listener(), Windows(decoder, speaker)
+        held = speaker.new_zeros(0).float().cpu()
         for so_far, codes in latents:
-            with progress.stage("decoder"), pipeline.turn(dry):
+            with progress.stage("decoder"), listener.turn():
                 wave = windows.push(so_far, codes is not None).cpu().clone()
-            dry = max(dry, time.monotonic()) + len(wave) / pipeline.family.sample_rate
+            if codes is None and len(held) == 0 and listener.waits_for_more:
+                held = wave
+                continue
+            wave, held = torch.cat([held, wave]), held[:0]
+            listener.hears(len(wave) / pipeline.family.sample_rate)
             if codes is not None:
                 _warn_if_cut_off(work, codes, encoded.passage.text)
                 spoken = pipeline.spoken(encoded, wave, codes, pipeline.cut_of(module, encoded, codes))

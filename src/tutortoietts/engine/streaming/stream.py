@@ -49,20 +49,21 @@ def _from_latents(pipeline: Pipeline, streaming: Streaming, heard: Heard) -> Gen
     pipeline.load()
     rate, last, begun = pipeline.family.sample_rate, len(pipeline.request.passages) - 1, False
     given = 0  # samples of all chunks so far
-    for number in range(last + 1):
-        entering, at = True, given + (round(_PAUSE_SECONDS * rate) if begun else 0)
-        with closing(stream_from_latents(pipeline, number, streaming)) as chunks:
-            for chunk in chunks:
-                if len(chunk.samples):
-                    leads = chunk.spoken is not None and number < last
-                    samples = _with_pause(chunk.samples, rate, follows=begun and entering, leads=leads)
-                    given += len(samples)
-                    entering = False
-                if chunk.spoken is not None and not entering:
-                    heard(Placed(chunk.spoken, 0.0, (given - at) / rate, at / rate))
-                if len(chunk.samples):
-                    yield samples
-        begun = begun or not entering
+    with pipeline.listener() as listener:
+        for number in range(last + 1):
+            entering, at = True, given + (round(_PAUSE_SECONDS * rate) if begun else 0)
+            with closing(stream_from_latents(pipeline, number, streaming, listener)) as chunks:
+                for chunk in chunks:
+                    if len(chunk.samples):
+                        leads = chunk.spoken is not None and number < last
+                        samples = _with_pause(chunk.samples, rate, follows=begun and entering, leads=leads)
+                        given += len(samples)
+                        entering = False
+                    if chunk.spoken is not None and not entering:
+                        heard(Placed(chunk.spoken, 0.0, (given - at) / rate, at / rate))
+                    if len(chunk.samples):
+                        yield samples
+            begun = begun or not entering
     if not begun:
         raise AudioError(NOTHING_LEFT)
 
