@@ -1,8 +1,9 @@
 """The other side of `xtts_speed.py --rival`: XTTS-v2 by the package `coqui-tts`, full size, random weights.
 
-Runs in an environment of its own that has coqui-tts and torch. Only what that package documents is used: `XttsConfig()`,
-`Xtts.init_from_config`, `load_checkpoint`, `inference_stream`. For each line on standard input that holds a number of
-codes, one sentence is streamed until sound of so many codes has come, and a line of JSON says how long that took.
+Runs in an environment of its own that has coqui-tts and torch. Only what that package documents is used:
+`XttsConfig()`, `Xtts.init_from_config`, `load_checkpoint`, `inference_stream`. For each line on standard input that
+holds a number of codes, one sentence is streamed until sound of so many codes has come, and a line of JSON says how
+long that took.
 """
 
 from __future__ import annotations
@@ -48,9 +49,12 @@ def stream(model: Any, text: str, codes: int, seed: int) -> dict[str, Any]:
     prompt, vector = torch.randn(1, 32, 1024, generator=generator), torch.randn(1, 512, 1, generator=generator)
     torch.manual_seed(seed)
     started, first, chunks, samples = time.perf_counter(), 0.0, 0, 0
-    with torch.inference_mode(), closing(
-        model.inference_stream(text, "en", 0.1 * prompt, vector / vector.norm(), stream_chunk_size=CHUNK)
-    ) as sound:
+    with (
+        torch.inference_mode(),
+        closing(
+            model.inference_stream(text, "en", 0.1 * prompt, vector / vector.norm(), stream_chunk_size=CHUNK)
+        ) as sound,
+    ):
         for chunk in sound:
             first = first or time.perf_counter() - started
             chunks, samples = chunks + 1, samples + chunk.shape[-1]

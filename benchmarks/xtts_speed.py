@@ -109,7 +109,9 @@ def main() -> None:
                 sides[side].append(values)
     report: dict[str, Any] = {side: medians(runs) for side, runs in sides.items() if runs}
     if rival is not None:
-        ratios = [theirs["seconds"] / ours["seconds"] for ours, theirs in zip(sides["ours"], sides["coqui"], strict=True)]
+        ratios = [
+            theirs["seconds"] / ours["seconds"] for ours, theirs in zip(sides["ours"], sides["coqui"], strict=True)
+        ]
         report |= {"rival": rival.about, "times_faster": round(statistics.median(ratios), 2)}
     print(
         json.dumps(

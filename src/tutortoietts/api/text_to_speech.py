@@ -201,7 +201,8 @@ class TextToSpeech(OriginalMethods):
         seed: the same seed gives the same sound; None: a random one, which the result tells.
         normalize: put numbers, symbols and abbreviations into the words a person would say, before the model's own
             cleaner; None: where that cleaner is English.
-        language: "en" (dates as in the US), "en-US" or "en-GB".
+        language: "en" (dates as in the US), "en-US" or "en-GB"; XTTS speaks 17 languages. "auto" finds it from the
+            text, or raises OptionError where that is not certain.
         verbose: show progress on stderr.
         stop: an event that ends the work with Cancelled within a step once it is set.
         options: fields of `core.presets.SpeechOptions`, on top of the preset.

@@ -138,7 +138,8 @@ class SpeakOptions:
         None
     )
     language: Annotated[
-        str, _speaking(help="Language of the text: en, en-US or en-GB (dates are read by it); xtts-v2 has 17.")
+        str,
+        _speaking(help="Language of the text: en, en-US or en-GB (dates are read by it); xtts-v2 has 17; or auto."),
     ] = "en"
     normalize: Annotated[
         bool | None,

@@ -13,7 +13,9 @@ TextArgument = Annotated[str | None, typer.Argument(help='Text to read; "-" or n
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", help='Model that would speak: "bundled", "tortoise-v2" or a model directory.')
 ]
-LanguageOption = Annotated[str, typer.Option("--language", help="Language of the text: en, en-US or en-GB.")]
+LanguageOption = Annotated[
+    str, typer.Option("--language", help="Language of the text: en, en-US, en-GB, another of the model's, or auto.")
+]
 NormalizeOption = Annotated[
     bool, typer.Option("--normalize/--no-normalize", help="Say numbers, symbols and abbreviations as a person would.")
 ]

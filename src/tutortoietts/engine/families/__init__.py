@@ -58,6 +58,9 @@ class Family(Protocol):
     def most_codes(self, text: str, language: str, limit: int) -> int:
         """Return the largest number of codes, at most `limit`, that speech of this text can sensibly have."""
 
+    def least_codes(self, text: str, language: str) -> int:
+        """Return the number of codes that speech of this text needs at least; 0 where that is not checked."""
+
     def text_span(self, tokens: int) -> slice:
         """Return where the `tokens` text tokens lie in the prefix."""
 

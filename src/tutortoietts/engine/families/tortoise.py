@@ -71,6 +71,9 @@ class Tortoise:
     def most_codes(self, text: str, language: str, limit: int) -> int:
         return limit
 
+    def least_codes(self, text: str, language: str) -> int:
+        return 0
+
     def text_span(self, tokens: int) -> slice:
         return slice(2, 2 + tokens)  # behind the speaker latent and the start token
 
