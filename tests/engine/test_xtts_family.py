@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
+from typer.testing import CliRunner
 
 from tiny_xtts import GOLDEN, make_tiny_release
 from tutortoietts import TextToSpeech
@@ -182,6 +183,17 @@ def test_files_name_the_licence_of_their_sound(ending: str, tts: TextToSpeech, t
     for mark in (True, False):
         with soundfile.SoundFile(speech.save(tmp_path / f"a.{ending}", mark=mark)) as file:
             assert "https://coqui.ai/cpml.txt" in file.comment and ("AI-generated" in file.comment) == mark
+
+
+def test_a_streamed_file_names_the_licence_too(release: Path, tmp_path: Path) -> None:
+    from tutortoietts.cli.main import app
+
+    for ending in ("wav", "flac"):
+        path = tmp_path / f"a.{ending}"
+        words = ["generate", "hi", "--model", str(release), "--seed", "1", "-q", "--streaming", "-o", str(path)]
+        assert CliRunner().invoke(app, words).exit_code == 0
+        with soundfile.SoundFile(path) as file:
+            assert "https://coqui.ai/cpml.txt" in file.comment
 
 
 def test_a_second_pass_gives_the_same_latents(tts: TextToSpeech) -> None:

@@ -65,6 +65,9 @@ class EngineOptions:
         Path | None,
         _model(help="Folder of public checkpoints [default: TORTOISE_MODELS_DIR, else the user's cache]."),
     ] = None
+    accept_cpml: Annotated[
+        bool, _model("--accept-cpml", help="You agree to the licence of xtts-v2 (https://coqui.ai/cpml.txt).")
+    ] = False
     device: Annotated[
         str | None, _model(help="Device: cpu, cuda, cuda:1, mps ... [default: the fastest available].")
     ] = None

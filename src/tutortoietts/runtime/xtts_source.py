@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from tutortoietts.core.components import kind_of
 from tutortoietts.core.config import Config
 from tutortoietts.core.errors import ModelError, OptionError
 from tutortoietts.core.paths import cache_dir
 from tutortoietts.core.spec_xtts import XttsSpec, xtts_spec
 from tutortoietts.core.types import Voice
+from tutortoietts.runtime.file_source import FileSource
 
 __all__ = ["XTTS", "XttsSource", "is_release", "open_xtts"]
 
@@ -31,7 +30,7 @@ def is_release(folder: Path) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class XttsSource:
+class XttsSource(FileSource):
     """The files of one XTTS-v2 model; `release` None: the public one, from `models_dir`, the caches or the network."""
 
     spec: XttsSpec
@@ -62,13 +61,6 @@ class XttsSource:
         if config is None:
             raise OptionError(f"the model {self.spec.name!r} has no {part}")
         return config
-
-    def load(self, part: str, device: torch.device, dtype: torch.dtype) -> nn.Module:
-        """Return a part, ready to work. Raises ModelError, FetchError, OptionError."""
-        from tutortoietts.weights.load import load_model
-
-        config = self.config(part)
-        return load_model(kind_of(config), self.file(part), config, device, dtype)
 
     @cached_property
     def mel_norms(self) -> Tensor:
