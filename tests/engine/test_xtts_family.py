@@ -277,6 +277,17 @@ def test_words_have_times(tts: TextToSpeech) -> None:
     assert all(0 <= word.start <= word.end for word in words)
 
 
+def test_heads_of_a_calibration_are_used(tmp_path: Path) -> None:
+    folder = make_tiny_release(tmp_path / "calibrated")
+    (folder / "alignment.json").write_text('{"heads": [[1, 0]]}', encoding="utf-8")
+    calibrated = TextToSpeech(model=folder, device="cpu")
+    assert calibrated.spec.alignment.heads == ((1, 0),)
+    assert any(word.confidence > 0 for word in calibrated.speak(TEXT, seed=3).words)
+    (folder / "alignment.json").write_text('{"heads": [[1]]}', encoding="utf-8")
+    with pytest.raises(ModelError, match=r"alignment\.json.*calibrate again"):
+        TextToSpeech(model=folder)
+
+
 def test_voices_of_another_model_are_refused(tts: TextToSpeech, tmp_path: Path) -> None:
     other = TextToSpeech(model=make_tiny_release(tmp_path / "other"), device="cpu")
     voice = other._voices.voice("Ana Example", None)[0]

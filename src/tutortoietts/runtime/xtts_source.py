@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from torch import Tensor
 
-from tutortoietts.core.config import Config
+from tutortoietts.core.config import AlignmentSpec, Config
 from tutortoietts.core.errors import ModelError, OptionError
 from tutortoietts.core.paths import cache_dir
 from tutortoietts.core.spec_xtts import XttsSpec, xtts_spec
@@ -21,6 +22,7 @@ __all__ = ["XTTS", "XttsSource", "is_release", "open_xtts"]
 
 XTTS = "xtts-v2"
 _FILES = {"model": "model.pth", "config": "config.json", "vocabulary": "vocab.json", "voices": "speakers_xtts.pth"}
+_ALIGNMENT = "alignment.json"
 _UNSAFE = re.compile(r"[^\w .-]")
 
 
@@ -50,6 +52,11 @@ class XttsSource(FileSource):
     def folder(self) -> Path:
         """Return the folder that keeps the built-in voices, converted, under `voices`."""
         return cache_dir() / "xtts" / self.model_id
+
+    @property
+    def alignment_file(self) -> Path:
+        """Return the file of the attention heads that `benchmarks/xtts_check.py --calibrate` found, if it was run."""
+        return (self.folder if self.release is None else self.release) / _ALIGNMENT
 
     def file(self, part: str) -> Path:
         """Return the file of a part, fetched if it is public. Raises ModelError, FetchError."""
@@ -112,4 +119,14 @@ def open_xtts(release: Path | None, models_dir: Path | None = None) -> XttsSourc
         spec=xtts_spec(XTTS if release is None else release.name, configs), release=release, models_dir=models_dir
     )
     source.check()
-    return source
+    return replace(source, spec=replace(source.spec, alignment=_alignment(source.alignment_file)))
+
+
+def _alignment(path: Path) -> AlignmentSpec:
+    """Read the heads of a calibration; none where there was none. Raises ModelError."""
+    if not path.is_file():
+        return AlignmentSpec()
+    try:
+        return AlignmentSpec.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError, ModelError) as error:
+        raise ModelError(f"{path}: {error}: remove it, or calibrate again", file=path) from error
