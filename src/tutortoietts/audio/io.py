@@ -96,7 +96,7 @@ def _check_target(path: Path) -> None:
 
 
 def file_comment(terms: str, *, mark: bool) -> str:
-    """Return the comment of a sound file: the mark of synthetic speech, if wanted, and the terms of its licence."""
+    """Return the comment of a sound file: the mark of synthetic speech, if `mark`, and the terms of its licence."""
     return ". ".join(part for part in (MARK if mark else "", terms) if part)
 
 

@@ -24,7 +24,7 @@ class Licence:
 
     @property
     def how_to_agree(self) -> str:
-        """How to agree in advance, in words."""
+        """Words that say how to agree in advance."""
         return f"give {self.option} or set {self.variable}=1"
 
     @property

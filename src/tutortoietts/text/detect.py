@@ -1,7 +1,7 @@
 """The language of a text, for `language="auto"`: by its script, and between languages in Latin letters by small words.
 
-It answers only where it is sure; anything else is an error that asks for the language. Two languages that share a
-script with one of ours are told by their own letters and refused (Ukrainian, Persian, Swedish, ...).
+It answers only where it is sure; anything else is an error that asks for the language. Languages that share a
+script with one of ours are recognised by their own letters and refused (Ukrainian, Persian, Swedish, ...).
 """
 
 from __future__ import annotations
