@@ -53,6 +53,11 @@ def test_a_stream_joined_is_the_whole(size: int, tts: TextToSpeech) -> None:
     assert joined.shape == whole.shape and float((joined - whole).norm() / whole.norm()) < 1e-4
 
 
+def test_the_end_does_not_click(tts: TextToSpeech) -> None:
+    samples = tts.speak("hi", seed=3).samples
+    assert float(samples[-1]) == 0.0 and float(samples[-240:].abs().max()) > 0
+
+
 def test_the_latent_of_the_stop_code_is_sounded(tts: TextToSpeech, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as the original: 4 frames a latent, stretched, for every code and the stop code."""
     gpt = tts.autoregressive
@@ -245,7 +250,7 @@ def test_normalize_off_is_the_original_cleaner(tts: TextToSpeech) -> None:
     (said,) = tts.say_as("Es waren 50. ", language="de", normalize=False)
     assert said["spoken"] == "es waren fünfzigste"
     (said,) = tts.say_as("Es waren 50. ", language="de")
-    assert said["spoken"] == "es waren fünfzig."
+    assert said["spoken"] == "es waren funfzig."  # the tiny vocabulary has no ü
 
 
 def test_what_it_cannot_do_is_refused(tts: TextToSpeech, release: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tutortoietts.audio.stitch import PAUSE_SECONDS, join, trim_edges
+from tutortoietts.audio.stitch import PAUSE_SECONDS, fade, join, trim_edges
 from tutortoietts.audio.stretch import stretch
 from tutortoietts.core.errors import AudioError
 from tutortoietts.core.presets import SpeechOptions
@@ -267,6 +267,10 @@ class Pipeline:
         kept = kept_spans(wave, cut, rate)
         return SpokenPassage(encoded=encoded, samples=redact(wave, cut, rate), codes=ids, kept=kept)
 
+    def ended(self, wave: Tensor) -> Tensor:
+        """Return the last sound (N,) of a passage, faded where the family says so."""
+        return fade(wave, self.family.sample_rate, seconds_in=0.0) if self.family.fades_end else wave
+
     def paced(self, spoken: SpokenPassage) -> SpokenPassage:
         """Return the passage at the request's speed, by stretching its sound."""
         options, samples = self.request.options, spoken.samples
@@ -316,7 +320,7 @@ class Pipeline:
                 cut = self.cut_of(module, encoded, codes)
         speaker = self.family.sound_speaker(self.request.voice).to(models.device)
         with self.progress.stage("decoder"), stream_decoder(models) as decoder:
-            wave = decode_whole(decoder, latents, speaker).cpu().clone()
+            wave = self.ended(decode_whole(decoder, latents, speaker).cpu().clone())
         spoken = self.spoken(encoded, wave.view(1, 1, -1), codes, cut)
         if self._ranks:
             self._warn_if_cut_off(work, encoded, finished=bool(codes.finished[0]))

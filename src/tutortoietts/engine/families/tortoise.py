@@ -29,6 +29,7 @@ class Tortoise:
     stages: tuple[str, ...] = ("decode", "rerank", "denoise", "vocode")
     end_tokens = 1
     latent_of_stop = False
+    fades_end = False
     terms = ""
 
     def components(self, models: LoadedModels, options: SpeechOptions, *, streamed: bool) -> list[str]:

@@ -44,6 +44,7 @@ class XttsFamily:
     stages: tuple[str, ...] = ("decode", "vocode")
     end_tokens = 0
     latent_of_stop = True
+    fades_end = True
     terms = f"{CPML.name}, {CPML.address}"
 
     def components(self, models: LoadedModels, options: SpeechOptions, *, streamed: bool) -> list[str]:

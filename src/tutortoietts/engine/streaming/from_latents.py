@@ -76,7 +76,7 @@ def stream_from_latents(pipeline: Pipeline, number: int, streaming: Streaming) -
             dry = max(dry, time.monotonic()) + len(wave) / pipeline.family.sample_rate / stretcher.rate
             if codes is not None:
                 _tell_faults(pipeline, work, encoded, codes)
-                spoken = pipeline.spoken(encoded, wave, codes, pipeline.cut_of(module, encoded, codes))
+                spoken = pipeline.spoken(encoded, pipeline.ended(wave), codes, pipeline.cut_of(module, encoded, codes))
                 paced = torch.cat([stretcher.push(spoken.samples), stretcher.finish()])
                 yield LatentChunk(samples=paced, spoken=spoken)
             elif len(paced := stretcher.push(wave)):
