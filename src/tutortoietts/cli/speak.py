@@ -220,7 +220,7 @@ def _say_report(values: dict[str, Any]) -> None:
     """Print the report on stderr. Starting and loading do not count in the real-time factor."""
     audio = values["audio_seconds"]
     say(f"{', '.join(values['files'])}: {audio:.2f} s of audio, preset {values['preset']}, seed {values['seed']}")
-    if values["faults"]:
+    if values.get("faults"):
         faults = ", ".join(f"{name} {count}" for name, count in values["faults"].items())
         say(f"  {values['redraws']} passages drawn again; faults: {faults}")
     for name, seconds in values["stages"].items():
