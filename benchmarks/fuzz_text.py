@@ -1,10 +1,11 @@
 """Hostile texts through the normaliser, the splitter and the tokenizer of the bundled model.
 
-python benchmarks/fuzz_text.py [--seed 0] [--count 6000] [--xtts vocab.json]
+python benchmarks/fuzz_text.py [--seed 0] [--count 6000] [--xtts vocab.json [--cases xtts_cases.json]]
 
 Only the errors of `core/errors.py` may be raised, no text may take over ten seconds, no digit is left in the spoken
 form, and every passage has something to say and is short enough. With --xtts the texts go through the 17 languages of
-XTTS-v2 and its vocabulary, by turns in spoken words and left to the cleaner.
+XTTS-v2 and its vocabulary, by turns in spoken words and left to the cleaner; in spoken words no letter may be lost on
+the way to the tokens. --cases: each of these texts goes through every language, both ways, before the random ones.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ import json
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from tutortoietts.core.errors import TutortoieError
+from tutortoietts.text.brackets import Passage
 from tutortoietts.text.natural import normalize
 from tutortoietts.text.normalize import is_sayable
 from tutortoietts.text.say_as import spoken_passages
@@ -86,6 +90,8 @@ def check(text: str, tokenizer: Tokenizer, language: str, spoken: bool = True) -
         return f"a digit is left in {words[:80]!r}"
     if not all(is_sayable(part.text) for part in parts):
         return "a passage has nothing to say"
+    if isinstance(tokenizer, XttsTokenizer) and spoken and (lost := lost_letters(parts, tokenizer)):
+        return f"lost {lost[:40]!r}"
     if longest > 120:
         return f"a passage has {longest} tokens"
     if (seconds := time.perf_counter() - begun) > 10:
@@ -93,12 +99,30 @@ def check(text: str, tokenizer: Tokenizer, language: str, spoken: bool = True) -
     return None
 
 
+def lost_letters(parts: Sequence[Passage], tokenizer: Tokenizer) -> str:
+    """Return the letters of passages, as cleaned, that their tokens lack."""
+    lost = ""
+    for part in parts:
+        cleaned = tokenizer.clean(part.text)
+        left = Counter(tokenizer.decode(tokenizer.ids(cleaned)))
+        lost += "".join(char for char in (Counter(cleaned) - left).elements() if char.isalpha())
+    return lost
+
+
+def case_texts(path: Path) -> list[str]:
+    """Return the texts of a file of recorded cases."""
+    return [case["text"] for case in json.loads(path.read_text(encoding="utf-8"))["tokenizer"]]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=6000)
     parser.add_argument("--xtts", type=Path, help="vocab.json of an XTTS-v2 release")
+    parser.add_argument("--cases", type=Path, help="recorded cases, each of which goes through every language")
     options = parser.parse_args()
+    if options.cases is not None and options.xtts is None:
+        parser.error("--cases needs --xtts")
     ways: list[tuple[Tokenizer, str, bool]] = []
     if options.xtts is None:
         tokenizer = Tokenizer(TOKENIZER, unknown="drop")
@@ -110,15 +134,27 @@ def main() -> None:
             for language in LANGUAGES
         ]
     begun, slowest, wrong = time.perf_counter(), 0.0, 0
-    for number, text in enumerate(hostile_texts(options.seed, options.count)):
+    cases = [] if options.cases is None else [(text, way) for text in case_texts(options.cases) for way in ways]
+    random_texts = ((text, ways[i % len(ways)]) for i, text in enumerate(hostile_texts(options.seed, options.count)))
+    for number, (text, way) in enumerate(chain(cases, random_texts)):
         before = time.perf_counter()
-        fault = check(text, *ways[number % len(ways)])
+        fault = check(text, *way)
         slowest = max(slowest, time.perf_counter() - before)
         if fault:
             wrong += 1
-            print(f"text {number}: {fault}: {text[:100]!r}", file=sys.stderr)
+            print(f"text {number} ({way[1]}): {fault}: {text[:100]!r}", file=sys.stderr)
     seconds = round(time.perf_counter() - begun, 1)
-    print(json.dumps({"texts": options.count, "wrong": wrong, "seconds": seconds, "slowest": round(slowest, 2)}))
+    print(
+        json.dumps(
+            {
+                "cases": len(cases),
+                "texts": options.count,
+                "wrong": wrong,
+                "seconds": seconds,
+                "slowest": round(slowest, 2),
+            }
+        )
+    )
     raise SystemExit(bool(wrong))
 
 

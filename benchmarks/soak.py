@@ -1,6 +1,6 @@
 """Hundreds of requests of mixed lengths: memory stays flat, and two at once give what one after the other gives.
 
-    python benchmarks/soak.py [--model bundled] [--requests 300] [--threads 2]
+    python benchmarks/soak.py [--model bundled] [--precision auto] [--requests 300] [--threads 2] [--codes N]
 
 Warm-up: some distinct requests (texts of 1 to 24 words, whole and streamed, the default and random voices) one after
 the other, then the same several at once, so that every length has been there in either way. Then these again and again
@@ -8,6 +8,7 @@ in random order, several at once in one block of requests and alone in the next,
 bit for bit. Every tenth is a stream that is closed after its first chunk. Memory is noted behind the warm-up and after
 each block; its trend (the median slope between all pairs of blocks, Theil and Sen) says what as many requests again
 would add.
+Models with random weights never stop speaking: --codes says for how long (40 codes are two seconds).
 The last line is JSON. Exit code 1 if a result differed or memory grew.
 """
 
@@ -32,6 +33,7 @@ from torch import Tensor
 
 from tutortoietts.api import TextToSpeech
 from tutortoietts.bench.memory import resident_bytes
+from tutortoietts.bench.random_model import RandomXtts
 from tutortoietts.bench.workload import open_model
 
 SENTENCES = Path(__file__).resolve().parent / "sentences_test.txt"
@@ -74,7 +76,8 @@ def requests_of(count: int, seed: int) -> list[Spoken]:
 
 def speak(tts: TextToSpeech, request: Spoken, options: dict[str, Any]) -> Tensor:
     """(samples,) of a request."""
-    common = {"voice_samples": request.voice, "use_deterministic_seed": request.seed, **options}
+    voice = None if "conditioning_latents" in options else request.voice
+    common = {"voice_samples": voice, "use_deterministic_seed": request.seed, **options}
     if request.kind == "whole":
         wave: Tensor = tts.tts(request.text, verbose=False, **common)
         return wave.flatten()
@@ -165,6 +168,8 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="bundled")
     parser.add_argument("--device")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--codes", type=int, help="force so many codes")
     parser.add_argument("--requests", type=int, default=300)
     parser.add_argument("--distinct", type=int, default=40, help="different ones among them")
     parser.add_argument("--threads", type=int, default=2, help="requests at once, in every second block")
@@ -176,9 +181,17 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
+def extra_of(tts: TextToSpeech, codes: int | None) -> dict[str, Any]:
+    """Return options for every request: the number of codes, and for random weights without voices latents."""
+    extra: dict[str, Any] = {} if codes is None else {"min_mel_tokens": codes, "max_mel_tokens": codes}
+    source = tts._models.source
+    return extra | ({"conditioning_latents": source.voice()} if isinstance(source, RandomXtts) else {})
+
+
 def main() -> None:
     options = arguments()
-    report = soak(open_model({"model": options.model, "device": options.device}), options)
+    tts = open_model({"model": options.model, "device": options.device, "precision": options.precision})
+    report = soak(tts, options, extra_of(tts, options.codes))
     print(json.dumps(report))
     sys.exit(0 if report["passed"] else 1)
 

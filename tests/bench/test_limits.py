@@ -22,7 +22,9 @@ from tutortoietts.core.config import (
     ClvpConfig,
     CvvpConfig,
     DiffusionConfig,
+    HifiganConfig,
 )
+from tutortoietts.core.config_xtts import SpeakerEncoderConfig, XttsConfig
 from tutortoietts.core.errors import OptionError
 from tutortoietts.weights.load import model_class
 
@@ -33,6 +35,8 @@ SENTENCE = Shape(text=70, codes=111, candidates=1, forwards=15)
 AUTOREGRESSIVE = AutoregressiveConfig(
     layers=2, model_dim=48, heads=3, number_mel_codes=34, start_mel_token=32, stop_mel_token=33, conditioning_blocks=2
 )
+XTTS = XttsConfig(layers=2, model_dim=48, heads=3, conditioning_blocks=2, prompt_latents=5, perceiver_head_dim=8)
+SPEAKER = SpeakerEncoderConfig(input_dim=16, proj_dim=24, layers=(2, 1, 2), num_filters=(8, 8, 16))
 DIFFUSION = DiffusionConfig(
     model_channels=64,
     num_layers=2,
@@ -124,9 +128,29 @@ def test_a_code() -> None:
     assert heard == 2 * limits.speaker_macs(AUTOREGRESSIVE, 30)
     text = torch.ones(1, 7, dtype=torch.int64)
     assert model.prefix(torch.zeros(1, 48), torch.nn.functional.pad(text, (0, 1))).shape[1] == (
-        limits.prefix_positions(7)
+        limits.prefix_positions(AUTOREGRESSIVE, 7)
     )
     assert cache.keys.numel() * 2 == 3 * 20 * limits.cached_numbers(AUTOREGRESSIVE)
+
+
+def test_a_voice_and_a_prefix_of_xtts() -> None:
+    model = model_class("xtts")(XTTS).eval().requires_grad_(False)
+    text = torch.ones(1, 7, dtype=torch.int64)
+    assert model.prefix(torch.zeros(1, 5, 48), text).shape[1] == limits.prefix_positions(XTTS, 7)
+    heard = counted(lambda: model.conditioning(torch.randn(1, 80, 30)))
+    assert heard == 2 * (limits.speaker_macs(XTTS, 30) + limits.perceiver_macs(XTTS, 30))
+    encoder = model_class("speaker_encoder")(SPEAKER).eval()
+    assert counted(lambda: encoder(torch.randn(1, 16, 37))) == 2 * limits.speaker_encoder_macs(SPEAKER, 37)
+
+
+def test_stages_of_xtts() -> None:
+    sizes = Sizes(autoregressive=XTTS, decoder=HifiganConfig(), speaker_encoder=SPEAKER)
+    phases = stage_phases(sizes, Shape(text=7, codes=11, candidates=1, forwards=0), Formats())
+    assert {stage: [one.name for one in some] for stage, some in phases.items()} == {
+        "condition": ["prompt", "vector"],
+        "codes": ["prefix", "steps"],
+        "decoder": ["waveform"],
+    }
 
 
 def test_a_diffusion_forward() -> None:

@@ -428,3 +428,11 @@ def test_a_book_in_another_language_is_warned_of(tmp_path: Path) -> None:
     source = epub(tmp_path / "book.epub", {"a.xhtml": "<p>Hallo, da ist ein Satz.</p>"}, metadata=metadata)
     plan = Book.open(source).preview(FakeSpeaker())
     assert plan.warnings == ["the book is in 'xx-YY', which is read by the rules of 'en'"]
+
+
+def test_the_language_of_a_book_is_found_on_request(tmp_path: Path) -> None:
+    (tmp_path / "b.txt").write_text("Das Schiff verließ den Hafen um neun Uhr, und niemand winkte.", encoding="utf-8")
+    assert Book.open(tmp_path / "b.txt", options=BookOptions(language="auto"), work=tmp_path / "w").language == "de"
+    (tmp_path / "c.txt").write_text("Hm.", encoding="utf-8")
+    with pytest.raises(OptionError, match="not certain"):
+        _ = Book.open(tmp_path / "c.txt", options=BookOptions(language="auto"), work=tmp_path / "v").language

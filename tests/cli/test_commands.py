@@ -317,7 +317,10 @@ def test_clone_needs_its_options(shell: Shell) -> None:
 def test_models_offline(shell: Shell) -> None:
     rows = json.loads(shell("models", "list", "--json").stdout)
     assert {"autoregressive", "diffusion", "clvp", "tokenizer"} <= {row["name"] for row in rows}
-    assert "not here" in shell("models", "list").stdout
+    assert {"xtts", "xtts_voices"} <= {row["name"] for row in rows if row["licence"] == "CPML 1.0.0"}
+    assert all(row["licence_address"].startswith("https://") for row in rows)
+    listed = shell("models", "list").stdout
+    assert "not here" in listed and "CPML 1.0.0" in listed
     one_line(shell("models", "fetch", "tokenizer"), 1, "tokenizer.json", "HF_HUB_OFFLINE")
     one_line(shell("models", "fetch", "tokeniser"), 2, "did you mean 'tokenizer'")
     one_line(shell("models", "verify", "tokenizer"), 1, "tokenizer")

@@ -128,3 +128,27 @@ def test_gradients_reach_every_weight_and_rows_do_not_mix() -> None:
 def test_a_front_and_a_vocoder_must_fit() -> None:
     with torch.device("meta"), pytest.raises(ModelError, match=r"\(100, 256\), but the vocoder takes \(80, 256\)"):
         StreamVocos(StreamFront(StreamVocosConfig()), Vocos(VocosConfig(n_mels=80)))
+
+
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_surroundings_that_are_skipped_change_nothing(name: str, fast: bool) -> None:
+    decoder = make(name)
+    if fast and isinstance(decoder, Hifigan):
+        accelerate(decoder)
+    frames, speaker, hop = decoder.frames(draw(1, 30, 6)), draw(1, 3), decoder.hop
+    with torch.no_grad():
+        whole = decoder.synthesize(frames, speaker)
+        for before, after in ((0, 0), (1, 0), (0, 2), (decoder.reach[0], decoder.reach[1]), (5, frames.shape[-1] - 6)):
+            want = whole[..., before * hop : whole.shape[-1] - after * hop]
+            got = decoder.synthesize(frames, speaker, (before, after))
+            torch.testing.assert_close(got, want, rtol=0, atol=1e-6)
+
+
+def test_a_window_computes_less_than_the_whole() -> None:
+    """Of the last level only the samples that are sounded, and the few that their layers see."""
+    decoder = make("even")
+    assert isinstance(decoder, Hifigan)
+    needed = decoder.needed(40, (13, 13))
+    entering, _ = needed.levels[-1]
+    assert 14 * decoder.hop <= entering.stop - entering.start < 20 * decoder.hop

@@ -11,6 +11,7 @@ import pytest
 
 from conformance import SHARED, replay_text
 from tutortoietts.core.errors import ModelError, OptionError, TextError
+from tutortoietts.text.natural import normalize
 from tutortoietts.text.xtts.cleaner import clean, language_code
 from tutortoietts.text.xtts.tables import CHARACTER_LIMITS, LANGUAGES, ORDINAL_ENDINGS, SYMBOLS
 from tutortoietts.text.xtts.tokenizer import XttsTokenizer
@@ -119,3 +120,19 @@ def test_a_vocabulary_without_the_language_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(vocabulary), encoding="utf-8")
     with pytest.raises(ModelError, match=r"no \[hi\]"):
         XttsTokenizer(path, "hi")
+
+
+@needs_cases
+@pytest.mark.parametrize(("language", "text"), [("fr", "한국 Ω"), ("en", "谢谢"), ("ja", "Straße 谢 한국")])
+def test_letters_that_the_vocabulary_lacks_are_said_in_latin_ones(language: str, text: str) -> None:
+    for module in LIBRARIES.get(language, ""), "anyascii":
+        pytest.importorskip(module or "anyascii")
+    tokenizer = XttsTokenizer(VOCABULARY, language, spoken=True)
+    cleaned = tokenizer.clean(text)
+    assert "?" not in cleaned and tokenizer.decode(tokenizer.ids(cleaned)) == cleaned
+    assert sum(char.isalpha() for char in cleaned) >= sum(char.isalpha() for char in text)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_raised_digit_in_an_address_is_read_past(language: str) -> None:
+    assert "x" in normalize("https://x.com/a2024² b", language).text

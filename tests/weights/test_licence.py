@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tutortoietts import TextToSpeech
 from tutortoietts.core.errors import FetchError
 from tutortoietts.core.licences import CPML, MIT
 from tutortoietts.weights import fetch
@@ -81,3 +82,10 @@ def test_where_nothing_can_be_kept_it_is_asked_again(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("TUTORTOIETTS_CACHE", str(blocker / "cache"))
     accept(CPML)
     assert not accepted(CPML)
+
+
+def test_an_option_agrees_and_is_remembered(tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match=r"give --accept-cpml or set TUTORTOIETTS_ACCEPT_CPML=1"):
+        require_consent(CPML, "xtts")
+    TextToSpeech(accept_cpml=True)
+    require_consent(CPML, "xtts")

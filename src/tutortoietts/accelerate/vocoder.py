@@ -57,10 +57,11 @@ class AcceleratedHifigan(Hifigan):
         """Take the weights anew, after a change to them. half: as in `accelerate_vocoder`."""
         accelerate_vocoder(self, half)
 
-    def upsample(self, frames: Tensor, shifts: Sequence[Tensor]) -> Tensor:
+    def upsample(self, frames: Tensor, shifts: Sequence[Tensor], skip: tuple[int, int] = (0, 0)) -> Tensor:
         if frames.device.type != "cpu" or torch.is_grad_enabled():
-            return super().upsample(frames, shifts)
-        return self.network(frames, [shift.flatten(1) for shift in shifts]).to(frames.dtype)
+            return super().upsample(frames, shifts, skip)
+        needed = self.needed(frames.shape[-1], skip) if any(skip) else None
+        return self.network(frames, [shift.flatten(1) for shift in shifts], needed).to(frames.dtype)
 
 
 def accelerate_vocoder(module: BigVGAN | Hifigan, half: bool) -> str | None:

@@ -14,6 +14,7 @@ from torch import nn
 from tutortoietts.api.original import OriginalMethods, names_of, one_result
 from tutortoietts.core.config import ModelSpec
 from tutortoietts.core.errors import OptionError
+from tutortoietts.core.licences import CPML
 from tutortoietts.core.options import SpeechOptionsDict, plain_number
 from tutortoietts.core.paths import existing_folder, expanded
 from tutortoietts.core.presets import PRESETS, refuse_unknown
@@ -35,6 +36,7 @@ from tutortoietts.runtime.source import ModelSource, open_source
 from tutortoietts.runtime.xtts_source import XttsSource
 from tutortoietts.text.say_as import SaidAs, said_as
 from tutortoietts.voices.store import VoiceStore
+from tutortoietts.weights.licence import accept
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -78,6 +80,7 @@ class TextToSpeech(OriginalMethods):
     vocoder: a public vocoder in place of the model's own.
     shared_batch_rows: calls from several threads decode together in one batch of this many rows; None: each for itself.
         On a CPU with compiled kernels a seed gives the same sound either way.
+    accept_cpml: you agree to the licence of "xtts-v2", which allows non-commercial use only; this is remembered.
 
     `autoregressive`, `diffusion`, `clvp`, `vocoder`, `stream_decoder` are loaded when first needed and may be replaced.
     Calls from several threads do not disturb each other. Raise OptionError, ModelError, FetchError, all before any
@@ -111,7 +114,10 @@ class TextToSpeech(OriginalMethods):
         high_vram: bool | None = None,
         precision: str = "auto",
         shared_batch_rows: int | None = None,
+        accept_cpml: bool = False,
     ) -> None:
+        if accept_cpml:
+            accept(CPML)
         if high_vram and cpu_offload:
             raise OptionError("high_vram=True keeps models on the GPU and cpu_offload=True does not; give one of them")
         batch = autoregressive_batch_size = plain_number(autoregressive_batch_size, integer=True)
@@ -161,6 +167,11 @@ class TextToSpeech(OriginalMethods):
         return self._voices.family.sample_rate
 
     @property
+    def terms(self) -> str:
+        """Licence of all sound this model makes, with its address, where the model has one for it; else ""."""
+        return self._voices.family.terms
+
+    @property
     def default_preset(self) -> str:
         """Name of the preset used where none is given."""
         return self.spec.default_preset
@@ -201,7 +212,8 @@ class TextToSpeech(OriginalMethods):
         seed: the same seed gives the same sound; None: a random one, which the result tells.
         normalize: put numbers, symbols and abbreviations into the words a person would say, before the model's own
             cleaner; None: where that cleaner is English.
-        language: "en" (dates as in the US), "en-US" or "en-GB".
+        language: "en" (dates as in the US), "en-US" or "en-GB"; XTTS speaks 17 languages. "auto" finds it from the
+            text, or raises OptionError where that is not certain.
         verbose: show progress on stderr.
         stop: an event that ends the work with Cancelled within a step once it is set.
         options: fields of `core.presets.SpeechOptions`, on top of the preset.

@@ -33,6 +33,7 @@ __all__ = [
     "check_clip",
     "check_writable",
     "encode_audio",
+    "file_comment",
     "load_audio",
     "load_clip",
     "pcm16",
@@ -92,6 +93,11 @@ def _check_target(path: Path) -> None:
         part.touch(exist_ok=False)
     finally:
         part.unlink(missing_ok=True)
+
+
+def file_comment(terms: str, *, mark: bool) -> str:
+    """Return the comment of a sound file: the mark of synthetic speech, if `mark`, and the terms of its licence."""
+    return ". ".join(part for part in (MARK if mark else "", terms) if part)
 
 
 def save_audio(path: str | os.PathLike[str], samples: Tensor, sample_rate: int = 24000, *, comment: str = "") -> Path:

@@ -69,7 +69,7 @@ class Stretcher:
     def __init__(self, sample_rate: int, rate: float) -> None:
         if not 0.25 <= rate <= 4:
             raise OptionError(f"rate is {rate}, outside 0.25..4")
-        self._rate = rate
+        self.rate = rate
         self._hop = round(WINDOW_SECONDS * sample_rate) // 2
         self._search = round(SEARCH_SECONDS * sample_rate)
         self._window = torch.hann_window(2 * self._hop, periodic=True)
@@ -80,7 +80,7 @@ class Stretcher:
 
     def push(self, block: Tensor) -> Tensor:
         """Return the samples (M,) that are final once the next ones (N,) are known."""
-        if self._rate == 1:
+        if self.rate == 1:
             return block
         self._length += len(block)
         self._source = torch.cat([self._source, block.to(torch.float32)])
@@ -90,9 +90,9 @@ class Stretcher:
 
     def finish(self) -> Tensor:
         """Return the last samples."""
-        if self._rate == 1:
+        if self.rate == 1:
             return torch.zeros(0)
-        wanted = stretched_length(self._length, self._rate)
+        wanted = stretched_length(self._length, self.rate)
         if self._length < 4 * self._hop:
             return _fitted(self._source[self._search :], wanted)
         self._source = torch.nn.functional.pad(self._source, (0, 4 * self._hop + 2 * self._search))
@@ -102,12 +102,12 @@ class Stretcher:
         """Place windows as long as all that they may look at is there."""
         pieces = []
         hop, search = self._hop, self._search
-        last = -(-stretched_length(self._length, self._rate) // hop)
+        last = -(-stretched_length(self._length, self.rate) // hop)
         while not final or self._number <= last:
-            aim = round(self._number * hop * self._rate)
+            aim = round(self._number * hop * self.rate)
             target = min(aim, self._length) + search
             furthest = max(target + search, self._place + 2 * hop) + 2 * hop
-            ahead = (self._number + 1) * hop > stretched_length(self._length, self._rate)
+            ahead = (self._number + 1) * hop > stretched_length(self._length, self.rate)
             if not final and (ahead or furthest > self._dropped + len(self._source)):
                 break
             pieces.append(self._next(target))
@@ -131,7 +131,7 @@ class Stretcher:
 
     def _drop(self) -> None:
         """Forget what no later window looks at."""
-        target = min(round(self._number * self._hop * self._rate), self._length)
+        target = min(round(self._number * self._hop * self.rate), self._length)
         unneeded = min(target, self._place) - self._dropped
         if unneeded > 0:
             self._source = self._source[unneeded:].clone()

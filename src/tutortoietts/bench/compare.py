@@ -38,11 +38,14 @@ def slow_engine(engine: Mapping[str, Any]) -> dict[str, Any]:
     return {**engine, **{name: value for name, value in off.items() if name in engine}}
 
 
-def slow_plan(plan: Plan, preset: str) -> Plan:
+def slow_plan(plan: Plan, preset: str, *, denoises: bool = True) -> Plan:
     """Return the plan with the ancestral sampler from noise, in the steps of the original preset of that name.
 
     "x_optimized" is compared with "x", any other preset with "ultra_fast"; guidance and candidates stay the same.
+    denoises: False for a model without diffusion, whose plan stays as it is.
     """
+    if not denoises:
+        return plan
     original = preset.removesuffix("_optimized")
     options = preset_options(original if original in PRESETS else _USUAL)
     slow = {

@@ -11,12 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tutortoietts.bench.limits_vocoder import vocoder_macs
-from tutortoietts.core.config import AutoregressiveConfig, ClvpConfig, Config, DiffusionConfig
+from tutortoietts.bench.limits_vocoder import hifigan_macs, vocoder_macs
+from tutortoietts.bench.limits_xtts import perceiver_macs, speaker_encoder_macs
+from tutortoietts.core.config import AutoregressiveConfig, ClvpConfig, Config, DiffusionConfig, HifiganConfig
+from tutortoietts.core.config_xtts import SpeakerEncoderConfig, XttsConfig
 
 __all__ = ["Formats", "Phase", "Shape", "Sizes", "stage_phases"]
 
 _CLIP_FRAMES, _DIFFUSION_CLIP_FRAMES = 517, 401  # 132 300 and 102 400 samples, 256 a frame
+_XTTS_CHUNK_FRAMES = (345, 173)  # the same clip in chunks of at most four seconds
+_SPEAKER_FRAMES = 601  # six seconds, 100 a second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +39,18 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """Configurations of the models of a pipeline; `clvp` None if candidates are not ranked."""
+    """Configurations of the models of a pipeline.
 
-    autoregressive: AutoregressiveConfig
-    diffusion: DiffusionConfig
-    vocoder: Config
-    clvp: ClvpConfig | None
+    `clvp` None if candidates are not ranked. XTTS has no diffusion and no vocoder, but a decoder of latents and a
+    speaker encoder.
+    """
+
+    autoregressive: AutoregressiveConfig | XttsConfig
+    diffusion: DiffusionConfig | None = None
+    vocoder: Config | None = None
+    clvp: ClvpConfig | None = None
+    decoder: HifiganConfig | None = None
+    speaker_encoder: SpeakerEncoderConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,17 +81,17 @@ class Formats:
     cache: float = 4.0
     clvp: float = 4.0
     diffusion: float = 4.0
-    vocoder: float = 4.0
 
 
 def stage_phases(sizes: Sizes, shape: Shape, formats: Formats) -> Mapping[str, Sequence[Phase]]:
     """Return the phases of each stage, by its name in the report of a request."""
-    phases = {
-        "condition": _condition(sizes, formats),
+    phases: dict[str, tuple[Phase, ...]] = {
+        "condition": _condition(sizes),
         "codes": _codes(sizes.autoregressive, shape, formats),
         "ranking": () if sizes.clvp is None else _ranking(sizes.clvp, shape, formats),
-        "diffusion": _diffusion(sizes.diffusion, shape, formats),
-        "vocoder": (Phase(name="waveform", operations=2 * vocoder_macs(sizes.vocoder, shape.frames), bytes=0.0),),
+        "diffusion": () if sizes.diffusion is None else _diffusion(sizes.diffusion, shape, formats),
+        "decoder": () if sizes.decoder is None else _waveform(hifigan_macs(sizes.decoder, shape.frames)),
+        "vocoder": () if sizes.vocoder is None else _waveform(vocoder_macs(sizes.vocoder, shape.frames)),
     }
     once = ("condition",)
     return {
@@ -91,6 +101,10 @@ def stage_phases(sizes: Sizes, shape: Shape, formats: Formats) -> Mapping[str, S
     }
 
 
+def _waveform(macs: int) -> tuple[Phase, ...]:
+    return (Phase(name="waveform", operations=2 * macs, bytes=0.0),)
+
+
 def _repeated(phase: Phase, parts: int) -> Phase:
     return Phase(name=phase.name, operations=phase.operations, bytes=phase.bytes, times=phase.times * parts)
 
@@ -98,33 +112,37 @@ def _repeated(phase: Phase, parts: int) -> Phase:
 # the autoregressive model
 
 
-def block_weights(cfg: AutoregressiveConfig) -> int:
+CodesConfig = AutoregressiveConfig | XttsConfig
+
+
+def block_weights(cfg: CodesConfig) -> int:
     """Count the weights of the transformer blocks: a layer has 12 times width squared (qkv 3, projection 1, MLP 8)."""
     return 12 * cfg.layers * cfg.model_dim**2
 
 
-def step_weights(cfg: AutoregressiveConfig) -> int:
+def step_weights(cfg: CodesConfig) -> int:
     """Count the weights that a step reads, also its multiply-adds per candidate before attention: blocks and head."""
     return block_weights(cfg) + cfg.model_dim * cfg.number_mel_codes
 
 
-def attention_macs(cfg: AutoregressiveConfig, positions: int) -> int:
+def attention_macs(cfg: CodesConfig, positions: int) -> int:
     """Count the multiply-adds of one new code's attention to `positions`: scores and weighted values."""
     return 2 * cfg.layers * cfg.model_dim * positions
 
 
-def cached_numbers(cfg: AutoregressiveConfig) -> int:
+def cached_numbers(cfg: CodesConfig) -> int:
     """Count the keys and values of one position and candidate."""
     return 2 * cfg.layers * cfg.model_dim
 
 
-def prefix_positions(text: int) -> int:
-    """Count the positions before the first code: the speaker, and the text between its start and the two stops."""
-    return text + 4
+def prefix_positions(cfg: CodesConfig, text: int) -> int:
+    """Count the positions before the first code: the voice, and the text between its start and stop; Tortoise has one
+    position for the voice and two stops."""
+    return cfg.prompt_latents + text + 2 if isinstance(cfg, XttsConfig) else text + 4
 
 
-def _codes(cfg: AutoregressiveConfig, shape: Shape, formats: Formats) -> tuple[Phase, ...]:
-    prefix = prefix_positions(shape.text)
+def _codes(cfg: CodesConfig, shape: Shape, formats: Formats) -> tuple[Phase, ...]:
+    prefix = prefix_positions(cfg, shape.text)
     seen = prefix + (shape.codes + 1) // 2  # positions that a step sees on average
     weights = block_weights(cfg) * formats.autoregressive
     prefill = prefix * block_weights(cfg) + prefix * attention_macs(cfg, prefix)
@@ -208,7 +226,7 @@ def _diffusion(cfg: DiffusionConfig, shape: Shape, formats: Formats) -> tuple[Ph
 # a voice from one clip
 
 
-def speaker_macs(cfg: AutoregressiveConfig, frames: int) -> int:
+def speaker_macs(cfg: CodesConfig, frames: int) -> int:
     """Count the multiply-adds of the speaker latent of a clip's mel."""
     blocks = cfg.conditioning_blocks * (4 * cfg.model_dim**2 + 2 * cfg.model_dim * frames)
     return frames * (cfg.mel_channels * cfg.model_dim + blocks)
@@ -222,10 +240,14 @@ def spectrum_macs(cfg: DiffusionConfig, frames: int) -> int:
     return convolutions + cfg.contextual_embedder_blocks * length * (16 * width**2 + 4 * width * length)
 
 
-def _condition(sizes: Sizes, formats: Formats) -> tuple[Phase, ...]:
-    speaker = 2 * speaker_macs(sizes.autoregressive, _CLIP_FRAMES)
-    spectrum = 2 * spectrum_macs(sizes.diffusion, _DIFFUSION_CLIP_FRAMES)
-    return (
-        Phase(name="speaker", operations=speaker, bytes=0.0),
-        Phase(name="spectrum", operations=spectrum, bytes=0.0),
-    )
+def _condition(sizes: Sizes) -> tuple[Phase, ...]:
+    cfg = sizes.autoregressive
+    if isinstance(cfg, XttsConfig):
+        macs = {"prompt": sum(speaker_macs(cfg, n) + perceiver_macs(cfg, n) for n in _XTTS_CHUNK_FRAMES)}
+    else:
+        macs = {"speaker": speaker_macs(cfg, _CLIP_FRAMES)}
+    if sizes.diffusion is not None:
+        macs["spectrum"] = spectrum_macs(sizes.diffusion, _DIFFUSION_CLIP_FRAMES)
+    if sizes.speaker_encoder is not None:
+        macs["vector"] = speaker_encoder_macs(sizes.speaker_encoder, _SPEAKER_FRAMES)
+    return tuple(Phase(name=name, operations=2 * count, bytes=0.0) for name, count in macs.items())

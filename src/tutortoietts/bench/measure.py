@@ -17,10 +17,11 @@ from tutortoietts.bench.limits import Formats, Phase, Shape, Sizes, block_weight
 from tutortoietts.bench.machine import Machine, measure_machine
 from tutortoietts.bench.memory import PeakMemory, peak_memory
 from tutortoietts.bench.workload import Sample, StreamSample, Workload
-from tutortoietts.core.config import ModelSpec
+from tutortoietts.core.config import Config, ModelSpec
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.samplers import SAMPLERS
+from tutortoietts.core.spec_xtts import XttsSpec
 from tutortoietts.engine.progress import STAGES
 from tutortoietts.nn.quant import QuantLinear
 from tutortoietts.sampling import plan
@@ -29,7 +30,14 @@ from tutortoietts.version import __version__
 __all__ = ["Figures", "Result", "Stage", "flow_order", "held_bytes", "measure", "threads_set", "where_and_when"]
 
 _ORDER = ("condition", "tokenize", *STAGES)
-_MODEL_OF = {"codes": "autoregressive", "ranking": "clvp", "diffusion": "diffusion", "vocoder": "vocoder"}
+_MODEL_OF = {
+    "codes": "autoregressive",
+    "ranking": "clvp",
+    "diffusion": "diffusion",
+    "decoder": "stream_decoder",
+    "vocoder": "vocoder",
+}
+_WIDTHS = ("autoregressive", "clvp", "diffusion")  # models of which the bytes of weights count
 _ASIDE = ("condition",)  # done once for a voice, not for each text
 _BEATEN = 0.95  # times the limit; what is between this and 1 is how exactly a machine can be measured
 
@@ -216,8 +224,8 @@ def _shape(workload: Workload, parts: int, audio: float, tokens: int) -> Shape:
         text=-(-tokens // parts),
         codes=codes,
         candidates=options.num_autoregressive_samples,
-        forwards=_forwards(options),
-        guided=_guided(options),
+        forwards=_forwards(options) if workload.denoises else 0,
+        guided=_guided(options) if workload.denoises else 0,
         parts=parts,
     )
 
@@ -243,17 +251,27 @@ def _guided(options: SpeechOptions) -> int:
 def _limits(workload: Workload, shape: Shape, machine: Machine) -> dict[str, float]:
     """Return the least seconds of each stage on this machine, in the formats of the models."""
     tts = workload.tts
-    sizes = Sizes(
-        autoregressive=cast(ModelSpec, tts.spec).autoregressive,
-        diffusion=cast(ModelSpec, tts.spec).diffusion,
-        vocoder=tts.vocoder.cfg,
-        clvp=tts.spec.clvp if workload.ranked else None,
-    )
-    formats = {stage: _format(tts, part) for stage, part in _MODEL_OF.items() if part != "clvp" or workload.ranked}
-    widths = {_MODEL_OF[stage]: width for stage, (width, _) in formats.items()}
+    sizes = _sizes(tts.spec, None if isinstance(tts.spec, XttsSpec) else tts.vocoder.cfg, ranked=workload.ranked)
+    stages = set(stage_phases(sizes, shape, Formats()))
+    formats = {stage: _format(tts, part) for stage, part in _MODEL_OF.items() if stage in stages}
+    widths = {_MODEL_OF[stage]: width for stage, (width, _) in formats.items() if _MODEL_OF[stage] in _WIDTHS}
     cache = tts.autoregressive.allocate_cache(1, 1).keys.element_size()
     phases = stage_phases(sizes, shape, Formats(**widths, cache=cache))
     return {stage: _least(some, machine, formats.get(stage, formats["codes"])[1]) for stage, some in phases.items()}
+
+
+def _sizes(spec: ModelSpec | XttsSpec, vocoder: Config | None, *, ranked: bool) -> Sizes:
+    """Return the sizes of what a whole utterance goes through. vocoder: the configuration of the one in use."""
+    if isinstance(spec, XttsSpec):
+        return Sizes(
+            autoregressive=spec.autoregressive, decoder=spec.stream_decoder, speaker_encoder=spec.speaker_encoder
+        )
+    return Sizes(
+        autoregressive=spec.autoregressive,
+        diffusion=spec.diffusion,
+        vocoder=vocoder,
+        clvp=spec.clvp if ranked else None,
+    )
 
 
 def _least(phases: Sequence[Phase], machine: Machine, name: str) -> float:

@@ -61,9 +61,10 @@ class RandomSource(ModelSource):
 
 @dataclass(frozen=True, kw_only=True)
 class RandomXtts(XttsSource):
-    """XTTS-v2 at full size without files; text is tokenized letter by letter, with the marks of the languages."""
+    """XTTS-v2 at full size without files; text is tokenized by `vocabulary`, or letter by letter."""
 
     seed: int = 0
+    vocabulary: Path | None = None
 
     @property
     def model_id(self) -> str:
@@ -74,6 +75,8 @@ class RandomXtts(XttsSource):
         """Return the file of the tokenizer, written when first needed; nothing else is a file."""
         if part != "tokenizer":
             raise OptionError(f"{part} of {RANDOM_XTTS} has random weights and no file")
+        if self.vocabulary is not None:
+            return self.vocabulary
         path = self.folder / "vocab.json"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,9 +103,9 @@ class RandomXtts(XttsSource):
         return prompt, vector / vector.norm()
 
 
-def random_xtts(seed: int = 0) -> RandomXtts:
-    """Return XTTS-v2 in the sizes of release 2.0.3 with random weights."""
-    return RandomXtts(spec=xtts_spec(RANDOM_XTTS, XttsModelConfigs()), seed=seed)
+def random_xtts(seed: int = 0, vocabulary: Path | None = None) -> RandomXtts:
+    """Return XTTS-v2 in the sizes of release 2.0.3 with random weights. vocabulary: a vocab.json of XTTS."""
+    return RandomXtts(spec=xtts_spec(RANDOM_XTTS, XttsModelConfigs()), seed=seed, vocabulary=vocabulary)
 
 
 def _letters_and_marks() -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from contextlib import closing, suppress
@@ -13,17 +12,21 @@ from typing import Any, cast
 import torch
 
 from tutortoietts.api import TextToSpeech
-from tutortoietts.bench.random_model import RANDOM_FULL, random_full
+from tutortoietts.bench.random_model import RANDOM_FULL, RANDOM_XTTS, RandomXtts, random_full, random_xtts
 from tutortoietts.core.config import ModelSpec
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.presets import SpeechOptions, known_names, preset_options
 from tutortoietts.core.streaming import refuse_unheard
+from tutortoietts.engine.families import family_of
 from tutortoietts.engine.request import resolve_streaming
+from tutortoietts.runtime.source import PUBLIC
+from tutortoietts.runtime.xtts_source import XTTS
 
 __all__ = ["SENTENCE", "Plan", "Sample", "StreamSample", "Workload", "open_model"]
 
 SENTENCE = "A steady hand and a clear voice are worth more than a clever machine."
 RANDOM_CODES = 111  # 5.2 s, what a sentence of 70 characters takes
+_NAMED, _RANDOM = ("bundled", PUBLIC, XTTS), (RANDOM_FULL, RANDOM_XTTS)
 _CLIP_SAMPLES = 132_300  # six seconds at 22 050 Hz
 
 
@@ -77,19 +80,23 @@ class StreamSample:
 
 
 def open_model(engine: Mapping[str, Any]) -> TextToSpeech:
-    """Return `TextToSpeech` of these arguments; `model` may also be "random-full". Raises OptionError, ModelError."""
-    if engine.get("model") != RANDOM_FULL:
-        if not _known(engine.get("model", "bundled")):
-            raise OptionError(
-                f"model {str(engine['model'])!r} is none of bundled, tortoise-v2, {RANDOM_FULL} and no directory"
-            )
+    """Return `TextToSpeech` of these arguments; `model` may also be one of the random ones.
+
+    Raises OptionError, ModelError.
+    """
+    model = engine.get("model", "bundled")
+    if model not in _RANDOM:
+        if not (model in _NAMED or Path(model).expanduser().is_dir()):
+            raise OptionError(f"model {str(model)!r} is none of {', '.join((*_NAMED, *_RANDOM))} and no directory")
         return TextToSpeech(**engine)
-    rest = {name: value for name, value in engine.items() if name not in ("model", "vocoder")}
-    return TextToSpeech(model=random_full(engine.get("vocoder")), **rest)
-
-
-def _known(model: str | os.PathLike[str]) -> bool:
-    return model in ("bundled", "tortoise-v2") or Path(model).expanduser().is_dir()
+    rest = {name: value for name, value in engine.items() if name != "model"}
+    if model == RANDOM_XTTS:
+        if rest.pop("vocoder", None) is not None:
+            raise OptionError(
+                f"vocoder={engine['vocoder']!r} is not for {RANDOM_XTTS}, which has one decoder: leave it out"
+            )
+        return TextToSpeech(model=random_xtts(), **rest)
+    return TextToSpeech(model=random_full(rest.pop("vocoder", None)), **rest)
 
 
 def _heard(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +113,7 @@ class Workload:
     """A model and a plan that fits it. Raises OptionError before any work if it does not."""
 
     def __init__(self, tts: TextToSpeech, plan: Plan) -> None:
-        codes = RANDOM_CODES if plan.codes is None and tts.model == RANDOM_FULL else plan.codes
+        codes = RANDOM_CODES if plan.codes is None and tts.model in _RANDOM else plan.codes
         plan.check_codes(codes)
         limit = tts.spec.autoregressive.max_mel_tokens
         if codes is not None and codes > limit:
@@ -121,11 +128,19 @@ class Workload:
 
     def _own_voice(self) -> dict[str, Any]:
         """Return no arguments for the model's default voice; for random weights, which have none, random latents."""
+        source = self.tts._models.source
+        if isinstance(source, RandomXtts):
+            return {"conditioning_latents": source.voice()}
         if self.tts.model != RANDOM_FULL:
             return {}
         generator, spec = torch.Generator().manual_seed(self.plan.seed), self.tts.spec
         widths = spec.autoregressive.model_dim, 2 * cast(ModelSpec, spec).diffusion.model_channels
         return {"conditioning_latents": tuple(0.1 * torch.randn(1, width, generator=generator) for width in widths)}
+
+    @property
+    def denoises(self) -> bool:
+        """True if a mel is made by diffusion, False if sound is made straight from the latents."""
+        return "denoise" in family_of(self.tts.spec).stages
 
     @property
     def ranked(self) -> bool:
@@ -176,7 +191,9 @@ class Workload:
                 first = first or time.perf_counter() - started
                 samples += chunk.shape[-1]
         seconds = time.perf_counter() - started
-        return StreamSample(first_seconds=first or seconds, seconds=seconds, audio_seconds=samples / 24000)
+        return StreamSample(
+            first_seconds=first or seconds, seconds=seconds, audio_seconds=samples / self.tts.sample_rate
+        )
 
     def condition(self) -> float:
         """Return the seconds to make a voice from one clip of six seconds (noise)."""

@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,12 @@ from tutortoietts.book.spoken import Speech, known_language
 from tutortoietts.book.store import Store
 from tutortoietts.cache.phrases import PhraseCache
 from tutortoietts.core.errors import BookError, OptionError
+from tutortoietts.text.detect import detect_language
 from tutortoietts.version import __version__
 
 __all__ = ["Book", "default_work"]
+
+_BLOCKS = 40  # paragraphs in which the language is looked for
 
 
 def default_work(source: str | os.PathLike[str]) -> Path:
@@ -92,7 +96,13 @@ class Book:
 
     @property
     def language(self) -> str:
-        """The language of the text: the option's, the document's, or English."""
+        """The language of the text: the option's ("auto": found from the text), the document's, or English.
+
+        Raises OptionError where the language of the text is not certain.
+        """
+        if self.options.language.lower() == "auto":
+            blocks = (block.text for chapter in self.document.chapters for block in chapter.blocks if block.text)
+            return detect_language(" ".join(islice(blocks, _BLOCKS)))
         return self.options.language or self.metadata.language or "en"
 
     def cast(self) -> Cast:

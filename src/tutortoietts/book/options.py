@@ -22,7 +22,8 @@ __all__ = ["BookOptions", "chapter_numbers", "read_metadata"]
 class BookOptions:
     """Options for making a book from a document. All but `engine` are options of `book make`, with the same names.
 
-    language: of the text, "" for what the document says; voice: the narrator; cast, lexicon, metadata, cover: files;
+    language: of the text, "" for what the document says, "auto" to find it; voice: the
+    narrator; cast, lexicon, metadata, cover: files;
     chapters: "1-5,8", "" for all; credits: a template of {title}, {author}, {narrator} spoken first; rate: all speech
     that much faster; engine: the options with which the models were loaded and speak, so that `redo` can load them
     again.

@@ -25,8 +25,8 @@ class BenchEngine(EngineOptions):
         of_panel(MODEL)(
             "--model",
             "-m",
-            help='"bundled", "tortoise-v2", a directory, or "random-full": the full-size models with random weights, '
-            "as fast as the real ones and with no download.",
+            help='"bundled", "tortoise-v2", "xtts-v2", a directory, or "random-full" or "random-xtts": the full-size '
+            "models with random weights, as fast as the real ones and with no download.",
         ),
     ] = "bundled"
 
@@ -39,7 +39,7 @@ TextOption = Annotated[str | None, _measuring("--text", help="Text to speak [def
 CodesOption = Annotated[
     int | None,
     _measuring(
-        parser=integer, help="Number of codes to draw [default: the model decides; 111 (5.2 s) for random-full]."
+        parser=integer, help="Number of codes to draw [default: the model decides; 111 (5.2 s) for random weights]."
     ),
 ]
 CandidatesOption = Annotated[int | None, _measuring(parser=integer, help="Short for --num-autoregressive-samples.")]
@@ -158,7 +158,7 @@ def _compare(tts: TextToSpeech, engine: dict[str, Any], plan: Plan) -> dict[str,
     from tutortoietts.bench.workload import Workload, open_model
 
     fast = Workload(tts, plan)
-    slow = Workload(open_model(slow_engine(engine)), slow_plan(plan, fast.preset))
+    slow = Workload(open_model(slow_engine(engine)), slow_plan(plan, fast.preset, denoises=fast.denoises))
     return compare(slow, fast, say).as_dict()
 
 

@@ -44,11 +44,11 @@ def _rate(rate: float) -> str:
 def _print_stages(values: Mapping[str, Any]) -> None:
     s = values["settings"]
     guided = f", {s['guided']} guided" if s["guided"] else ""
-    steps = f"{s['forwards']} x {s['sampler']}{guided}"
+    steps = f", {s['forwards']} x {s['sampler']}{guided}" if s["forwards"] else ""
     forced = "" if s["codes_forced"] else "about "
     print(
         f"  {s['model']}, preset {s['preset']}, on {s['device']}: {s['candidates']} candidates of {forced}{s['codes']} "
-        f"codes, {steps}, {values['audio_seconds']:.2f} s of audio, median of {s['runs']}\n"
+        f"codes{steps}, {values['audio_seconds']:.2f} s of audio, median of {s['runs']}\n"
     )
     rows = [["stage", "ms", "least", "most", "real-time factor", "limit ms", "times limit"]]
     rows += [_stage_row(stage) for stage in [*values["stages"], values["total"]] if _shows(stage["seconds"])]

@@ -62,7 +62,9 @@ class BookChoices:
         None
     )
     urls: Annotated[str | None, _text(help="Web addresses: skip, host or full [default: host].")] = None
-    language: Annotated[str | None, _text(help="Language of the text, such as en-GB [default: the document's].")] = None
+    language: Annotated[
+        str | None, _text(help="Language of the text, such as en-GB, or auto [default: the document's].")
+    ] = None
     pauses: Annotated[str | None, _sound(help="book, brisk, or a JSON file of seconds [default: book].")] = None
     seed: Annotated[int | None, _voices(parser=integer, help="Another reading of the whole book [default: 0].")] = None
     same_repeats: Annotated[

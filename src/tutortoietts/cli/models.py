@@ -29,22 +29,27 @@ app = new_app("List, fetch, verify and convert the public checkpoints.")
 @app.command("list")
 @guarded
 def list_models(models_dir: ModelsDir = None, as_json: Json = False, debug: Debug = False) -> None:
-    """List the public checkpoints, and which are on this machine."""
+    """List the public checkpoints with their licences, and which are on this machine."""
     from tutortoietts.weights.fetch import find
-    from tutortoietts.weights.registry import REGISTRY
+    from tutortoietts.weights.registry import PUBLIC_FILES
 
-    rows = [_row(file, find(file, models_dir)) for file in REGISTRY.values()]
+    rows = [_row(file, find(file, models_dir)) for file in PUBLIC_FILES.values()]
     if as_json:
         print_json(rows)
         return
     for row in rows:
-        print(f"{row['name']:<24} {row['kind']:<15} {row['megabytes']:>8g} MB  {row['path'] or 'not here'}")
+        size, licence = f"{row['megabytes']:>8g} MB", f"{row['licence']:<10}"
+        print(f"{row['name']:<24} {row['kind']:<15} {size}  {licence}  {row['path'] or 'not here'}")
+    say("CPML 1.0.0: non-commercial use only, also of the speech: https://coqui.ai/cpml.txt")
 
 
 @app.command("fetch")
 @guarded
 def fetch_models(names: Names = None, models_dir: ModelsDir = None, debug: Debug = False) -> None:
-    """Download checkpoints and print their paths: those named, "all", or those that --model tortoise-v2 needs."""
+    """Download checkpoints and print their paths: those named, or those that --model tortoise-v2 needs.
+
+    "all" are those whose licence asks for no agreement.
+    """
     from tutortoietts.weights.fetch import fetch_all
 
     files = _chosen(None if names == ["all"] else names or list(NEEDED))
@@ -149,10 +154,11 @@ def _convert(kind: str, source: Path, config: Any, output: Path, half: bool) -> 
 
 
 def _chosen(names: list[str] | None) -> list[PublicFile]:
-    from tutortoietts.weights.registry import REGISTRY, lookup
+    from tutortoietts.weights.registry import REGISTRY as files
+    from tutortoietts.weights.registry import lookup
 
     try:
-        return [lookup(name) for name in names] if names else list(REGISTRY.values())
+        return [lookup(name) for name in names] if names else list(files.values())
     except ModelError as error:
         raise OptionError(str(error)) from None
 
@@ -164,6 +170,8 @@ def _row(file: PublicFile, path: Path | None) -> dict[str, Any]:
         "megabytes": file.megabytes,
         "path": None if path is None else str(path),
         "sha256": file.sha256,
+        "licence": file.licence.name,
+        "licence_address": file.licence.address,
     }
 
 

@@ -51,6 +51,11 @@ def of_panel(panel: str) -> Callable[..., Any]:
 _speaking, _model, _other = of_panel(SPEAKING), of_panel(MODEL), of_panel(OTHER)
 
 
+AcceptCpml = Annotated[
+    bool, _model("--accept-cpml", help="You agree to the licence of xtts-v2 (https://coqui.ai/cpml.txt).")
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
     """Options for loading the models: the arguments of `TextToSpeech`."""
@@ -65,6 +70,7 @@ class EngineOptions:
         Path | None,
         _model(help="Folder of public checkpoints [default: TORTOISE_MODELS_DIR, else the user's cache]."),
     ] = None
+    accept_cpml: AcceptCpml = False
     device: Annotated[
         str | None, _model(help="Device: cpu, cuda, cuda:1, mps ... [default: the fastest available].")
     ] = None
@@ -138,7 +144,8 @@ class SpeakOptions:
         None
     )
     language: Annotated[
-        str, _speaking(help="Language of the text: en, en-US or en-GB (dates are read by it); xtts-v2 has 17.")
+        str,
+        _speaking(help="Language of the text: en, en-US or en-GB (dates are read by it); xtts-v2 has 17; or auto."),
     ] = "en"
     normalize: Annotated[
         bool | None,

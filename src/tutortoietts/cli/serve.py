@@ -16,7 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tutortoietts.cli.common import MODEL, Debug, guarded, new_app, say
-from tutortoietts.cli.options import flatten, integer, number, of_panel
+from tutortoietts.cli.options import AcceptCpml, flatten, integer, number, of_panel
 from tutortoietts.core.errors import OptionError
 
 if TYPE_CHECKING:
@@ -129,13 +129,14 @@ class ServedModel:
 
     model: Annotated[
         str,
-        _model("--model", "-m", envvar=_env("MODEL"), help='"bundled", "tortoise-v2" or a model directory.'),
+        _model("--model", "-m", envvar=_env("MODEL"), help='"bundled", "tortoise-v2", "xtts-v2" or a model directory.'),
     ] = "bundled"
     models_dir: Annotated[Path | None, _model(envvar=_env("MODELS_DIR"), help="Folder of public checkpoints.")] = None
     device: Annotated[str | None, _model(envvar=_env("DEVICE"), help="Device [default: the fastest available].")] = None
     precision: Annotated[
         str, _model(envvar=_env("PRECISION"), help="Numeric precision: auto, fp32, bf16, fp16, int8 or int4.")
     ] = "auto"
+    accept_cpml: AcceptCpml = False
     warmup: Annotated[bool, _model("--warmup/--no-warmup", help="Speak once before the first request.")] = True
 
 

@@ -153,7 +153,9 @@ def _stream(tts: TextToSpeech, job: Job, hear: Callable[[bytes], None] | None) -
 
     hear: also called with each chunk, as 16-bit samples.
     """
-    started, first = time.perf_counter(), 0.0
+    from tutortoietts.audio.io import file_comment
+
+    started, first, comment = time.perf_counter(), 0.0, file_comment(tts.terms, mark=job.mark)
     stream = tts.stream(
         job.text,
         voice=job.voice_at or job.voice,
@@ -166,7 +168,7 @@ def _stream(tts: TextToSpeech, job: Job, hear: Callable[[bytes], None] | None) -
         **job.tuning,
     )
     try:
-        with stream, sink(job.paths[0], tts.sample_rate, job.form or "wav", mark=job.mark) as write:
+        with stream, sink(job.paths[0], tts.sample_rate, job.form or "wav", comment=comment) as write:
             for chunk in stream:
                 if hear is not None:
                     hear(raw(chunk, "s16le"))
@@ -204,6 +206,8 @@ def _report(tts: TextToSpeech, job: Job, report: Report, start: float, seconds: 
         "seconds": round(start + seconds, 3),
         "real_time_factor": round(factor, 3),
         "first_audio_seconds": None if first is None else round(start + first, 3),
+        "redraws": report.redraws,
+        "faults": dict(report.faults),
         "stages": {name: round(value, 3) for name, value in stages.items()},
     }
     if job.as_json:
@@ -216,6 +220,9 @@ def _say_report(values: dict[str, Any]) -> None:
     """Print the report on stderr. Starting and loading do not count in the real-time factor."""
     audio = values["audio_seconds"]
     say(f"{', '.join(values['files'])}: {audio:.2f} s of audio, preset {values['preset']}, seed {values['seed']}")
+    if values.get("faults"):
+        faults = ", ".join(f"{name} {count}" for name, count in values["faults"].items())
+        say(f"  {values['redraws']} passages drawn again; faults: {faults}")
     for name, seconds in values["stages"].items():
         if name == "other" or seconds < 0.005:
             continue

@@ -29,11 +29,11 @@ def raw(samples: Tensor, form: str) -> bytes:
 
 
 @contextmanager
-def sink(path: Path, rate: int, form: str, *, mark: bool = False) -> Iterator[Callable[[Tensor], None]]:
+def sink(path: Path, rate: int, form: str, *, comment: str = "") -> Iterator[Callable[[Tensor], None]]:
     """Yield a function that writes (samples,) chunks to `path`: stdout at once, a file that appears when complete.
 
-    `form`: the format of stdout, one of FORMATS; the length in a WAV header is left open. `mark`: write the
-    comment `audio.io.MARK` into a file. Raises OutputError.
+    `form`: the format of stdout, one of FORMATS; the length in a WAV header is left open. `comment`: of a
+    file. Raises OutputError.
     """
     if path == STDOUT:
         yield _pipe(sys.stdout.buffer, rate, form)
@@ -47,17 +47,17 @@ def sink(path: Path, rate: int, form: str, *, mark: bool = False) -> Iterator[Ca
         return
     import soundfile
 
-    from tutortoietts.audio.io import MARK, OUTPUT_SUFFIXES
+    from tutortoietts.audio.io import OUTPUT_SUFFIXES
 
     container, subtype = OUTPUT_SUFFIXES[path.suffix.lower()]
     with atomic_file(path) as part:
         try:
             with soundfile.SoundFile(str(part), "w", rate, 1, subtype, format=container) as file:
-                if mark and container != "WAV":  # in a WAV it stands behind the samples
-                    file.comment = MARK
+                if comment and container != "WAV":  # in a WAV it stands behind the samples
+                    file.comment = comment
                 yield lambda chunk: file.write(chunk.clamp(-1, 1).numpy())
-                if mark and container == "WAV":
-                    file.comment = MARK
+                if comment and container == "WAV":
+                    file.comment = comment
         except soundfile.LibsndfileError as error:
             raise OutputError(f"{path} cannot be written ({error.error_string}): is the disk full?") from error
 

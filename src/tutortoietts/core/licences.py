@@ -12,13 +12,20 @@ class Licence:
     """Terms of a model file.
 
     name: short, for lists; address: where the text is; summary: what a user must know, None where nothing is special;
-    variable: the environment variable that agrees in advance, None where no agreement is needed.
+    variable, option: the environment variable and the option of commands that agree in advance, None where no
+    agreement is needed.
     """
 
     name: str
     address: str
     summary: str | None = None
     variable: str | None = None
+    option: str | None = None
+
+    @property
+    def how_to_agree(self) -> str:
+        """Words that say how to agree in advance."""
+        return f"give {self.option} or set {self.variable}=1"
 
     @property
     def needs_consent(self) -> bool:
@@ -37,4 +44,5 @@ CPML = Licence(
         "No commercial model may be trained with them."
     ),
     variable="TUTORTOIETTS_ACCEPT_CPML",
+    option="--accept-cpml",
 )

@@ -125,6 +125,8 @@ class SpeechOptions:
     down to `cond_free_to`. `diffusion_temperature` scales the initial noise. `diffusion_start` "regressed" begins from
     the model's own estimate of the mel, noised to trained step `diffusion_start_step`; with 0 iterations that estimate
     is the result.
+    `redraws`: how often a passage with a fault (`engine.faults`) is drawn again, where one candidate is drawn and none
+    ranked. `speed`: of the speech; `speed_rule`: by stretching the sound ("stretch") or its latents ("latents").
     `calm_rule`: where a long run of the silence code ends the speech: "after_stop" only, or "anywhere" as in the
     original, which also cuts speech after a long pause. `latent_averaging_mode`: how clips become a voice (0: one crop
     per clip, 1: all crops of all clips, 2: the mean per clip).
@@ -227,6 +229,27 @@ class SpeechOptions:
         details='Refused without `diffusion_start="regressed"`.',
         range=(0, 3999),
     )
+    redraws: int = option(
+        0,
+        "Number of times to draw a passage again that has a fault: wrong length, repetition, silence.",
+        details="For models that draw one candidate; `xtts-v2` takes 2. A stream cannot take back what was heard.",
+        range=(0, 20),
+        streamed=True,
+    )
+    speed: float = option(
+        1.0,
+        "Speed of the speech, at the same pitch.",
+        range=(0.5, 2.0),
+        streamed=True,
+    )
+    speed_rule: str = option(
+        "stretch",
+        "Way to another speed: stretch the sound, or the latents that it is made from.",
+        details="`latents` is the rule of the original XTTS, which smears fast and slow speech. It is refused where "
+        "sound is made by diffusion, and for [bracketed] text.",
+        choices=("stretch", "latents"),
+        streamed=True,
+    )
     calm_rule: str = option(
         "after_stop",
         "Rule for ending the speech at a long run of the silence code.",
@@ -292,5 +315,8 @@ class SpeechOptionsDict(TypedDict, total=False):
     diffusion_spacing: str | None
     diffusion_start: str
     diffusion_start_step: int
+    redraws: int
+    speed: float
+    speed_rule: str
     calm_rule: str
     latent_averaging_mode: int

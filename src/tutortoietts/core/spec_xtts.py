@@ -13,6 +13,7 @@ from tutortoietts.core.config_xtts import SpeakerEncoderConfig, XttsConfig, Xtts
 __all__ = ["XttsSpec", "xtts_spec"]
 
 _PRESET = "xtts"
+_REDRAWS = 2  # ours: the original keeps what it drew first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ def xtts_spec(name: str, configs: XttsModelConfigs) -> XttsSpec:
         "top_k": defaults.top_k,
         "top_p": defaults.top_p,
         "max_mel_tokens": configs.gpt.max_new_codes,
+        "redraws": _REDRAWS,
     }
     return XttsSpec(
         name=name,

@@ -35,6 +35,7 @@ __all__ = [
     "begins",
     "code_losses",
     "gazes",
+    "head_worths",
     "retime",
     "steady_heads",
     "text_path",
@@ -169,8 +170,8 @@ def _mean(spread: Tensor, chosen: Sequence[int] | Tensor) -> Tensor:
     return spread[torch.as_tensor(chosen, device=spread.device)].mean(dim=0)
 
 
-def steady_heads(spread: Tensor) -> Tensor | None:
-    """Return the mean (S, T) of the heads of spread (heads, S, T) that follow the text best; None if none does."""
+def head_worths(spread: Tensor) -> Tensor:
+    """Return how well each head of spread (heads, S, T) follows the text (heads,); 0 for one that does not."""
     steps, tokens = spread.shape[1:]
     place = torch.arange(tokens, device=spread.device, dtype=spread.dtype)
     time = torch.arange(steps, device=spread.device, dtype=spread.dtype)
@@ -178,7 +179,12 @@ def steady_heads(spread: Tensor) -> Tensor | None:
     where, time = where - where.mean(dim=1, keepdim=True), time - time.mean()
     steady = (where @ time) / (where.norm(dim=1) * time.norm()).clamp(min=1e-6)
     span = where.amax(dim=1) - where.amin(dim=1)
-    worth = torch.where((steady > _STEADY) & (span > tokens / 2), steady * spread.amax(dim=2).mean(dim=1), 0.0)
+    return torch.where((steady > _STEADY) & (span > tokens / 2), steady * spread.amax(dim=2).mean(dim=1), 0.0)
+
+
+def steady_heads(spread: Tensor) -> Tensor | None:
+    """Return the mean (S, T) of the heads of spread (heads, S, T) that follow the text best; None if none does."""
+    worth = head_worths(spread)
     chosen = worth.topk(min(_HEADS, len(worth))).indices
     chosen = chosen[worth[chosen] > 0]
     return None if len(chosen) == 0 else _mean(spread, chosen)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tutortoietts.audio.stitch import PAUSE_SECONDS, join, trim_edges
+from tutortoietts.audio.stitch import PAUSE_SECONDS, fade, join, trim_edges
+from tutortoietts.audio.stretch import stretch
 from tutortoietts.core.errors import AudioError
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Codes, Mel
@@ -28,6 +29,7 @@ from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.decoding.scheduler import SharedBatch
 from tutortoietts.engine.decoding.workspace import Workspaces
 from tutortoietts.engine.denoise import Unconditioned, denoise
+from tutortoietts.engine.faults import FAULTS, code_fault, sound_fault
 from tutortoietts.engine.progress import Progress
 from tutortoietts.engine.redact import LETTER_SECONDS, Cut, cut_spans, heard_seconds, kept_spans, redact
 from tutortoietts.engine.request import Request
@@ -38,6 +40,7 @@ from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.clvp import Clvp
 from tutortoietts.models.cvvp import Cvvp
 from tutortoietts.models.diffusion import Diffusion
+from tutortoietts.models.xtts import at_speed
 from tutortoietts.runtime.memory import bytes_a_candidate, pick_batch_size
 from tutortoietts.runtime.models import LoadedModels
 from tutortoietts.runtime.source import PUBLIC
@@ -45,10 +48,10 @@ from tutortoietts.sampling.rows import mix_seed, row_generators
 from tutortoietts.sampling.tokens import TokenOptions
 from tutortoietts.text.brackets import Passage
 
-__all__ = ["NOTHING_LEFT", "EncodedPassage", "Pipeline", "Placed", "SpokenPassage", "token_options"]
+__all__ = ["NOTHING_LEFT", "EncodedPassage", "Pipeline", "Placed", "SpokenPassage", "token_options", "warn_of_fault"]
 
 NOTHING_LEFT = "nothing is left to hear: leave more of the text outside [brackets]"
-_DECODE, _DENOISE, _VOCODE = range(3)  # what a seed is used for
+_DECODE, _DENOISE, _VOCODE, _REDRAW = range(4)  # what a seed is used for
 
 _log = logging.getLogger(__name__)
 
@@ -75,14 +78,17 @@ class EncodedPassage:
 class SpokenPassage:
     """One result of a passage.
 
-    samples (..., L): float32 on the CPU. codes (1, S): those it was made from, without stop codes.
-    kept: (start, end) seconds of the whole sound that are left in `samples`; None: all.
+    samples (..., L): float32 on the CPU, at the request's speed. codes (1, S): those it was made from, without stop
+    codes.
+    kept: (start, end) seconds of the whole sound, at speed 1, that are left in `samples`; None: all.
+    fault: one of `engine.faults.FAULTS`, or None.
     """
 
     encoded: EncodedPassage
     samples: Tensor
     codes: Tensor
     kept: Sequence[tuple[float, float]] | None = None
+    fault: str | None = None
 
 
 class Placed(NamedTuple):
@@ -148,7 +154,7 @@ class Pipeline:
     def speak(self, number: int) -> list[SpokenPassage]:
         """Return the k best results of one passage, best first. Each stage works on all of them before the next one."""
         if self.request.from_latents:
-            return [self._speak_from_latents(number)]
+            return [self.paced(self._speak_from_latents(number))]
         models, retry = self.models, self.workspaces.retry_without_idle_buffers
         encoded = self.encode(number)
         with models.use("autoregressive") as module:
@@ -164,7 +170,7 @@ class Pipeline:
             mels = [retry(partial(self._mel, latents, own)) for (latents, _), own in zip(taken, seeds, strict=True)]
         waves = retry(partial(self._waves, mels, seeds, more=number + 1 < len(self.request.passages)))
         return [
-            self.spoken(encoded, wave, candidate.codes, cut)
+            self.paced(self.spoken(encoded, wave, candidate.codes, cut))
             for wave, candidate, (_, cut) in zip(waves, chosen, taken, strict=True)
         ]
 
@@ -262,25 +268,65 @@ class Pipeline:
         kept = kept_spans(wave, cut, rate)
         return SpokenPassage(encoded=encoded, samples=redact(wave, cut, rate), codes=ids, kept=kept)
 
+    def ended(self, wave: Tensor) -> Tensor:
+        """Return the last sound (N,) of a passage, faded where the family says so."""
+        return fade(wave, self.family.sample_rate, seconds_in=0.0) if self.family.fades_end else wave
+
+    def paced(self, spoken: SpokenPassage) -> SpokenPassage:
+        """Return the passage at the request's speed, by stretching its sound."""
+        options, samples = self.request.options, spoken.samples
+        if options.speed == 1.0 or options.speed_rule != "stretch":
+            return spoken
+        wave = stretch(samples.flatten(), self.family.sample_rate, options.speed)
+        return replace(spoken, samples=wave.view(*samples.shape[:-1], -1))
+
     def _speak_from_latents(self, number: int) -> SpokenPassage:
+        """Return a passage drawn without fault, or after the last of the redraws the first of those with the least."""
+        encoded, best_so_far = self.encode(number), None
+        for attempt in range(self.request.options.redraws + 1):
+            self.progress.redraws += 1 if attempt else 0
+            seed = mix_seed(encoded.seed, _REDRAW, attempt) if attempt else encoded.seed
+            spoken = self._attempt(replace(encoded, seed=seed))
+            if best_so_far is None or _severity(spoken) < _severity(best_so_far):
+                best_so_far = spoken
+            if spoken.fault is None:
+                break
+            self.progress.faults[spoken.fault] += 1
+        assert best_so_far is not None
+        warn_of_fault(best_so_far.fault, encoded.passage.text)
+        return best_so_far
+
+    def fault_of(self, work: DecodeRequest, encoded: EncodedPassage, codes: Codes) -> str | None:
+        """Return the fault of a candidate's codes; row 0 of `codes`. A forced number of codes is no fault."""
+        forced = work.min_codes >= work.max_codes
+        least = 0 if work.min_codes else self.family.least_codes(encoded.passage.text, self.request.language)
+        drawn = codes.ids[0, : int(codes.lengths[0])]
+        return code_fault(drawn, finished=forced or bool(codes.finished[0]), least=0 if forced else least)
+
+    def _attempt(self, encoded: EncodedPassage) -> SpokenPassage:
         """Return a passage whose sound is made straight from the latents of one candidate."""
         from tutortoietts.engine.streaming.decoder import stream_decoder
         from tutortoietts.engine.streaming.windows import decode_whole
 
-        models, encoded = self.models, self.encode(number)
+        models, options = self.models, self.request.options
         with models.use("autoregressive") as module:
             model = cast(CodeModel, module)
             work = self.decode_request(module, encoded)
             with self.progress.stage("codes"):
                 (codes,) = self.decode(module, work)
             with self.progress.stage("latents"):
-                latents = latents_of(model, work, codes, 0, self.request.options.calm_rule)
+                latents = latents_of(model, work, codes, 0, options.calm_rule)
+                if options.speed_rule == "latents" and latents.shape[1] > 1:
+                    latents = at_speed(latents, options.speed)
                 cut = self.cut_of(module, encoded, codes)
-        self._warn_if_cut_off(work, encoded, finished=bool(codes.finished[0]))
         speaker = self.family.sound_speaker(self.request.voice).to(models.device)
         with self.progress.stage("decoder"), stream_decoder(models) as decoder:
-            wave = decode_whole(decoder, latents, speaker).cpu().clone()
-        return self.spoken(encoded, wave.view(1, 1, -1), codes, cut)
+            wave = self.ended(decode_whole(decoder, latents, speaker).cpu().clone())
+        spoken = self.spoken(encoded, wave.view(1, 1, -1), codes, cut)
+        if self._ranks:
+            self._warn_if_cut_off(work, encoded, finished=bool(codes.finished[0]))
+            return spoken
+        return replace(spoken, fault=self.fault_of(work, encoded, codes) or sound_fault(wave, self.family.sample_rate))
 
     def _candidates(self, model: Autoregressive, work: DecodeRequest, encoded: EncodedPassage) -> list[Candidate]:
         """Return the k best candidates; others are forgotten batch by batch."""
@@ -328,11 +374,10 @@ class Pipeline:
     def _warn_if_cut_off(self, work: DecodeRequest, encoded: EncodedPassage, *, finished: bool) -> None:
         if not finished and work.min_codes < work.max_codes:
             _log.warning(
-                "no candidate of %r ended within %d codes, so its end may be cut off: %s, raise max_mel_tokens or "
-                "shorten the text",
+                "no candidate of %r ended within %d codes, so its end may be cut off: draw more candidates "
+                "(num_autoregressive_samples), raise max_mel_tokens or shorten the text",
                 encoded.passage.text[:60],
                 work.max_codes,
-                "draw more candidates (num_autoregressive_samples)" if self._ranks else "give another seed",
             )
 
     def _mel(self, latents: Tensor, seed: int) -> Mel:
@@ -353,6 +398,22 @@ class Pipeline:
 
 
 _RANKING = ("clvp", "cvvp")
+_SAID = {
+    "silent": "its sound is silent for seconds",
+    "repeated": "the same is said again",
+    "short": "it is too short for its text",
+    "unfinished": "it did not end within the codes it may have, so its end may be cut off",
+}
+
+
+def warn_of_fault(fault: str | None, text: str) -> None:
+    """Warn of the fault of a passage that is given in spite of it."""
+    if fault is not None:
+        _log.warning("%r: %s: give another seed or shorten the text", text[:60], _SAID[fault])
+
+
+def _severity(spoken: SpokenPassage) -> int:
+    return -1 if spoken.fault is None else FAULTS.index(spoken.fault)
 
 
 def token_options(options: SpeechOptions) -> TokenOptions:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ class Report:
 
     stages: seconds of work by stage, in the order of the flow. audio_seconds: duration of the best result.
     passages: passages spoken one by one. candidates: candidates drawn for each.
+    redraws: passages drawn again. faults: number of each fault that was found (`engine.faults.FAULTS`).
     """
 
     stages: dict[str, float]
@@ -30,6 +32,8 @@ class Report:
     passages: int
     candidates: int
     seed: int
+    redraws: int = 0
+    faults: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -49,6 +53,7 @@ class Progress:
     show: called with (stage, done, total) as stages go on; may raise to stop the work.
     synchronize: waits for a device that works on its own, at the end of a stage, so that each stage has its own time.
     stop: once it is set, the next step raises Cancelled.
+    redraws, faults: as in `Report`.
     """
 
     show: Callable[[str, int, int], None] | None = None
@@ -56,6 +61,8 @@ class Progress:
     prefix: str = ""
     synchronize: Callable[[], None] | None = None
     stop: threading.Event = field(default_factory=threading.Event)
+    redraws: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Callable[[int, int], None]]:

@@ -21,6 +21,7 @@ from tutortoietts.engine.voice_resolver import Latents, VoiceResolver, VoiceSamp
 from tutortoietts.models.vocos import Vocos
 from tutortoietts.runtime.models import LoadedModels
 from tutortoietts.text.brackets import Passage
+from tutortoietts.text.detect import detect_language
 from tutortoietts.text.languages import find_language
 from tutortoietts.text.say_as import spoken_passages
 
@@ -76,16 +77,19 @@ class Request:
         """Check everything and resolve the voice.
 
         options: as `resolve_options` gives them. redaction: [bracketed] text is hidden. normalize: numbers, symbols and
-        abbreviations are put into words of the `language`; without it the text is left to the model's cleaner.
+        abbreviations are put into words of the `language` ("auto": it is found from the text); without it the text is
+        left to the model's cleaner.
 
         Raise OptionError, TextError, VoiceError, AudioError, ModelError unless this model can do it.
         """
         k = plain_number(k, integer=True)
         family = voices.family
-        from_latents, language = _from_latents(family, streaming), _known(language, family, models.spec.name)
+        from_latents, language = _from_latents(family, streaming), _known(language, family, models.spec.name, text)
         _check_options(models, options, k)
         clauses = streaming is not None and not from_latents
         pieces = _passages(models, text, redaction, normalize, language, clauses=clauses)
+        if options.speed_rule == "latents" and any(hidden for piece in pieces for _, hidden in piece.pieces()):
+            raise OptionError('speed_rule is "latents", which cannot cut [bracketed] text: leave one of them out')
         compares_clips = options.cvvp_amount > 0
         voice, clips = voices.voice(
             voice_samples, latents, mode=options.latent_averaging_mode, seed=seed, want_clips=compares_clips
@@ -128,10 +132,29 @@ def resolve_options(
     options = preset_options(spec.default_preset if preset is None else preset, given, own=spec.presets)
     if "max_mel_tokens" not in given:
         options = replace(options, max_mel_tokens=min(options.max_mel_tokens, spec.autoregressive.max_mel_tokens))
+    _refuse_idle(spec, options, given, streaming)
     if not _from_latents(family_of(spec), streaming):
         return options
     refuse_unheard(given, known_names())
     return replace(options, num_autoregressive_samples=1, cvvp_amount=0.0)
+
+
+def _refuse_idle(
+    spec: ModelSpec | XttsSpec, options: SpeechOptions, given: Mapping[str, Any], streaming: Streaming | None
+) -> None:
+    """Raise OptionError for options of redraws and speed that this model, or a stream of it, cannot honour."""
+    family = family_of(spec)
+    if options.redraws and "rerank" in family.stages:
+        raise OptionError(
+            f"redraws is {options.redraws}, but the model {spec.name!r} ranks candidates instead: leave it out, and "
+            "raise num_autoregressive_samples"
+        )
+    if given.get("redraws") and streaming is not None:
+        raise OptionError(f"redraws is {given['redraws']}, but a stream cannot take back what was heard: leave it out")
+    if options.speed_rule == "latents" and not _from_latents(family, streaming):
+        raise OptionError(
+            'speed_rule is "latents", but this sound is made by diffusion, not straight from the latents: leave it out'
+        )
 
 
 def resolve_streaming(
@@ -213,10 +236,12 @@ def _reference_mels(family: Family, models: LoadedModels, clips: list[Tensor], a
     return family.reference_mels(models, clips)
 
 
-def _known(language: str, family: Family, model: str) -> str:
-    """Return the tag of a language as the family writes it."""
+def _known(language: str, family: Family, model: str, text: str) -> str:
+    """Return the tag of a language as the family writes it; "auto": that of the text."""
     tags = {tag.lower(): tag for tag in family.languages}
     wanted = language.strip().lower().replace("_", "-") if isinstance(language, str) else ""
+    if wanted == "auto" and isinstance(text, str):
+        wanted = language = detect_language(text)
     if wanted not in tags:
         known = ", ".join(family.languages)
         raise OptionError(f"language is {language!r}, but the model {model!r} speaks {known}: use one of these")

@@ -82,4 +82,6 @@ def _report(pipeline: Pipeline, samples: int) -> Report:
         passages=len(request.passages),
         candidates=request.options.num_autoregressive_samples,
         seed=request.seed,
+        redraws=pipeline.progress.redraws,
+        faults=dict(pipeline.progress.faults),
     )

@@ -57,10 +57,9 @@ class Speech:
         mark: write "AI-generated speech" as the file's comment; the samples are the same.
             The `terms` are written with or without it.
         """
-        from tutortoietts.audio.io import MARK, save_audio
+        from tutortoietts.audio.io import file_comment, save_audio
 
-        comment = ". ".join(part for part in (MARK if mark else "", self.terms) if part)
-        return save_audio(path, self.samples, self.sample_rate, comment=comment)
+        return save_audio(path, self.samples, self.sample_rate, comment=file_comment(self.terms, mark=mark))
 
 
 class SpeechStream:

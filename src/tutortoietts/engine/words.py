@@ -33,12 +33,14 @@ def find_words(
     """
     models, request = pipeline.models, pipeline.request
     bias, code_seconds = models.spec.alignment.bias_seconds, pipeline.family.code_seconds
-    tokenizer = models.tokenizer_for(request.language, spoken=request.normalize)
+    tokenizer, speed = models.tokenizer_for(request.language, spoken=request.normalize), request.options.speed
     found: list[Word] = []
     for (spoken, start, end, at), alignment in zip(placed, aligned or alignments(pipeline, placed), strict=True):
         tokens = word_tokens(tokenizer, spoken.encoded.passage, request.text)
         words = word_times(alignment, tokens, bias=bias, code_seconds=code_seconds)
         if spoken.kept is not None:
             words = retime(words, spoken.kept)
+        if speed != 1.0:
+            words = [word._replace(start=word.start / speed, end=word.end / speed) for word in words]
         found += retime(words, [(start, end)], at)
     return tuple(found)

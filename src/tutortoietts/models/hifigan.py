@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +19,23 @@ from tutortoietts.core.errors import OptionError
 from tutortoietts.nn.receptive_field import Span, Stretch, seen, union
 from tutortoietts.nn.upsample import branch_mean, dilated_pairs, level_widths, upsamplers
 
-__all__ = ["LAST_SLOPE", "SLOPE", "Hifigan", "ResidualBlock"]
+__all__ = ["LAST_SLOPE", "SLOPE", "Hifigan", "Needed", "ResidualBlock"]
 
 SLOPE = 0.1
 """Slope of the leaky ReLUs but the last."""
 LAST_SLOPE = 0.01
+
+
+class Needed(NamedTuple):
+    """Parts of the signals that some of the samples depend on.
+
+    first: of the first layer's output. levels: of each level's signal, after its upsampling and after its blocks, each
+    of what was kept before. last: of the last layer's output.
+    """
+
+    first: slice
+    levels: Sequence[tuple[slice, slice]]
+    last: slice
 
 
 class Hifigan(nn.Module):
@@ -91,25 +103,49 @@ class Hifigan(nn.Module):
         part = latents[:, low : high + 1].to(self.conv_post.weight).transpose(1, 2)
         return self.stretch(part, first, end, start=low, inputs=count)
 
-    def synthesize(self, frames: Tensor, speaker: Tensor | None) -> Tensor:
-        """Return samples (B, 1, F * hop) of frames (B, D, F) and speaker (B, D)."""
-        return torch.tanh(self.upsample(frames, self._shifts(speaker)))
+    def synthesize(self, frames: Tensor, speaker: Tensor | None, skip: tuple[int, int] = (0, 0)) -> Tensor:
+        """Return samples (B, 1, L) of frames (B, D, F) and speaker (B, D), L = (F - sum(skip)) * hop.
 
-    def upsample(self, frames: Tensor, shifts: Sequence[Tensor]) -> Tensor:
+        skip: numbers of frames at both ends that are only the surroundings of the others, and are not sounded.
+        """
+        return torch.tanh(self.upsample(frames, self._shifts(speaker), skip))
+
+    def upsample(self, frames: Tensor, shifts: Sequence[Tensor], skip: tuple[int, int] = (0, 0)) -> Tensor:
         """Return samples before the last tanh.
 
         shifts, each (B, W, 1): the first is added after the first layer, others after the upsampling of each level.
+        skip: as in `synthesize`; each layer computes only what the others need.
 
         The convolutions between the first and the last may be in another dtype than the frames.
         """
         x = self.conv_pre(frames.to(self.conv_pre.weight.dtype))
         x = x + shifts[0].to(x.dtype) if shifts else x
+        needed = self.needed(frames.shape[-1], skip)
+        x = x[..., needed.first]
         branches = len(self.cfg.resblock_kernel_sizes)
-        for level, up in enumerate(self.ups):
-            x = up(F.leaky_relu(x, SLOPE))
+        for level, (up, (entering, leaving)) in enumerate(zip(self.ups, needed.levels, strict=True)):
+            x = up(F.leaky_relu(x, SLOPE))[..., entering]
             x = x + shifts[level + 1].to(x.dtype) if len(shifts) > 1 else x
-            x = branch_mean(self.resblocks, level, branches, x)
-        return self.conv_post(F.leaky_relu(x.to(frames.dtype), LAST_SLOPE))  # type: ignore[no-any-return]
+            x = branch_mean(self.resblocks, level, branches, x)[..., leaving]
+        return self.conv_post(F.leaky_relu(x.to(frames.dtype), LAST_SLOPE))[..., needed.last]  # type: ignore[no-any-return]
+
+    def needed(self, frames: int, skip: tuple[int, int]) -> Needed:
+        """Return what the samples of `frames` frames without those of `skip` at both ends depend on."""
+        lengths = [frames]
+        for rate in self.cfg.upsample_factors:
+            lengths.append(lengths[-1] * rate)
+        wanted = skip[0] * self.hop, lengths[-1] - skip[1] * self.hop - 1
+        branches = len(self.cfg.resblock_kernel_sizes)
+        span = _within(seen(wanted, self.conv_post), lengths[-1])
+        last, levels = _slice(wanted, span[0]), list[tuple[slice, slice]]()
+        for level in reversed(range(len(self.ups))):
+            blocks = self.resblocks[level * branches : (level + 1) * branches]
+            inner = _within(union(cast(ResidualBlock, block).seen(span) for block in blocks), lengths[level + 1])
+            outer = _within(seen(inner, self.ups[level]), lengths[level])
+            start = outer[0] * self.cfg.upsample_factors[level]
+            levels.insert(0, (_slice(inner, start), _slice(span, inner[0])))
+            span = outer
+        return Needed(first=_slice(span, 0), levels=levels, last=last)
 
     def _shifts(self, speaker: Tensor | None) -> list[Tensor]:
         """Return what the speaker adds after the first layer, and to each level if it does, (B, W, 1) each."""
@@ -119,6 +155,15 @@ class Hifigan(nn.Module):
             raise OptionError("this streaming decoder needs a speaker latent and got none")
         column = speaker.to(self.speaker.weight).unsqueeze(-1)
         return [self.speaker(column), *(cond(column) for cond in self.conds)]
+
+
+def _within(span: Span, length: int) -> Span:
+    return max(span[0], 0), min(span[1], length - 1)
+
+
+def _slice(span: Span, start: int) -> slice:
+    """Return the span as a part of a signal that begins at `start`."""
+    return slice(span[0] - start, span[1] + 1 - start)
 
 
 class ResidualBlock(nn.Module):

@@ -112,7 +112,11 @@ class StreamVocos:
         """Return frames first..end-1: see `StreamFront.frames`."""
         return self.front.frames(latents, first, end)
 
-    def synthesize(self, frames: Tensor, speaker: Tensor) -> Tensor:
-        """Return samples (B, 1, F * hop): frames (B, dim, F), speaker (B, D)."""
+    def synthesize(self, frames: Tensor, speaker: Tensor, skip: tuple[int, int] = (0, 0)) -> Tensor:
+        """Return samples (B, 1, L) of frames (B, dim, F) and speaker (B, D), L = (F - sum(skip)) * hop.
+
+        skip: numbers of frames at both ends that are only the surroundings of the others.
+        """
         mel = self.front.mel(frames, speaker).float().clamp(-1.0, 1.0)
-        return self.vocoder(denormalize_mel(mel))  # type: ignore[no-any-return]
+        wave: Tensor = self.vocoder(denormalize_mel(mel))
+        return wave[..., skip[0] * self.hop : wave.shape[-1] - skip[1] * self.hop]

@@ -189,6 +189,10 @@ class Pair:
     second: Layer
 
 
+Parts = tuple[slice, Sequence[tuple[slice, slice]], slice]
+"""Parts of the signals of an `Upsampler`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upsampler:
     """HiFi-GAN's network: a layer; levels of an activation, a transposed convolution and the mean of branches of pairs;
@@ -199,23 +203,28 @@ class Upsampler:
     last: Activation
     end: Layer
 
-    def __call__(self, x: Tensor, shifts: Sequence[Tensor] = ()) -> Tensor:
+    def __call__(self, x: Tensor, shifts: Sequence[Tensor] = (), needed: Parts | None = None) -> Tensor:
         """Return samples before the last tanh, (B, 1, L) float32: x (B, C, F).
 
         shifts, each (B, W): the first is added after the first layer, further ones after the transposed convolution of
-        each level.
+        each level. needed: parts to go on with, of the signal after the first layer; after the transposed convolution
+        and after the pairs of each level; and after the last layer. None: all.
         """
         each = [[shift[row].float() for shift in shifts] for row in range(len(x))]
-        return torch.stack([self._row(row.float(), more) for row, more in zip(x, each, strict=True)])
+        whole = slice(None)
+        parts = needed or (whole, [(whole, whole)] * len(self.levels), whole)
+        return torch.stack([self._row(row.float(), more, parts) for row, more in zip(x, each, strict=True)])
 
-    def _row(self, x: Tensor, shifts: Sequence[Tensor]) -> Tensor:
-        work = _Work()
+    def _row(self, x: Tensor, shifts: Sequence[Tensor], parts: Parts) -> Tensor:
+        work, (first, levels, last) = _Work(), parts
         planes = _padded(x, 0).view(-1, _PLANE, x.shape[-1]).transpose(1, 2).contiguous()
         planes = work.convolve(planes, leaky(1), self.start, shifts[0] if shifts else None)
-        for level, (before, up, branches) in enumerate(self.levels):
+        planes = planes[:, first].contiguous()
+        for level, ((before, up, branches), (entering, leaving)) in enumerate(zip(self.levels, levels, strict=True)):
             shift = shifts[level + 1] if len(shifts) > 1 else None
-            planes = work.mean(work.convolve(planes, before, up, shift), branches)
-        return work.convolve(planes, self.last, self.end).view(1, -1)
+            planes = work.convolve(planes, before, up, shift)[:, entering].contiguous()
+            planes = work.mean(planes, branches)[:, leaving].contiguous()
+        return work.convolve(planes, self.last, self.end)[last].view(1, -1)
 
 
 class _Work:

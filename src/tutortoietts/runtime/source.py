@@ -10,10 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-from torch import nn
-
-from tutortoietts.core.components import kind_of, public_vocoders
+from tutortoietts.core.components import public_vocoders
 from tutortoietts.core.config import (
     AutoregressiveConfig,
     ClvpConfig,
@@ -26,6 +23,7 @@ from tutortoietts.core.config import (
 from tutortoietts.core.errors import ModelError, OptionError
 from tutortoietts.core.paths import expanded
 from tutortoietts.core.presets import preset_options
+from tutortoietts.runtime.file_source import FileSource
 from tutortoietts.runtime.xtts_source import XTTS, XttsSource, is_release, open_xtts
 
 __all__ = ["PUBLIC", "PUBLIC_VOCODERS", "ModelSource", "open_source", "public_spec"]
@@ -37,7 +35,7 @@ _BUNDLED = Path(__file__).resolve().parent.parent / "bundled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelSource:
+class ModelSource(FileSource):
     """Source of a voice model's files: a directory, or (`folder` None) the public checkpoints.
 
     `overrides`: component -> another file for it; `vocoder`: a public vocoder in place of the model's own.
@@ -99,13 +97,6 @@ class ModelSource:
         if config is None:
             raise OptionError(f"the model {self.spec.name!r} has no {part}")
         return config
-
-    def load(self, part: str, device: torch.device, dtype: torch.dtype) -> nn.Module:
-        """Load a component. Raises ModelError, FetchError, OptionError."""
-        from tutortoietts.weights.load import load_model
-
-        config = self.config(part)
-        return load_model(kind_of(config), self.file(part), config, device, dtype)
 
     def check(self) -> None:
         """Find every file, fetching public ones. Raises ModelError for one that is absent, FetchError."""

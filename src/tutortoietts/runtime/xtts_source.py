@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from tutortoietts.core.components import kind_of
-from tutortoietts.core.config import Config
+from tutortoietts.core.config import AlignmentSpec, Config
 from tutortoietts.core.errors import ModelError, OptionError
 from tutortoietts.core.paths import cache_dir
 from tutortoietts.core.spec_xtts import XttsSpec, xtts_spec
 from tutortoietts.core.types import Voice
+from tutortoietts.runtime.file_source import FileSource
 
 __all__ = ["XTTS", "XttsSource", "is_release", "open_xtts"]
 
 XTTS = "xtts-v2"
 _FILES = {"model": "model.pth", "config": "config.json", "vocabulary": "vocab.json", "voices": "speakers_xtts.pth"}
+_ALIGNMENT = "alignment.json"
 _UNSAFE = re.compile(r"[^\w .-]")
 
 
@@ -31,7 +32,7 @@ def is_release(folder: Path) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class XttsSource:
+class XttsSource(FileSource):
     """The files of one XTTS-v2 model; `release` None: the public one, from `models_dir`, the caches or the network."""
 
     spec: XttsSpec
@@ -52,6 +53,11 @@ class XttsSource:
         """Return the folder that keeps the built-in voices, converted, under `voices`."""
         return cache_dir() / "xtts" / self.model_id
 
+    @property
+    def alignment_file(self) -> Path:
+        """Return the file of the attention heads that `benchmarks/xtts_check.py --calibrate` found, if it was run."""
+        return (self.folder if self.release is None else self.release) / _ALIGNMENT
+
     def file(self, part: str) -> Path:
         """Return the file of a part, fetched if it is public. Raises ModelError, FetchError."""
         return _file(self.release, self.models_dir, "vocabulary" if part == "tokenizer" else "model")
@@ -62,13 +68,6 @@ class XttsSource:
         if config is None:
             raise OptionError(f"the model {self.spec.name!r} has no {part}")
         return config
-
-    def load(self, part: str, device: torch.device, dtype: torch.dtype) -> nn.Module:
-        """Return a part, ready to work. Raises ModelError, FetchError, OptionError."""
-        from tutortoietts.weights.load import load_model
-
-        config = self.config(part)
-        return load_model(kind_of(config), self.file(part), config, device, dtype)
 
     @cached_property
     def mel_norms(self) -> Tensor:
@@ -120,4 +119,14 @@ def open_xtts(release: Path | None, models_dir: Path | None = None) -> XttsSourc
         spec=xtts_spec(XTTS if release is None else release.name, configs), release=release, models_dir=models_dir
     )
     source.check()
-    return source
+    return replace(source, spec=replace(source.spec, alignment=_alignment(source.alignment_file)))
+
+
+def _alignment(path: Path) -> AlignmentSpec:
+    """Read the heads of a calibration; none where there was none. Raises ModelError."""
+    if not path.is_file():
+        return AlignmentSpec()
+    try:
+        return AlignmentSpec.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError, ModelError) as error:
+        raise ModelError(f"{path}: {error}: remove it, or calibrate again", file=path) from error

@@ -116,7 +116,7 @@ def parse_speech(body: Mapping[str, Any], settings: ServerSettings, model: Model
         decoder=decoder,
         sample_rate=rate,
         normalize=None if reader.switch("normalize", True) else False,
-        language=reader.choice("language", "en", model.languages),
+        language=reader.choice("language", "en", ("auto", *model.languages)),
         timestamps=timestamps,
         options=_options(given.get("options", {}), settings, decoder),
         ignored=tuple(name for name in body if name in _IGNORED or name not in _FIELDS)[:20],

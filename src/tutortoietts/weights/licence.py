@@ -49,7 +49,7 @@ def require_consent(licence: Licence, name: str, *, ask: Callable[[str], str] | 
     if ask is None and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise FetchError(
             f"{name} comes under the {licence.name} ({licence.address}). {licence.summary} "
-            f"To agree, set {licence.variable}=1",
+            f"To agree, {licence.how_to_agree}",
             file=name,
         )
     question = f"{name} comes under the {licence.name}: {licence.address}\n{licence.summary}\nDo you agree? [y/N] "

@@ -12,7 +12,7 @@ from tutortoietts.core.config import CONFIGS, Config
 from tutortoietts.core.errors import ModelError
 from tutortoietts.core.licences import APACHE, CPML, MIT, Licence
 
-__all__ = ["REGISTRY", "XTTS_RELEASE", "HubFile", "PublicFile", "WebFile", "lookup"]
+__all__ = ["PUBLIC_FILES", "REGISTRY", "XTTS_RELEASE", "HubFile", "PublicFile", "WebFile", "lookup"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,10 +177,16 @@ XTTS_RELEASE: Mapping[str, PublicFile] = MappingProxyType(
 """The files of XTTS-v2 2.0.3, by what they are; the model's file holds three models. See `weights.xtts`."""
 
 
+PUBLIC_FILES: Mapping[str, PublicFile] = MappingProxyType(
+    {**REGISTRY, **{file.name: file for file in XTTS_RELEASE.values()}}
+)
+"""Name -> file, of both families."""
+
+
 def lookup(name: str) -> PublicFile:
     """Return the file of this name. Raises ModelError that suggests the nearest one."""
-    if name in REGISTRY:
-        return REGISTRY[name]
-    near = get_close_matches(name, REGISTRY, n=1)
+    if name in PUBLIC_FILES:
+        return PUBLIC_FILES[name]
+    near = get_close_matches(name, PUBLIC_FILES, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ModelError(f"no public file named {name!r}; {hint}there are {', '.join(REGISTRY)}")
+    raise ModelError(f"no public file named {name!r}; {hint}there are {', '.join(PUBLIC_FILES)}")

@@ -140,7 +140,7 @@ def test_a_window_costs_what_is_new(models: LoadedModels, monkeypatch: pytest.Mo
         latents, sizes = torch.randn(1, 400, 64), []
         synthesize = type(decoder).synthesize
         monkeypatch.setattr(
-            type(decoder), "synthesize", lambda self, x, s: sizes.append(x.shape[-1]) or synthesize(self, x, s)
+            type(decoder), "synthesize", lambda self, x, *rest: sizes.append(x.shape[-1]) or synthesize(self, x, *rest)
         )
         for size in range(32, 401, 32):
             windows.push(latents[:, :size], size == 400)

@@ -24,6 +24,7 @@ class Family(Protocol):
     stages: those of "decode", "rerank", "denoise", "vocode" that lead from text to sound, in order; without "denoise"
     sound is made straight from the latents. end_tokens: zeros behind the text tokens, before the model's own stop
     token. latent_of_stop: the latent that the stop code was drawn from is sounded, too.
+    fades_end: the last 5 ms of a passage made straight from latents are faded, since its end may click.
     terms: what must be said with sound that is passed on, such as the address of a licence; "" if nothing.
     """
 
@@ -35,6 +36,7 @@ class Family(Protocol):
     stages: tuple[str, ...]
     end_tokens: int
     latent_of_stop: bool
+    fades_end: bool
     terms: str
 
     def components(self, models: LoadedModels, options: SpeechOptions, *, streamed: bool) -> list[str]:
@@ -57,6 +59,9 @@ class Family(Protocol):
 
     def most_codes(self, text: str, language: str, limit: int) -> int:
         """Return the largest number of codes, at most `limit`, that speech of this text can sensibly have."""
+
+    def least_codes(self, text: str, language: str) -> int:
+        """Return the number of codes that speech of this text needs at least; 0 where that is not checked."""
 
     def text_span(self, tokens: int) -> slice:
         """Return where the `tokens` text tokens lie in the prefix."""

@@ -29,6 +29,7 @@ class Tortoise:
     stages: tuple[str, ...] = ("decode", "rerank", "denoise", "vocode")
     end_tokens = 1
     latent_of_stop = False
+    fades_end = False
     terms = ""
 
     def components(self, models: LoadedModels, options: SpeechOptions, *, streamed: bool) -> list[str]:
@@ -70,6 +71,9 @@ class Tortoise:
 
     def most_codes(self, text: str, language: str, limit: int) -> int:
         return limit
+
+    def least_codes(self, text: str, language: str) -> int:
+        return 0
 
     def text_span(self, tokens: int) -> slice:
         return slice(2, 2 + tokens)  # behind the speaker latent and the start token

@@ -44,6 +44,7 @@ class XttsFamily:
     stages: tuple[str, ...] = ("decode", "vocode")
     end_tokens = 0
     latent_of_stop = True
+    fades_end = True
     terms = f"{CPML.name}, {CPML.address}"
 
     def components(self, models: LoadedModels, options: SpeechOptions, *, streamed: bool) -> list[str]:
@@ -90,14 +91,21 @@ class XttsFamily:
 
     def most_codes(self, text: str, language: str, limit: int) -> int:
         """Return the number of codes in very slow speech, 28 seconds for the longest passage, and 3 seconds more."""
-        seconds = 3.0 + 28.0 * len(text) / CHARACTER_LIMITS[language_code(language)]
-        return min(limit, round(seconds / self.code_seconds))
+        return min(limit, round((3.0 + _slow_seconds(text, language)) / self.code_seconds))
+
+    def least_codes(self, text: str, language: str) -> int:
+        """Return the number of codes in speech four times as fast as very slow speech, faster than anyone speaks."""
+        return int(_slow_seconds(text, language) / 4 / self.code_seconds)
 
     def text_span(self, tokens: int) -> slice:
         return slice(-tokens - 1, -1)  # before the stop token, with which the prefix ends
 
     def sound_speaker(self, voice: Voice) -> Tensor:
         return cast(Tensor, voice.diffusion)
+
+
+def _slow_seconds(text: str, language: str) -> float:
+    return 28.0 * len(text) / CHARACTER_LIMITS[language_code(language)]
 
 
 XTTS_FAMILY = XttsFamily()

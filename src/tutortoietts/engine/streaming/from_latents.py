@@ -16,6 +16,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from tutortoietts.audio.stretch import Stretcher
 from tutortoietts.core.errors import ModelError
 from tutortoietts.core.streaming import Streaming
 from tutortoietts.core.types import Codes
@@ -24,11 +25,12 @@ from tutortoietts.engine.decoding.latents import latents_of
 from tutortoietts.engine.decoding.loop import decode
 from tutortoietts.engine.decoding.model import CodeModel
 from tutortoietts.engine.decoding.request import DecodeRequest
-from tutortoietts.engine.pipeline import Pipeline, SpokenPassage
+from tutortoietts.engine.pipeline import EncodedPassage, Pipeline, SpokenPassage, warn_of_fault
 from tutortoietts.engine.progress import Progress
 from tutortoietts.engine.streaming.decoder import stream_decoder
 from tutortoietts.engine.streaming.turns import Listener
 from tutortoietts.engine.streaming.windows import Windows, decode_whole
+from tutortoietts.models.xtts import at_speed
 
 __all__ = ["LatentChunk", "speak_from_latents", "stream_decoder", "stream_from_latents"]
 
@@ -64,25 +66,29 @@ def stream_from_latents(
         decoder = stack.enter_context(stream_decoder(models))
         work = replace(pipeline.decode_request(module, encoded), check_every=look_every)
         sizes = iter([work.max_codes + 1]) if any(encoded.hidden) else streaming.sizes()
-        rule = pipeline.request.options.calm_rule
+        options = pipeline.request.options
+        stretcher = Stretcher(pipeline.family.sample_rate, options.speed if options.speed_rule == "stretch" else 1.0)
+        rule = options.calm_rule
         drawn = pipeline.decode_incrementally(module, work)
         latents = stack.enter_context(closing(_latents(model, work, drawn, rule, sizes, progress)))
+        speed = options.speed if options.speed_rule == "latents" else 1.0
         listener, windows = listener or Listener(), Windows(decoder, speaker)
         held = speaker.new_zeros(0).float().cpu()
         for so_far, codes in latents:
             with progress.stage("decoder"), listener.turn():
-                wave = windows.push(so_far, codes is not None).cpu().clone()
+                wave = windows.push(_at_speed(so_far, speed, last=codes is not None), codes is not None).cpu().clone()
             if codes is None and len(held) == 0 and listener.waits_for_more:
                 held = wave
                 continue
             wave, held = torch.cat([held, wave]), held[:0]
-            listener.hears(len(wave) / pipeline.family.sample_rate)
+            listener.hears(len(wave) / pipeline.family.sample_rate / stretcher.rate)
             if codes is not None:
-                _warn_if_cut_off(work, codes, encoded.passage.text)
-                spoken = pipeline.spoken(encoded, wave, codes, pipeline.cut_of(module, encoded, codes))
-                yield LatentChunk(samples=spoken.samples, spoken=spoken)
-            elif len(wave):
-                yield LatentChunk(samples=wave)
+                _tell_faults(pipeline, work, encoded, codes)
+                spoken = pipeline.spoken(encoded, pipeline.ended(wave), codes, pipeline.cut_of(module, encoded, codes))
+                paced = torch.cat([stretcher.push(spoken.samples), stretcher.finish()])
+                yield LatentChunk(samples=paced, spoken=spoken)
+            elif len(paced := stretcher.push(wave)):
+                yield LatentChunk(samples=paced)
 
 
 def _latents(
@@ -131,6 +137,27 @@ def _settled(model: CodeModel, work: DecodeRequest, codes: Codes, rule: str) -> 
         if kept < drawn:
             return kept, True
     return max(0, min(drawn, work.max_codes - _UNSURE)), False
+
+
+def _at_speed(latents: Tensor, speed: float, *, last: bool) -> Tensor:
+    """Return the latents so far (1, S, D) at another speed, without those that a later one changes."""
+    if speed == 1.0:
+        return latents
+    if last:
+        return at_speed(latents, speed) if latents.shape[1] > 1 else latents
+    known = max(0, math.ceil((latents.shape[1] - 0.5) / speed - 0.5) - 1)
+    return at_speed(latents, speed)[:, :known] if known else latents[:, :0]
+
+
+def _tell_faults(pipeline: Pipeline, work: DecodeRequest, encoded: EncodedPassage, codes: Codes) -> None:
+    """Count and tell the fault of what was streamed, which cannot be taken back."""
+    if "rerank" in pipeline.family.stages:
+        _warn_if_cut_off(work, codes, encoded.passage.text)
+        return
+    fault = pipeline.fault_of(work, encoded, codes)
+    if fault is not None:
+        pipeline.progress.faults[fault] += 1
+        warn_of_fault(fault, encoded.passage.text)
 
 
 def _warn_if_cut_off(work: DecodeRequest, codes: Codes, text: str) -> None:

@@ -29,8 +29,11 @@ class StreamDecoder(Protocol):
     def frames(self, latents: Tensor, first: int = 0, end: int | None = None) -> Tensor:
         """Return frames first..end-1 (B, C, end - first) of those that the latents so far give."""
 
-    def synthesize(self, frames: Tensor, speaker: Tensor) -> Tensor:
-        """Turn frames (B, C, F) of a speaker (B, D) into samples (B, 1, F * hop)."""
+    def synthesize(self, frames: Tensor, speaker: Tensor, skip: tuple[int, int] = (0, 0)) -> Tensor:
+        """Turn frames (B, C, F) of a speaker (B, D) into samples (B, 1, (F - sum(skip)) * hop).
+
+        skip: numbers of frames at both ends that are only the surroundings of the others, and are not sounded.
+        """
 
 
 @torch.inference_mode()
@@ -59,8 +62,6 @@ class Windows:
         if end <= self.sounded:
             return self.speaker.new_zeros(0)
         first = max(0, self.sounded - self.before)
-        wave = self.decoder.synthesize(self.decoder.frames(latents, first, ready), self.speaker).flatten()
-        hop = self.decoder.hop
-        sound = wave[(self.sounded - first) * hop : (end - first) * hop]
+        frames, skip = self.decoder.frames(latents, first, ready), (self.sounded - first, ready - end)
         self.sounded = end
-        return sound.clamp(-1.0, 1.0)
+        return self.decoder.synthesize(frames, self.speaker, skip).flatten().clamp(-1.0, 1.0)

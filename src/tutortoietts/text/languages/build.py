@@ -228,7 +228,7 @@ def _addresses(speech: Speech) -> list[Rule]:
         text = re.sub(r"^https?://", "", match[0])
         words: list[str] = []
         for piece in re.findall(r"[^\W\d_]+|[0-9]+|[^\w]|_", text):
-            if piece.isdigit():
+            if piece.isdecimal():
                 words.append(speech.digits(piece) if len(piece) > 4 or piece[0] == "0" else speech.number(piece))
             else:
                 words.append(piece if piece.isalpha() else names.get(piece, ""))

@@ -6,6 +6,7 @@ import re
 from functools import cache
 
 from tutortoietts.core.errors import OptionError
+from tutortoietts.text.transliterate import to_ascii
 from tutortoietts.text.xtts import romanize
 from tutortoietts.text.xtts.numbers import expand_numbers
 from tutortoietts.text.xtts.tables import ABBREVIATIONS, LANGUAGES, SYMBOLS
@@ -38,7 +39,7 @@ def clean(text: str, language: str, *, spoken: bool = False) -> str:
     code = language_code(language)
     text = _SURROGATES.sub("", text)
     if code == "ja":
-        return romanize.japanese(text)
+        return _japanese(text) if spoken else romanize.japanese(text)
     text = text.replace('"', "")
     if code == "tr":
         text = text.translate(_TURKISH_LETTERS if spoken else _TURKISH_CAPITALS)
@@ -57,6 +58,15 @@ def clean(text: str, language: str, *, spoken: bool = False) -> str:
     if code == "zh":
         return romanize.chinese(text)
     return romanize.korean(text) if code == "ko" else text
+
+
+def _japanese(text: str) -> str:
+    """Return Japanese in romaji; letters that have none, such as those of other languages, in Latin ones."""
+    made = romanize.japanese(text)
+    if made.count("?") <= text.count("?") + text.count("？"):
+        return made
+    strange = {char for char in text if char.isalpha() and not char.isascii() and romanize.japanese(char) == "?"}
+    return romanize.japanese(text.translate({ord(char): to_ascii(char) for char in strange}))
 
 
 @cache

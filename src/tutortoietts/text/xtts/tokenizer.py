@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from tutortoietts.core.errors import ModelError
 from tutortoietts.text.tokenizer import Tokenizer
+from tutortoietts.text.transliterate import to_ascii
 from tutortoietts.text.xtts.cleaner import clean, language_code
 
 __all__ = ["XttsTokenizer"]
@@ -42,7 +44,13 @@ class XttsTokenizer(Tokenizer):
             raise ModelError(message, file=self.path, key=mark)
         self.prefix = (identity,)
         self._silent.add(identity)
-        self._clean = lambda text: clean(text, self.language, spoken=spoken)
+        known = frozenset(token for token in self._encoder.get_vocab() if len(token) == 1)
+
+        def cleaned(text: str) -> str:
+            made = clean(text, self.language, spoken=spoken)
+            return _known_letters(made, known) if spoken else made
+
+        self._clean = cleaned
 
     def _cleaned(self, pieces: Sequence[str]) -> list[str]:
         """Each piece cleaned, with the space between two of them that the cleaner takes off their ends."""
@@ -53,3 +61,9 @@ class XttsTokenizer(Tokenizer):
             cleaned.append(f" {own}" if own and any(cleaned) and (apart or piece[:1].isspace()) else own)
             apart = piece[-1:].isspace() or (apart and not own)
         return cleaned
+
+
+def _known_letters(text: str, known: Collection[str]) -> str:
+    """Return cleaned text with letters and vowel signs that the vocabulary lacks in Latin ones: none is lost."""
+    unknown = {char for char in text if unicodedata.category(char)[0] in "LM" and char not in known}
+    return text.translate({ord(char): to_ascii(char).lower() for char in unknown})
