@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tiny_xtts import make_tiny_release
 from tutortoietts.api import TextToSpeech
-from tutortoietts.book.engine import EngineFactory, EngineSpeaker
+from tutortoietts.book.engine import KEPT, EngineFactory, EngineSpeaker
 from tutortoietts.core.errors import VoiceError
+from tutortoietts.engine.check import Limits, check_speech, judge
+from tutortoietts.engine.finish import finish
+from tutortoietts.engine.pipeline import DrawnPassage, Pipeline, SpokenPassage
+from tutortoietts.engine.rerank import Candidate
+from tutortoietts.engine.words import Reading
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +33,47 @@ def test_bundled_speech(speaker: EngineSpeaker) -> None:
     assert all(text[slice(*word.chars)].startswith(word.word) for word in first.words)
     assert first.evidence["finished"] == 1 and 0.5 < first.evidence["loss"] < 6
     assert speaker.loss_limit is None or first.evidence["loss"] < speaker.loss_limit
+
+
+def test_candidates_of_one_draw(speaker: EngineSpeaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is what `TextToSpeech.speak` says, and so are the next; none is made sound before it is asked for."""
+    text, rendered = "The old clock on the wall is slow.", []
+    results = speaker.tts.speak_candidates(text, KEPT, voice="slt", seed=1, normalize=False)
+    render = Pipeline.render
+
+    def counted(pipeline: Pipeline, drawn: DrawnPassage, candidate: Candidate) -> SpokenPassage:
+        rendered.append(candidate.row)
+        return render(pipeline, drawn, candidate)
+
+    monkeypatch.setattr(Pipeline, "render", counted)
+    readings = speaker.readings(text, "slt", 1)
+    assert torch.allclose(next(readings).samples, results[0].samples, atol=1e-5) and len(rendered) == 1
+    others = list(readings)
+    assert len(rendered) == 1 + len(others) <= KEPT and len(set(rendered)) == len(rendered)
+    assert all(other.evidence["loss"] <= (speaker.loss_limit or 1e9) for other in others)
+    monkeypatch.setattr(EngineSpeaker, "loss_limit", 0.0)
+    assert len(list(speaker.readings(text, "slt", 1))) == 1  # what cannot be better is not made sound
+
+
+def test_a_speech_checks_itself(speaker: EngineSpeaker) -> None:
+    tts, text = speaker.tts, "The old clock on the wall is slow."
+    spoken = next(speaker.readings(text, "slt", 1))
+    check = tts.speak(text, voice="slt", seed=1).check()
+    assert check.good and check.faults == () and [one.text for one in check.passages] == [text]
+    verdict = judge(spoken, finish(spoken), text, pace=speaker.pace("slt"), limits=Limits(loss=speaker.loss_limit))
+    assert check.passages[0].verdict == verdict  # the code that books use
+    other = tts.speak("The cold rock in the hall is low.", voice="slt", seed=1)
+    as_if = Reading(other.reading.pipeline, [
+        one._replace(spoken=replace(one.spoken, encoded=tts.speak(text, seed=1).reading.placed[0].spoken.encoded))
+        for one in other.reading.placed
+    ])  # fmt: skip
+    assert any("other words" in fault for fault in check_speech(other.samples, other.sample_rate, as_if).faults)
+    cut = tts.speak(text, voice="slt", seed=1, max_mel_tokens=20).check()
+    assert "never came to an end" in cut.faults
+    deaf = tts.speak(text, voice="slt", seed=1).check(heard=lambda samples, rate, text: "something else entirely")
+    assert any("heard with" in fault for fault in deaf.faults)
+    long = tts.speak(f"{text} " * 4, voice="slt", seed=1).check()
+    assert len(long.passages) > 1 and all(0 <= one.start < one.end for one in long.passages)
 
 
 def test_brackets_are_text(speaker: EngineSpeaker) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from tutortoietts.book.casting import Cast, read_cast
-from tutortoietts.book.check import Limits
 from tutortoietts.book.document import Block, Chapter, Document, Metadata
 from tutortoietts.book.executors import Executor, InProcess
 from tutortoietts.book.export.files import export
@@ -33,6 +32,7 @@ from tutortoietts.book.spoken import Speech, known_language
 from tutortoietts.book.store import Store
 from tutortoietts.cache.phrases import PhraseCache
 from tutortoietts.core.errors import BookError, OptionError
+from tutortoietts.engine.check import Limits
 from tutortoietts.version import __version__
 
 __all__ = ["Book", "default_work"]

@@ -136,6 +136,14 @@ class ServedModel:
         str, _model(envvar=_env("PRECISION"), help="Numeric precision: auto, fp32, bf16, fp16, int8 or int4.")
     ] = "auto"
     warmup: Annotated[bool, _model("--warmup/--no-warmup", help="Speak once before the first request.")] = True
+    phrase_cache: Annotated[
+        bool,
+        _model(
+            "--phrase-cache",
+            envvar=_env("PHRASE_CACHE"),
+            help="Answer what was spoken before from the phrase cache. Requests without a seed then have the seed 0.",
+        ),
+    ] = False
 
 
 _SHARED_ROWS = 32  # of the decoder, that all requests share; whole clips have half of them
@@ -177,6 +185,7 @@ def settings_of(
     from tutortoietts.server.settings import ServerSettings
 
     given: dict[str, Any] = {**asdict(listen), **asdict(limits), **asdict(security), "warmup": served.warmup}
+    given["phrase_cache"] = served.phrase_cache
     given["keys"] = read_keys(given.pop("api_key_file"), os.environ.get(_env("API_KEY")))
     given["cors_origins"] = tuple(given.pop("cors_origin") or ())
     given["allowed_hosts"] = tuple(given.pop("allow_host") or ())

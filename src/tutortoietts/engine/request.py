@@ -38,6 +38,7 @@ class Request:
     text: as written. passages: spoken one by one, each from its own part of `seed`. k: number of results to return,
     best first. mels (1, clips, 80, T): reference clips for CVVP. streaming: how to stream; None: the whole at once.
     kv_cache False decodes by the slow reference. batch_size None: as many candidates at once as fit.
+    seeded: the caller named the seed, so that the same speech can be asked for again.
     """
 
     family: Family
@@ -53,6 +54,7 @@ class Request:
     batch_size: int | None = None
     normalize: bool = True
     language: str = "en"
+    seeded: bool = True
 
     @classmethod
     def build(
@@ -72,6 +74,7 @@ class Request:
         redaction: bool = True,
         normalize: bool = True,
         language: str = "en",
+        seeded: bool = True,
     ) -> Request:
         """Check everything and resolve the voice.
 
@@ -105,6 +108,7 @@ class Request:
             batch_size=batch_size,
             normalize=normalize,
             language=language,
+            seeded=seeded,
         )
 
     @property
