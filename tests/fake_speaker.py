@@ -26,6 +26,7 @@ from tutortoietts.book.run import Event, Planned
 from tutortoietts.book.speaker import Speaker, Spoken
 from tutortoietts.core.errors import VoiceError
 from tutortoietts.core.types import Word
+from tutortoietts.engine.check import Limits
 
 RATE = 8000
 PACE = 0.04  # seconds a character: short, so that tests are quick
@@ -46,8 +47,8 @@ class FakeSpeaker:
     others: int = 0
 
     @property
-    def loss_limit(self) -> float | None:
-        return 2.0
+    def limits(self) -> Limits:
+        return Limits(loss=2.0)
 
     def identity(self) -> Mapping[str, Any]:
         return {"engine": "fake", "sample_rate": self.sample_rate, **self.options}

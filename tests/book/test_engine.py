@@ -12,11 +12,12 @@ from tiny_xtts import make_tiny_release
 from tutortoietts.api import TextToSpeech
 from tutortoietts.book.engine import KEPT, EngineFactory, EngineSpeaker
 from tutortoietts.core.errors import VoiceError
-from tutortoietts.engine.check import Limits, check_speech, judge
+from tutortoietts.engine import check
+from tutortoietts.engine.check import Calibration, Limits, check_speech, doublings, evidence_of, judge
 from tutortoietts.engine.finish import finish
 from tutortoietts.engine.pipeline import DrawnPassage, Pipeline, SpokenPassage
 from tutortoietts.engine.rerank import Candidate
-from tutortoietts.engine.words import Reading
+from tutortoietts.engine.words import Reading, alignments
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def test_bundled_speech(speaker: EngineSpeaker) -> None:
     assert [word.word for word in first.words] == "The old clock on the wall is slow".split()
     assert all(text[slice(*word.chars)].startswith(word.word) for word in first.words)
     assert first.evidence["finished"] == 1 and 0.5 < first.evidence["loss"] < 6
-    assert speaker.loss_limit is None or first.evidence["loss"] < speaker.loss_limit
+    assert speaker.limits.loss is None or first.evidence["loss"] < speaker.limits.loss
 
 
 def test_candidates_of_one_draw(speaker: EngineSpeaker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,18 +51,18 @@ def test_candidates_of_one_draw(speaker: EngineSpeaker, monkeypatch: pytest.Monk
     assert torch.allclose(next(readings).samples, results[0].samples, atol=1e-5) and len(rendered) == 1
     others = list(readings)
     assert len(rendered) == 1 + len(others) <= KEPT and len(set(rendered)) == len(rendered)
-    assert all(other.evidence["loss"] <= (speaker.loss_limit or 1e9) for other in others)
-    monkeypatch.setattr(EngineSpeaker, "loss_limit", 0.0)
+    assert all(other.evidence["loss"] <= (speaker.limits.loss or 1e9) for other in others)
+    monkeypatch.setattr(EngineSpeaker, "limits", Limits(loss=0.0))
     assert len(list(speaker.readings(text, "slt", 1))) == 1  # what cannot be better is not made sound
 
 
 def test_a_speech_checks_itself(speaker: EngineSpeaker) -> None:
     tts, text = speaker.tts, "The old clock on the wall is slow."
     spoken = next(speaker.readings(text, "slt", 1))
-    check = tts.speak(text, voice="slt", seed=1).check()
-    assert check.good and check.faults == () and [one.text for one in check.passages] == [text]
-    verdict = judge(spoken, finish(spoken), text, pace=speaker.pace("slt"), limits=Limits(loss=speaker.loss_limit))
-    assert check.passages[0].verdict == verdict  # the code that books use
+    good = tts.speak(text, voice="slt", seed=1).check()
+    assert good.good and good.faults == () and [one.text for one in good.passages] == [text]
+    verdict = judge(spoken, finish(spoken), text, pace=speaker.pace("slt"), limits=speaker.limits)
+    assert good.passages[0].verdict == verdict  # the code that books use
     other = tts.speak("The cold rock in the hall is low.", voice="slt", seed=1)
     as_if = Reading(other.reading.pipeline, [
         one._replace(spoken=replace(one.spoken, encoded=tts.speak(text, seed=1).reading.placed[0].spoken.encoded))
@@ -74,6 +75,33 @@ def test_a_speech_checks_itself(speaker: EngineSpeaker) -> None:
     assert any("heard with" in fault for fault in deaf.faults)
     long = tts.speak(f"{text} " * 4, voice="slt", seed=1).check()
     assert len(long.passages) > 1 and all(0 <= one.start < one.end for one in long.passages)
+
+
+def test_a_word_said_twice(speaker: EngineSpeaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codes of a doubled word are likelier under the text with it, where the loss alone does not see it."""
+    lenient = Calibration(loss_limit=99.0, doubled_limit=1.0)
+    monkeypatch.setattr(check, "calibration_of", lambda model: lenient)
+    monkeypatch.setattr(check, "NEAR", 99.0)
+    text = "The old clock on the wall is slow."
+    as_text = speaker.tts.speak(text, voice="slt", seed=1).reading
+    said = speaker.tts.speak("The old clock on on the wall is slow.", voice="slt", seed=1).reading
+    passages = [(as_text.passages[0][0], said.passages[0][1])]
+    gains = [
+        evidence_of(as_text.pipeline, passages, alignments(as_text.pipeline, passages))["doubled"],
+        evidence_of(as_text.pipeline, as_text.passages, as_text.alignments)["doubled"],
+    ]
+    assert gains[0] > 5 and gains[1] < 1
+    spoken = replace(next(speaker.readings(text, "slt", 1)), evidence={"doubled": gains[0]})
+    verdict = judge(spoken, finish(spoken), text, pace=None, limits=lenient.limits)
+    assert len(verdict.soft) == 1 and "a word said twice" in verdict.soft[0]
+
+
+def test_short_words_are_doubled() -> None:
+    assert doublings('The "old" clock, on it, ticks.') == [
+        'The The "old" clock, on it, ticks.', 'The old "old" clock, on it, ticks.', 'The "old" clock, on on it, ticks.',
+        'The "old" clock, on it it, ticks.',
+    ]  # fmt: skip
+    assert doublings("Clocks strike nothing.") == [] and len(doublings("to be or not " * 9)) == 8
 
 
 def test_brackets_are_text(speaker: EngineSpeaker) -> None:

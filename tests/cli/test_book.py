@@ -12,6 +12,7 @@ import torch
 import tutortoietts.cli.book_run as runs
 from shell import Shell, one_line
 from tutortoietts.book.speaker import Spoken
+from tutortoietts.engine.check import Limits
 
 pytest.importorskip("lxml")
 pytest.importorskip("av")
@@ -24,7 +25,7 @@ class Hum:
 
     sample_rate = 24000
     desired_length = 80
-    loss_limit = None
+    limits = Limits()
 
     def identity(self) -> dict[str, str]:
         return {"engine": "hum"}

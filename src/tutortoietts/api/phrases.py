@@ -52,7 +52,7 @@ class Phrases:
         self.cache, self.models = cache, models
 
     def takes(self, request: Request) -> bool:
-        """Return whether speech of a request may be kept: it can be asked for again."""
+        """Return whether speech of a request may be kept: it can be requested again."""
         return request.seeded and not self.models.replaced
 
     def speech(self, pipeline: Pipeline) -> list[Speech] | None:

@@ -1,4 +1,4 @@
-"""Who says what is quoted: by "said Holmes" in the same paragraph, else by turns where two people talk.
+"""Attribution of quotations to characters: by "said Holmes" in the same paragraph, else by turns where two people talk.
 
 A guess has a confidence; the plan speaks with a character's voice only above `SURE`, and lists the rest.
 """
@@ -36,7 +36,7 @@ _DIALOGUE = '“"«„‘'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guess:
-    """Who is taken to say a quotation: the name as written, and how sure that is, 0..1."""
+    """Guess at who says a quotation: the name as written, and how sure that is, 0..1."""
 
     name: str
     confidence: float

@@ -155,7 +155,7 @@ class Book:
         with self.store.locked():
             self._write(plan, speaker)
             executor = executor or InProcess(speaker, self.options.asr)
-            limits = limits or Limits(loss=speaker.loss_limit)
+            limits = limits or speaker.limits
             yield from run_plan(
                 self.store, plan, executor, cache=cache, retries=self.options.retries, limits=limits, stop=stop
             )

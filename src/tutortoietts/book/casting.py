@@ -4,7 +4,7 @@ file cast.toml.
 [voices]
 narrator = "rms"
 dialogue = "slt"
-holmes = "kal16"                   # what "said Holmes", "Mr. Holmes asked" quotes, and his turns in a talk of two
+holmes = "kal16"                   # what "said Holmes", "Mr. Holmes cried" quotes, and his turns in a talk of two
 [names]
 holmes = ["Sherlock"]              # other names of his in the text
 [[rule]]

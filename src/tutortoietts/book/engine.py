@@ -10,7 +10,7 @@ from tutortoietts.api import TextToSpeech
 from tutortoietts.api.identity import latents_digest, model_identity
 from tutortoietts.book.speaker import Speaker
 from tutortoietts.core.types import Voice
-from tutortoietts.engine.check import calibration_of, evidence_of
+from tutortoietts.engine.check import Limits, calibration_of, evidence_of
 from tutortoietts.engine.finish import Spoken
 from tutortoietts.engine.pipeline import DrawnPassage, Pipeline, SpokenPassage
 from tutortoietts.engine.request import resolve_options
@@ -62,9 +62,9 @@ class EngineSpeaker:
         return self._calibration.pace.get(voice)
 
     @property
-    def loss_limit(self) -> float | None:
-        """Highest loss of a reading that says the text, None where it was not measured for this model."""
-        return self._calibration.loss_limit
+    def limits(self) -> Limits:
+        """The limits of a take, with those that were measured of this model."""
+        return self._calibration.limits
 
     def speak(self, text: str, voice: str, seed: int) -> Spoken:
         """Speak a text that is in spoken form. Raises as `TextToSpeech.speak`."""
@@ -73,7 +73,7 @@ class EngineSpeaker:
     def readings(self, text: str, voice: str, seed: int) -> Iterator[Spoken]:
         """Yield the reading of a seed, then those of its next best candidates that, by their codes, may be better.
 
-        The candidates are drawn once; each is made sound only when it is asked for. Raises as `TextToSpeech.speak`.
+        The candidates are drawn once; each is made sound only when it is taken. Raises as `TextToSpeech.speak`.
         """
         pipeline = self._pipeline(text, voice, seed)
         with returning_memory(self.tts.device):
@@ -100,8 +100,12 @@ class EngineSpeaker:
         if not all(candidate.finished for _, candidate in chosen):
             return False
         codes = [(one.encoded, candidate.codes.ids[:1, : int(candidate.codes.lengths[0])]) for one, candidate in chosen]
-        loss = evidence_of(alignments(pipeline, codes), [True])["loss"]
-        return self.loss_limit is None or loss <= self.loss_limit
+        evidence = evidence_of(pipeline, codes, alignments(pipeline, codes))
+        limits = self.limits
+        return all(
+            most is None or evidence.get(name, 0.0) <= most
+            for name, most in (("loss", limits.loss), ("doubled", limits.doubled))
+        )
 
     def _spoken(self, pipeline: Pipeline, spoken: Sequence[SpokenPassage]) -> Spoken:
         samples, placed = pipeline.joined(spoken)
@@ -110,7 +114,10 @@ class EngineSpeaker:
             samples=samples.flatten(),
             sample_rate=self.sample_rate,
             words=reading.words,
-            evidence=evidence_of(reading.alignments, [one.spoken.finished for one in placed]),
+            evidence={
+                "finished": float(all(one.spoken.finished for one in placed)),
+                **evidence_of(pipeline, reading.passages, reading.alignments),
+            },
         )
 
     def _voice(self, voice: str) -> Voice:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from tutortoietts.core.types import Word
+from tutortoietts.engine.check import Limits
 from tutortoietts.engine.finish import Spoken
 
 __all__ = ["Speaker", "SpeakerFactory", "Spoken", "Word"]
@@ -18,8 +19,8 @@ class Speaker(Protocol):
     desired_length: int
 
     @property
-    def loss_limit(self) -> float | None:
-        """Highest "loss" of a reading that says its text; None: the loss is noted, but flags nothing."""
+    def limits(self) -> Limits:
+        """Limits beyond which a take is flagged, with what was measured of this engine."""
         ...
 
     def identity(self) -> Mapping[str, Any]:

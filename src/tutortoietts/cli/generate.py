@@ -71,6 +71,7 @@ def generate(
 ) -> None:
     """Speak TEXT into a file. Sampling options that are not given come from the preset."""
     from tutortoietts.cli.speak import Job, load, speak
+    from tutortoietts.cli.ssml import check_marked_up, speak_marked_up
 
     job = Job(
         text=read_text(text),
@@ -86,9 +87,11 @@ def generate(
         tuning=tuning.given(),
         **speaking.given(),
     )
-    engine = replace(engine, enable_redaction=False) if ssml else engine  # brackets are text there
+    if ssml:
+        check_marked_up(job)
+        engine = replace(engine, enable_redaction=False)  # brackets are text there
     tts, seconds = load(engine, cache=cache)
-    speak(tts, job, seconds)
+    speak(tts, job, seconds, speak_marked_up if ssml else None)
 
 
 app = new_app("Speak TEXT into a file.")

@@ -16,7 +16,6 @@ from tutortoietts.cli.common import EXIT_FAILURE, hush, print_json, say
 from tutortoietts.cli.options import EngineOptions
 from tutortoietts.cli.output import STDOUT, keep_inputs, plan_outputs
 from tutortoietts.cli.playback import Player, find_player, play, played
-from tutortoietts.cli.ssml import check_marked_up, speak_marked_up
 from tutortoietts.cli.streaming import FORMATS, raw, sink
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.options import SPEECH, check
@@ -85,8 +84,6 @@ class Job:
             raise OptionError("--cache gives again what was spoken with a seed: add --seed N, or remove --cache")
         if self.audio_dir and not self.ssml:
             raise OptionError("--audio-dir is for the sounds of --ssml: add that option, or remove this one")
-        if self.ssml:
-            check_marked_up(self)
         if self.check and self.streaming:
             raise OptionError("--check looks at the whole sound, --streaming writes it before: remove one of the two")
         if self.times is not None:
@@ -120,29 +117,31 @@ def load(options: EngineOptions, *, cache: bool = False) -> tuple[TextToSpeech, 
     return TextToSpeech(**asdict(options), phrase_cache=cache), time.perf_counter() - started
 
 
-def speak(tts: TextToSpeech, job: Job, start_seconds: float) -> None:
-    """Do a job, report it and play it; a stream is played from its first chunk on."""
+Work = Callable[["TextToSpeech", Job], "tuple[Report, list[list[str]]]"]
+"""Writes the results of a job; returns the report and, if they were to be checked, the faults of each."""
+
+
+def speak(tts: TextToSpeech, job: Job, start_seconds: float, work: Work | None = None) -> None:
+    """Do a job, report it and play it; a stream is played from its first chunk on.
+
+    work: what writes the results; None: `TextToSpeech.speak_candidates`.
+    """
     started = time.perf_counter()
     first: float | None = None
-    checks: list[list[str]] = []
+    faults: list[list[str]] = []
     with ExitStack() as listening:
         if job.streaming:
             hear = listening.enter_context(played(job.player, job.paths[0])) if job.player else None
             report, first = _stream(tts, job, hear)
         else:
-            report, checks = _at_once(tts, job) if not job.ssml else _marked_up(tts, job)
+            report, faults = (work or _at_once)(tts, job)
         if report is not None and (job.as_json or not job.quiet):
-            _report(tts, job, report, start_seconds, time.perf_counter() - started, first, checks)
+            _report(tts, job, report, start_seconds, time.perf_counter() - started, first, faults)
     if job.player and not job.streaming:
         for path in job.paths:
             play(job.player, path)
-    if any(checks):
+    if any(faults):
         raise typer.Exit(EXIT_FAILURE)
-
-
-def _marked_up(tts: TextToSpeech, job: Job) -> tuple[Report, list[list[str]]]:
-    report, faults = speak_marked_up(tts, job)
-    return report, [faults] if job.check else []
 
 
 def _at_once(tts: TextToSpeech, job: Job) -> tuple[Report, list[list[str]]]:

@@ -32,8 +32,8 @@ def check_marked_up(job: Job) -> None:
     parse_ssml(job.text.encode("utf-8"), options=ReadOptions(audio_dir=job.audio_dir))
 
 
-def speak_marked_up(tts: TextToSpeech, job: Job) -> tuple[Report, list[str]]:
-    """Write the sound of a marked-up text, and its times; return the report and the faults that were found."""
+def speak_marked_up(tts: TextToSpeech, job: Job) -> tuple[Report, list[list[str]]]:
+    """Write the sound of a marked-up text, and its times; return the report and, if it was to be checked, its faults."""
     from tutortoietts.audio.io import MARK, encode_audio, save_audio
     from tutortoietts.book.clip import speak_ssml
     from tutortoietts.book.engine import EngineSpeaker
@@ -70,4 +70,4 @@ def speak_marked_up(tts: TextToSpeech, job: Job) -> tuple[Report, list[str]]:
         candidates=speaker._resolved.num_autoregressive_samples,
         seed=seed,
     )
-    return report, list(clip.faults)
+    return report, [list(clip.faults)] if job.check else []

@@ -38,7 +38,7 @@ class Request:
     text: as written. passages: spoken one by one, each from its own part of `seed`. k: number of results to return,
     best first. mels (1, clips, 80, T): reference clips for CVVP. streaming: how to stream; None: the whole at once.
     kv_cache False decodes by the slow reference. batch_size None: as many candidates at once as fit.
-    seeded: the caller named the seed, so that the same speech can be asked for again.
+    seeded: the caller named the seed, so that the same speech can be requested again.
     """
 
     family: Family

@@ -16,15 +16,20 @@ __all__ = ["Reading", "alignments", "find_words"]
 
 
 class Reading:
-    """How one sound was spoken: its passages with their codes, from which words and checks follow when asked for."""
+    """Passages of one sound, with the codes they were made from; words and checks follow from them when first read."""
 
     def __init__(self, pipeline: Pipeline, placed: Sequence[Placed]) -> None:
         self.pipeline, self.placed = pipeline, placed
 
     @cached_property
+    def passages(self) -> list[tuple[EncodedPassage, Tensor]]:
+        """The passages that are heard, with their codes (1, S)."""
+        return [(one.spoken.encoded, one.spoken.codes) for one in self.placed]
+
+    @cached_property
     def alignments(self) -> list[Alignment]:
-        """How the codes of each passage lie in its text."""
-        return alignments(self.pipeline, [(one.spoken.encoded, one.spoken.codes) for one in self.placed])
+        """Alignment of each passage's codes with its text."""
+        return alignments(self.pipeline, self.passages)
 
     @cached_property
     def words(self) -> tuple[Word, ...]:

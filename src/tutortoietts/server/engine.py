@@ -150,7 +150,7 @@ class SpeechEngine:
         try:
             job.kept = self._stream(tts, job, self.voices.get(request.voice, request.seed))
         except TutortoieError:
-            return False  # it is told where the work is done
+            return False  # it is reported where the work is done
         if not job.kept.cached:
             job.kept = None
         return job.kept is not None

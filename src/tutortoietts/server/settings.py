@@ -54,8 +54,8 @@ class ServerSettings:
     keys: names of the keys and their values. port, wyoming: 0 takes a free port; wyoming None: no Wyoming.
     max_queue: requests that run or wait. max_rows: requests spoken at once. key_rate: requests a minute, 0: any.
     ahead_seconds: sound made ahead of a reader. tail_silence: milliseconds of silence after every request.
-    cloning None: only where the server is bound to this machine. phrase_cache: the model has one, which is asked before
-    a request takes a place; requests that name no seed get the seed 0.
+    cloning None: only where the server is bound to this machine. phrase_cache: the model has one, in which a request
+    is looked up before it takes a place; requests that name no seed get the seed 0.
     Raises OptionError for a value outside its limits, and for an open address without a key.
     """
 
