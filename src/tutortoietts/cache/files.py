@@ -71,7 +71,7 @@ class SoundFiles:
         note = self.path(key, ".json")
         try:
             text = note.read_text(encoding="utf-8")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, UnicodeDecodeError) as error:
             raise Damaged(f"{note} cannot be read: {error}") from error

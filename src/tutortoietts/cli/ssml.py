@@ -33,7 +33,7 @@ def check_marked_up(job: Job) -> None:
 
 
 def speak_marked_up(tts: TextToSpeech, job: Job) -> tuple[Report, list[list[str]]]:
-    """Write the sound of a marked-up text, and its times; return the report and, if it was to be checked, its faults."""
+    """Write the sound of a marked-up text, and its times; return the report and the faults, if there is --check."""
     from tutortoietts.audio.io import MARK, encode_audio, save_audio
     from tutortoietts.book.clip import speak_ssml
     from tutortoietts.book.engine import EngineSpeaker
