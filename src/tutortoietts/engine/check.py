@@ -44,7 +44,7 @@ __all__ = [
 
 CALIBRATION = Path(__file__).parent / "calibration.json"
 _LOSS_CODES = 3
-NEAR = 0.4  # nats below the limit of the loss, from which on doubled words are looked for
+NEAR = 0.3  # nats below the limit of the loss, from which on doubled words are looked for
 _SHORT, _MOST_DOUBLED = 4, 8  # letters of a word, and words, that are tried: what hides is short
 _MARKS = ".,;:!?\"'“”‘’()-—–…"
 
