@@ -4,10 +4,11 @@
 
 Each sentence is spoken as it is, and with one word left out, swapped with its neighbour, or doubled; all four are
 judged as readings of the right text, by their codes. Prints the distributions of the measures (loss of the codes under
-the text, gain by a doubled word, seconds a character), the limits that give at most 2 % false alarms, and the share
-found with them. A text with a doubled word is often read with the word once, which is no error of the reading: where
-pocketsphinx is installed, it decides between the two texts for doubled readings that are not found, and, to show how
-far it can be trusted, for some that are, and for right ones.
+the text, seconds a character), the limit that gives at most 2 % false alarms, and the share found with it.
+
+A text with a doubled word is often read with the word once, which is no error of the reading: where pocketsphinx is
+installed, it decides between the two texts for doubled readings that are not found, and, to show how far it can be
+trusted, for some that are, and for right ones.
 
 `--write` keeps limits and paces for this model in the package (engine/calibration.json): run it once for every new
 model, about three minutes on two cores. The last line is JSON.
@@ -26,14 +27,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from tutortoietts.api import TextToSpeech
 from tutortoietts.audio.io import pcm16, resample
 from tutortoietts.book.engine import EngineSpeaker
-from tutortoietts.engine.align import Alignment
-from tutortoietts.engine.check import CALIBRATION, NEAR, doubled_gain, worst_loss
-from tutortoietts.engine.pipeline import DrawnPassage, EncodedPassage, Pipeline
+from tutortoietts.engine.check import CALIBRATION, worst_loss
+from tutortoietts.engine.pipeline import DrawnPassage, Pipeline
 from tutortoietts.engine.words import alignments
 from tutortoietts.text.natural import normalize
 
@@ -44,18 +42,14 @@ TEXTS = Path(__file__).parent
 
 @dataclass
 class Read:
-    """A reading, judged as one of the right text: its loss, and what a look for doubled words needs."""
+    """A reading of `said`, judged as one of `text`: its loss, its pace, and what makes it sound."""
 
     loss: float
     seconds: float
     pipeline: Pipeline
-    encoded: EncodedPassage
-    codes: Tensor
-    alignment: Alignment
     drawn: DrawnPassage
     text: str
     said: str
-    gain: float = 0.0
 
 
 def changed(text: str, kind: str, choice: random.Random) -> str:
@@ -82,7 +76,7 @@ def reading(speaker: EngineSpeaker, text: str, said: str, voice: str, seed: int)
     ids, encoded = codes.ids[:1, : int(codes.lengths[0])], right.encode(0)
     (alignment,) = alignments(right, [(encoded, ids)])
     seconds = ids.shape[1] * right.family.code_seconds / len(text)
-    return Read(worst_loss(alignment.losses), seconds, right, encoded, ids, alignment, drawn, text, said)
+    return Read(worst_loss(alignment.losses), seconds, right, drawn, text, said)
 
 
 def sentences(count: int) -> list[str]:
@@ -121,9 +115,9 @@ def heard_as_said(reads: Sequence[Read], others: Sequence[str] = ()) -> tuple[in
     return yes, decided
 
 
-def say_hidden(found: dict[str, list[Read]], limit: float, gain: float, choice: random.Random) -> dict[str, Any]:
+def say_hidden(found: dict[str, list[Read]], limit: float, choice: random.Random) -> dict[str, Any]:
     """Print whether doubled words that were not found are heard twice at all."""
-    flagged = [read.loss > limit or read.gain > gain for read in found["doubled"]]
+    flagged = [read.loss > limit for read in found["doubled"]]
     missed = [read for read, hit in zip(found["doubled"], flagged, strict=True) if not hit]
     control = [read for read, hit in zip(found["doubled"], flagged, strict=True) if hit][:40]
     right = found["right"][:40]
@@ -146,43 +140,20 @@ def loss_limit(right: Sequence[Read]) -> float:
     return losses[min(len(losses) - 1, int((1 - FALSE_ALARMS) * len(losses)))]
 
 
-def look_for_doubled(read: Read, limit: float) -> None:
-    """Find the gain of a reading whose loss is near its limit."""
-    if limit - NEAR < read.loss <= limit:
-        read.gain = doubled_gain(read.pipeline, read.encoded, read.codes, read.alignment)
-
-
-def doubled_limit(right: Sequence[Read]) -> float:
-    """The gain that no right reading reaches."""
-    return max(0.5, 1.1 * max(read.gain for read in right))
-
-
 def report(found: dict[str, list[Read]], voices: dict[str, list[float]]) -> dict[str, Any]:
     """Print the tables and return them as values."""
     limit = loss_limit(found["right"])
-    for reads in found.values():
-        for read in reads:
-            look_for_doubled(read, limit)
-    gain = doubled_limit(found["right"])
     values: dict[str, Any] = {
-        "sentences": len(found["right"]), "loss_limit": round(limit, 3), "doubled_limit": round(gain, 3), "found": {},
-        "by_loss": {}, "pace": {},
+        "sentences": len(found["right"]), "loss_limit": round(limit, 3), "found": {}, "pace": {},
     }  # fmt: skip
     for kind, reads in found.items():
         losses = sorted(read.loss for read in reads)
-        by_loss = sum(read.loss > limit for read in reads) / len(reads)
-        share = sum(read.loss > limit or read.gain > gain for read in reads) / len(reads)
+        share = sum(read.loss > limit for read in reads) / len(reads)
         deciles = [losses[int(q * (len(losses) - 1))] for q in (0.1, 0.5, 0.9)]
-        print(
-            f"{kind:<8} loss p10 {deciles[0]:.2f}  median {deciles[1]:.2f}  p90 {deciles[2]:.2f}  "
-            f"found by loss {by_loss:.1%}, with doubled words {share:.1%}"
-        )
-        values["found"][kind], values["by_loss"][kind] = round(share, 4), round(by_loss, 4)
-    values["doubled"] = say_hidden(found, limit, gain, random.Random(2))
-    near = sum(limit - NEAR < read.loss <= limit for read in found["right"]) / len(found["right"])
-    print(
-        f"limits   loss {limit:.3f}, doubled {gain:.3f}; {near:.1%} of right readings are looked at for doubled words"
-    )
+        print(f"{kind:<8} loss p10 {deciles[0]:.2f}  median {deciles[1]:.2f}  p90 {deciles[2]:.2f}  found {share:.1%}")
+        values["found"][kind] = round(share, 4)
+    print(f"limit    {limit:.3f}")
+    values["doubled"] = say_hidden(found, limit, random.Random(2))
     for voice, seconds in voices.items():
         tenths = statistics.quantiles(seconds, n=10)
         print(f"{voice:<8} seconds a character p10 {tenths[0]:.4f}  median {tenths[4]:.4f}  p90 {tenths[8]:.4f}")
@@ -194,7 +165,7 @@ def write(model: str, values: dict[str, Any]) -> None:
     """Keep the limits of a model in the package."""
     known = json.loads(CALIBRATION.read_text(encoding="utf-8"))
     pace = {**known.get(model, {}).get("pace", {}), **values["pace"]}
-    known[model] = {"loss_limit": values["loss_limit"], "doubled_limit": values["doubled_limit"], "pace": pace}
+    known[model] = {"loss_limit": values["loss_limit"], "pace": pace}
     CALIBRATION.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
 

@@ -100,12 +100,8 @@ class EngineSpeaker:
         if not all(candidate.finished for _, candidate in chosen):
             return False
         codes = [(one.encoded, candidate.codes.ids[:1, : int(candidate.codes.lengths[0])]) for one, candidate in chosen]
-        evidence = evidence_of(pipeline, codes, alignments(pipeline, codes))
-        limits = self.limits
-        return all(
-            most is None or evidence.get(name, 0.0) <= most
-            for name, most in (("loss", limits.loss), ("doubled", limits.doubled))
-        )
+        loss, most = evidence_of(alignments(pipeline, codes), [True])["loss"], self.limits.loss
+        return most is None or loss <= most
 
     def _spoken(self, pipeline: Pipeline, spoken: Sequence[SpokenPassage]) -> Spoken:
         samples, placed = pipeline.joined(spoken)
@@ -114,10 +110,7 @@ class EngineSpeaker:
             samples=samples.flatten(),
             sample_rate=self.sample_rate,
             words=reading.words,
-            evidence={
-                "finished": float(all(one.spoken.finished for one in placed)),
-                **evidence_of(pipeline, reading.passages, reading.alignments),
-            },
+            evidence=evidence_of(reading.alignments, [one.spoken.finished for one in placed]),
         )
 
     def _voice(self, voice: str) -> Voice:

@@ -13,21 +13,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from tutortoietts.engine.align import Alignment, CodeModel, code_losses
+from tutortoietts.engine.align import Alignment
 from tutortoietts.engine.finish import Cut, Spoken, finish, frames
-from tutortoietts.engine.pipeline import EncodedPassage, Pipeline
 from tutortoietts.engine.recognizers import Recognizer, word_errors
 from tutortoietts.engine.words import Reading
 
 __all__ = [
     "CALIBRATION",
-    "NEAR",
     "Calibration",
     "Check",
     "Limits",
@@ -35,8 +32,6 @@ __all__ = [
     "Verdict",
     "calibration_of",
     "check_speech",
-    "doubled_gain",
-    "doublings",
     "evidence_of",
     "judge",
     "worst_loss",
@@ -44,24 +39,20 @@ __all__ = [
 
 CALIBRATION = Path(__file__).parent / "calibration.json"
 _LOSS_CODES = 3
-NEAR = 0.3  # nats below the limit of the loss, from which on doubled words are looked for
-_SHORT, _MOST_DOUBLED = 4, 8  # letters of a word, and words, that are tried: what hides is short
-_MARKS = ".,;:!?\"'“”‘’()-—–…"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """Measurements of a model: the highest loss of a reading that says its text, and the highest gain by saying a
-    word twice (None: not measured); and the usual seconds a character of its voices."""
+    """Measurements of a model: the highest loss of a reading that says its text, None if it was not measured; and the
+    usual seconds a character of its voices."""
 
     loss_limit: float | None = None
-    doubled_limit: float | None = None
     pace: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def limits(self) -> Limits:
         """The limits with those of this model."""
-        return Limits(loss=self.loss_limit, doubled=self.doubled_limit)
+        return Limits(loss=self.loss_limit)
 
 
 @lru_cache(maxsize=8)
@@ -75,7 +66,7 @@ def calibration_of(model: str) -> Calibration:
 class Limits:
     """Limits beyond which a take is flagged.
 
-    slow, fast: seconds a character, in times the voice's pace. loss, doubled: nats; None: not used.
+    slow, fast: seconds a character, in times the voice's pace. loss: nats; None: not used.
     """
 
     slow: float = 1.35
@@ -84,7 +75,6 @@ class Limits:
     clipped: float = 0.001
     end_decibels: float = -20.0
     loss: float | None = None
-    doubled: float | None = None
     slowest: float = 0.16
     fastest: float = 0.030
 
@@ -137,9 +127,6 @@ def judge(
         distance += 0.1 * loss
         if limits.loss is not None and loss > limits.loss:
             soft.append(f"other words than the text's (loss {loss:.2f}, limit {limits.loss:.2f})")
-    gain = spoken.evidence.get("doubled", 0.0)
-    if limits.doubled is not None and gain > limits.doubled:
-        soft.append(f"a word said twice (likelier by {gain:.1f} nats, limit {limits.doubled:.1f})")
     if heard is not None:
         errors, words = word_errors(text, heard(samples, cut.sample_rate, text))
         if errors > math.ceil(words / 10):
@@ -155,50 +142,10 @@ def worst_loss(losses: Tensor) -> float:
     return float(losses.topk(min(_LOSS_CODES, len(losses))).values.mean()) if len(losses) else 0.0
 
 
-def evidence_of(
-    pipeline: Pipeline, passages: Sequence[tuple[EncodedPassage, Tensor]], alignments: Sequence[Alignment]
-) -> dict[str, float]:
-    """Return the evidence of passages and their codes (1, S), as they are aligned: that of the worst one.
-
-    A word said twice may be likely enough to hide: where the loss is near its limit, the codes are also tried under
-    the text with each of its short words doubled.
-    """
-    limits = calibration_of(pipeline.models.source.model_id).limits
+def evidence_of(alignments: Sequence[Alignment], finished: Sequence[bool]) -> dict[str, float]:
+    """Return the evidence of a reading from its passages: that of the worst one."""
     losses = [worst_loss(alignment.losses) for alignment in alignments]
-    evidence = {"loss": max(losses, default=0.0)}
-    if limits.loss is not None and limits.doubled is not None:
-        near = [limits.loss - NEAR < loss <= limits.loss for loss in losses]
-        gains = [
-            doubled_gain(pipeline, encoded, codes, alignment)
-            for (encoded, codes), alignment, looked_at in zip(passages, alignments, near, strict=True)
-            if looked_at
-        ]
-        evidence["doubled"] = max(gains, default=0.0)
-    return evidence
-
-
-@torch.inference_mode()
-def doubled_gain(pipeline: Pipeline, encoded: EncodedPassage, codes: Tensor, alignment: Alignment) -> float:
-    """Return by how many nats the codes (1, S) are likelier if one of the text's short words is said twice, at most
-    `_MOST_DOUBLED` of them; 0 where none is."""
-    models, request = pipeline.models, pipeline.request
-    tokenizer = models.tokenizer_for(request.language, spoken=request.normalize)
-    speaker = request.voice.speaker.to(models.device, models.dtype_of("autoregressive"))
-    best, total = 0.0, float(alignment.losses.sum())
-    with models.use("autoregressive") as module:
-        for text in doublings(encoded.passage.text):
-            tokens = tokenizer.encode_parts([text])[0].ids
-            ids = F.pad(tokens, (0, pipeline.family.end_tokens)).to(models.device)
-            best = max(best, total - float(code_losses(cast(CodeModel, module), speaker, ids, codes).sum()))
-    return best
-
-
-def doublings(text: str) -> list[str]:
-    """Return the text with each of its short words said twice, one at a time."""
-    words = text.split()
-    bare = [word.strip(_MARKS) for word in words]
-    short = sorted((i for i, word in enumerate(bare) if 0 < len(word) <= _SHORT), key=lambda i: len(bare[i]))
-    return [" ".join([*words[:i], bare[i], *words[i:]]) for i in sorted(short[:_MOST_DOUBLED])]
+    return {"finished": float(all(finished)), "loss": max(losses, default=0.0)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,10 +194,7 @@ def check_speech(samples: Tensor, sample_rate: int, reading: Reading, heard: Rec
             samples=samples[round(at * sample_rate) : round(until * sample_rate)],
             sample_rate=sample_rate,
             words=tuple(word._replace(start=word.start - at, end=word.end - at) for word in words),
-            evidence={
-                "finished": float(spoken.finished),
-                **evidence_of(pipeline, [(spoken.encoded, spoken.codes)], [alignment]),
-            },
+            evidence=evidence_of([alignment], [spoken.finished]),
         )
         verdict = judge(one, finish(one), text, pace=pace, limits=known.limits, heard=heard)
         passages.append(PassageCheck(text=text, start=at, end=until, verdict=verdict))
