@@ -1,7 +1,8 @@
 """A speaker that needs no model: tones whose length follows the text, and faults on demand, by words of the text.
 
 "dropword" is spoken too short, "endless" never comes to an end, "mute" is silent, "mumble" says other words,
-"explode" raises, "murder" kills the process, "better" is bad at its first seed only.
+"explode" raises, "murder" kills the process, "better" is bad at its first seed only, "spare" is bad in the first of
+three readings of a draw.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tutortoietts.book.run import Event, Planned
 from tutortoietts.book.speaker import Speaker, Spoken
 from tutortoietts.core.errors import VoiceError
 from tutortoietts.core.types import Word
+from tutortoietts.engine.check import Limits
 
 RATE = 8000
 PACE = 0.04  # seconds a character: short, so that tests are quick
@@ -42,10 +44,11 @@ class FakeSpeaker:
     words: bool = True
     options: dict[str, Any] = field(default_factory=dict)
     calls: list[tuple[str, str, int]] = field(default_factory=list)
+    others: int = 0
 
     @property
-    def loss_limit(self) -> float | None:
-        return 2.0
+    def limits(self) -> Limits:
+        return Limits(loss=2.0)
 
     def identity(self) -> Mapping[str, Any]:
         return {"engine": "fake", "sample_rate": self.sample_rate, **self.options}
@@ -57,6 +60,14 @@ class FakeSpeaker:
 
     def pace(self, voice: str) -> float | None:
         return PACE
+
+    def readings(self, text: str, voice: str, seed: int) -> Iterator[Spoken]:
+        first = self.speak(text, voice, seed)
+        yield replace(first, evidence={**first.evidence, "loss": 3.0}) if "spare" in text else first
+        if "spare" in text:
+            for loss in (1.5, 1.2):
+                self.others += 1
+                yield replace(first, evidence={**first.evidence, "loss": loss})
 
     def speak(self, text: str, voice: str, seed: int) -> Spoken:
         self.calls.append((text, voice, seed))

@@ -21,7 +21,7 @@ class Shell:
 
     def __call__(self, *arguments: object, stdin: str | bytes | None = None) -> Result:
         words = [str(argument) for argument in arguments]
-        if words[0] in ("generate", "clone", "doctor"):
+        if words[0] in ("generate", "clone", "doctor") and "--model" not in words:
             words += ["--model", str(self.model)]
         return CliRunner().invoke(app, words, input=stdin)
 

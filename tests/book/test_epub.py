@@ -65,6 +65,20 @@ def test_2_ncx_in_another_folder(tmp_path: Path) -> None:
     assert shape(read(write_zip(tmp_path / "b.epub", files))) == [("Beta", ["B text."]), ("Alpha", ["A text."])]
 
 
+def test_files_beside_the_text_come_last(tmp_path: Path) -> None:
+    names = ["a", "b", "c"]
+    spine = ['<itemref idref="a"/>', '<itemref idref="b" linear="no"/>', '<itemref idref="c"/>']
+    files = {
+        "mimetype": "application/epub+zip",
+        "META-INF/container.xml": CONTAINER.format(opf="content.opf"),
+        "content.opf": opf([(name, f"{name}.xhtml", "application/xhtml+xml", "") for name in names], spine),
+        **{f"{name}.xhtml": page(f"<p>{name.upper()} text.</p>" if name != "c" else "") for name in names},
+    }
+    document = read(write_zip(tmp_path / "b.epub", files))
+    assert [text for _, texts in shape(document) for text in texts] == ["A text.", "B text."]  # c is empty
+    assert any("linear=no" in line for line in document.warnings)
+
+
 def test_3_no_contents(tmp_path: Path) -> None:
     headed = epub(tmp_path / "a.epub", {"a.xhtml": "<h2>I</h2><p>x.</p><h2>II</h2><p>y.</p>", "b.xhtml": "<p>z.</p>"})
     assert shape(read(headed)) == [("I", ["I", "x."]), ("II", ["II", "y.", "z."])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 import shutil
@@ -21,10 +22,11 @@ from tutortoietts.book.book import Book
 from tutortoietts.book.master import Mastering, loudness_preset
 from tutortoietts.book.options import BookOptions
 from tutortoietts.book.speaker import Spoken
-from tutortoietts.book.takes import decode_take, finish
+from tutortoietts.book.takes import decode_take
 from tutortoietts.book.timeline import make_timeline
 from tutortoietts.core.errors import BookError, OptionError, OutputError
 from tutortoietts.core.types import Word
+from tutortoietts.engine.finish import finish
 
 pytest.importorskip("lxml")
 av = pytest.importorskip("av")
@@ -63,6 +65,26 @@ def test_m4b(tmp_path: Path) -> None:
     assert [title for title, _ in found] == ["One", "Two’s: x"]
     assert found[1][1] == pytest.approx(timeline.chapters[1].start / timeline.sample_rate, abs=0.001)
     assert [m.faults for m in measured] == [(), ()] and measured[0].loudness.lufs == pytest.approx(-19, abs=0.1)
+
+
+def test_many_chapters_with_odd_titles(tmp_path: Path) -> None:
+    """More than the 255 that one of the two lists of chapters in an m4b can hold; titles as they come."""
+    odd = ["It’s “quoted” 'twice': a/b\\c", "\N{GRINNING FACE} & <smile>", "x" * 300]
+    titles = [*odd, *(f"Chapter {i}" for i in range(len(odd), 400))]
+    pages = {f"{i}.xhtml": f"<p>Line {i}.</p>" for i in range(len(titles))}
+    contents = "".join(li(html.escape(title), f"{i}.xhtml") for i, title in enumerate(titles))
+    (tmp_path / "none.json").write_text('{"head": 0, "tail": 0}')
+    options = BookOptions(pauses=str(tmp_path / "none.json"), loudness="off")
+    book = Book.open(epub(tmp_path / "book.epub", pages, contents=contents), options=options)
+    list(book.make(FakeSpeaker()))
+    book.export(tmp_path / "x.m4b")
+    timeline = make_timeline(book.store, book.store.plan())
+    with av.open(str(tmp_path / "x.m4b")) as file:
+        found = [(c["metadata"]["title"], float(c["start"] * c["time_base"])) for c in file.chapters()]
+        assert file.duration / 1e6 == pytest.approx(timeline.seconds, abs=0.1)
+    assert [title for title, _ in found] == titles
+    starts = [chapter.start / timeline.sample_rate for chapter in timeline.chapters]
+    assert [start for _, start in found] == pytest.approx(starts, abs=0.001)
 
 
 def test_equal_books_give_equal_bytes(tmp_path: Path) -> None:

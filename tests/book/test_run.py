@@ -97,6 +97,16 @@ def test_faults_are_repaired_or_flagged(tmp_path: Path) -> None:
         book.export(tmp_path / "x.wav")
 
 
+def test_other_candidates_come_before_new_seeds(tmp_path: Path) -> None:
+    source, speaker = make_epub(tmp_path, "<p>There is a spare for this one line here.</p>", ""), FakeSpeaker()
+    events = makes(Book.open(source), speaker)
+    (made,) = (event for event in events if isinstance(event, Made) and "spare" in event.segment.spoken)
+    calls = [call for call in speaker.calls if call[0] == made.segment.spoken]
+    assert len(calls) == 1 and speaker.others == 1  # one draw, and no more of its candidates than were needed
+    take = Book.of_folder(tmp_path / "book.tts").store.take(made.segment)
+    assert take is not None and (take.info["attempt"], take.info["attempts"], take.info["faults"]) == (1, 2, [])
+
+
 def test_twenty_failures_in_a_row_end_the_run(tmp_path: Path) -> None:
     body = "".join(f"<p>Things explode, number {i}.</p>" for i in range(30))
     speaker = FakeSpeaker()

@@ -167,12 +167,14 @@ def test_pls() -> None:
     pytest.importorskip("lxml")
     data = (
         b'<lexicon xmlns="http://www.w3.org/2005/01/pronunciation-lexicon"><lexeme><grapheme>W3C</grapheme><grapheme>WWWC'
-        b"</grapheme><alias>Web Consortium</alias></lexeme><lexeme><grapheme>x</grapheme><phoneme>y</phoneme></lexeme>"
-        b"</lexicon>"
+        b"</grapheme><alias>Web Consortium</alias></lexeme><lexeme><grapheme>x</grapheme><phoneme>!</phoneme></lexeme>"
+        b"<lexeme><grapheme>tomato</grapheme><phoneme alphabet='x-sampa'>t@meItoU</phoneme></lexeme></lexicon>"
     )
     entries, warnings = read_pls(data, "x.pls")
-    assert [(e.written, e.spoken) for e in entries] == [("W3C", "Web Consortium"), ("WWWC", "Web Consortium")]
-    assert len(warnings) == 1
+    assert [(e.written, e.spoken) for e in entries] == [
+        ("W3C", "Web Consortium"), ("WWWC", "Web Consortium"), ("tomato", "tuhmaytoh"),
+    ]  # fmt: skip
+    assert len(warnings) == 2 and "x stay as written" in warnings[0] and "tuhmaytoh" in warnings[1]
 
 
 def test_spoken_forms_know_their_source() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tutortoietts.cache.files import Damaged, SoundFiles
+from tutortoietts.cache.files import SAMPLES, Damaged, SoundFiles
 from tutortoietts.cache.keys import phrase_key
 from tutortoietts.cache.phrases import PhraseCache, size_limit
 from tutortoietts.core.errors import OptionError
@@ -87,6 +87,27 @@ def test_verify(tmp_path: Path) -> None:
     good, wrong = cache.verify()
     assert good == 3 and len(wrong) == 1
     assert cache.status().damaged == 1 and cache.verify() == (3, [])
+
+
+def test_samples_and_flac_share_one_cache(tmp_path: Path) -> None:
+    cache = PhraseCache(tmp_path)
+    cache.put(key(1), DATA, {})
+    cache.put(key(2), DATA, {"n": 2}, SAMPLES)
+    found = cache.load(key(2))
+    assert found is not None and found[0] == DATA and found[1]["n"] == 2 and (tmp_path / key(2)[:2]).exists()
+    assert cache.status().phrases == 2 and cache.status().size > 2 * len(DATA) and cache.verify() == (2, [])
+    path = cache._files.path(key(2), SAMPLES)
+    os.utime(path, (1000, 1000))
+    assert cache.load(key(2)) is not None and path.stat().st_mtime > 1000  # touched
+    os.utime(path, (1000, 1000))
+    assert cache.prune(len(DATA) + 500)[0] == 1 and not path.exists() and cache.get(key(1)) is not None
+    cache.put(key(2), DATA, {}, SAMPLES)
+    path.write_bytes(DATA[:-1] + b"x")
+    assert cache.load(key(2)) is None and cache.status().damaged == 1
+    cache.put(key(2), DATA, {}, SAMPLES)
+    path.with_suffix(".json").unlink()  # killed between the two files
+    assert cache.load(key(2)) is None and list(cache._files.strays()) == [path]
+    assert cache.clear()[0] == 1 and not list(tmp_path.rglob("*.f*"))
 
 
 def test_least_recently_used_go_first(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 import tutortoietts.cli.book_run as runs
 from shell import Shell, one_line
 from tutortoietts.book.speaker import Spoken
+from tutortoietts.engine.check import Limits
 
 pytest.importorskip("lxml")
 pytest.importorskip("av")
@@ -23,7 +25,7 @@ class Hum:
 
     sample_rate = 24000
     desired_length = 80
-    loss_limit = None
+    limits = Limits()
 
     def identity(self) -> dict[str, str]:
         return {"engine": "hum"}
@@ -34,9 +36,9 @@ class Hum:
     def pace(self, voice: str) -> float | None:
         return 0.05
 
-    def speak(self, text: str, voice: str, seed: int) -> Spoken:
+    def readings(self, text: str, voice: str, seed: int) -> Iterator[Spoken]:
         hum = 0.1 * torch.sin(torch.arange(round(len(text) * 0.05 * 24000)) * (0.02 + seed % 7 * 0.001))
-        return Spoken(samples=torch.nn.functional.pad(hum, (2400, 2400)), sample_rate=24000)
+        yield Spoken(samples=torch.nn.functional.pad(hum, (2400, 2400)), sample_rate=24000)
 
 
 @pytest.fixture

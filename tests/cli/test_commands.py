@@ -388,3 +388,47 @@ def test_train_is_handed_on(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("importlib.import_module", lambda name: SimpleNamespace(app=training))
     assert shell("train", "7").exit_code == 0
     assert seen == [7]
+
+
+def test_the_phrase_cache(shell: Shell) -> None:
+    one_line(shell("generate", "Hi.", "--cache"), 2, "--cache", "--seed")
+    given = ("generate", "The old clock is slow.", "--cache", "--seed", 1, "--json", "-q", "--model", "bundled")
+    made, again = (json.loads(shell(*given, "-o", name).stdout) for name in ("a.wav", "b.wav"))
+    assert "codes" in made["stages"] and "cache" in again["stages"] and "codes" not in again["stages"]
+    assert Path("a.wav").read_bytes() == Path("b.wav").read_bytes()
+    assert json.loads(shell("cache", "status", "--json").stdout)["phrases"] == 1
+    assert shell("cache", "verify").exit_code == 0
+    assert json.loads(shell("cache", "status", "--json", "--folder", "elsewhere").stdout)["phrases"] == 0
+    assert "removed 1 phrases" in shell("cache", "clear").stdout
+
+
+def test_check(shell: Shell) -> None:
+    text, given = "The old clock is slow.", ("--check", "--seed", 1, "--json", "--model", "bundled")
+    good = shell("generate", text, *given, "-o", "a.wav")
+    assert good.exit_code == 0 and json.loads(good.stdout)["checks"] == [{"good": True, "faults": []}]
+    bad = shell("generate", text, *given, "-o", "b.wav", "--max-mel-tokens", 8)
+    assert bad.exit_code == 1 and Path("b.wav").exists() and "never came to an end" in bad.stderr
+    assert not json.loads(bad.stdout)["checks"][0]["good"]
+    one_line(shell("generate", text, "--check", "--streaming"), 2, "--check", "--streaming")
+
+
+def test_ssml(shell: Shell) -> None:
+    pytest.importorskip("lxml")
+    given = ("--ssml", "--seed", 1, "--json", "--model", "bundled", "--times", "t.json")
+    text = '<speak>The old <mark name="m"/>clock [here] is slow. <break time="1s"/> Wind it.</speak>'
+    done = json.loads(shell("generate", text, *given, "-o", "a.wav", "--check").stdout)
+    assert done["seed"] == 1 and done["audio_seconds"] == pytest.approx(soundfile.info("a.wav").duration, abs=0.01)
+    times = json.loads(Path("t.json").read_text())
+    assert times["text"] == "The old clock [here] is slow. Wind it." and times["marks"][0]["name"] == "m"
+    assert [word["text"] for word in times["words"]] == times["text"].split()
+    shell("generate", text, *given, "-o", "b.wav")
+    assert Path("a.wav").read_bytes() == Path("b.wav").read_bytes()
+    one_line(shell("generate", "<speak>One <p>two.</speak>", "--ssml"), 1, "line 1, column")
+    one_line(shell("generate", "<speak>One.</speak>", "--ssml", "--streaming"), 2, "--streaming", "--ssml")
+    one_line(shell("generate", "<speak>One.</speak>", "--ssml", "--no-normalize"), 2, "--no-normalize")
+    one_line(shell("generate", "One.", "--audio-dir", "."), 2, "--audio-dir", "--ssml")
+    one_line(
+        shell("generate", '<speak><voice name="nobody">Hi.</voice></speak>', "--ssml", "--model", "bundled"),
+        2,
+        "nobody",
+    )

@@ -59,7 +59,10 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
 def running_server(model: Path | str, **changes: Any) -> Iterator[Running]:
     values = {"port": 0, "warmup": False, "max_rows": 4, "wyoming": 0, **changes}
     settings = ServerSettings(**values)
-    server = SpeechServer(settings, lambda: TextToSpeech(str(model), device="cpu", enable_redaction=False))
+    keeps = settings.phrase_cache
+    server = SpeechServer(
+        settings, lambda: TextToSpeech(str(model), device="cpu", enable_redaction=False, phrase_cache=keeps)
+    )
     started, loops = threading.Event(), []
 
     async def main() -> None:

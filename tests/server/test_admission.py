@@ -15,6 +15,7 @@ import pytest
 import torch
 from serving import TEXT, Running, running_server, wait_for
 
+import tutortoietts
 from tutortoietts.core.errors import Cancelled
 from tutortoietts.server.engine import SpeechEngine
 from tutortoietts.server.errors import ApiError
@@ -23,17 +24,18 @@ from tutortoietts.server.request import SpeechRequest
 from tutortoietts.server.settings import ServerSettings
 from tutortoietts.server.waiting import WaitingRoom
 
+BUNDLED = Path(tutortoietts.__file__).parent / "bundled"
 BODY = {"input": TEXT, "response_format": "pcm", "seed": 1}
 
 
 @contextmanager
-def held(running: Running) -> Iterator[threading.Event]:
-    """Keep all work waiting in its thread until the block ends."""
+def held(running: Running, *, kept: bool = False) -> Iterator[threading.Event]:
+    """Keep all work waiting in its thread until the block ends; `kept`: but answers from the phrase cache."""
     gate = threading.Event()
     real = SpeechEngine._speak
 
     def speak(self: SpeechEngine, job: Job) -> object:
-        while not gate.wait(0.01):
+        while not (kept and job.kept) and not gate.wait(0.01):
             if job.cancelled:
                 raise Cancelled("stopped")
         return real(self, job)
@@ -203,3 +205,20 @@ def cancelled(running: Running) -> float:
     text = running.client.get("/metrics").text
     found = re.search(r'requests_total{outcome="cancelled",route="/v1/audio/speech"} (\S+)', text)
     return float(found[1]) if found else 0.0
+
+
+def test_what_was_spoken_before_needs_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUTORTOIETTS_CACHE", str(tmp_path))
+    body = {"input": "The old clock is slow.", "response_format": "pcm", "voice": "slt"}
+    with running_server(BUNDLED, max_rows=1, max_queue=1, phrase_cache=True) as server:
+        first = server.post(body)
+        assert server.idle()
+        with ThreadPoolExecutor(1) as threads, held(server, kept=True) as gate:
+            slow = threads.submit(server.post, {**body, "input": "Another phrase, which holds the only row."})
+            assert wait_for(lambda: server.server.engine.running == 1)
+            assert server.post({**body, "input": "A third one."}).status_code == 503
+            again = server.post(body)
+            assert again.content == first.content and again.headers["x-tutortoietts-seed"] == "0"
+            assert server.post({**body, "seed": 5}).status_code == 503
+            gate.set()
+            assert slow.result().status_code == 200

@@ -67,14 +67,14 @@ class OriginalMethods:
         """
         given = without_original(options)
         refuse_unknown(given, names_of(self.tts))
-        seed = resolve_seed(use_deterministic_seed)
         request = self._request(
             text,
             voice_samples,
             conditioning_latents,
             preset=None,
             given=given,
-            seed=seed,
+            seed=use_deterministic_seed,
+            seed_name="use_deterministic_seed",
             k=k,
             normalize=self._normalizes(normalize),
             language=language,
@@ -100,14 +100,14 @@ class OriginalMethods:
         """Speak as `tts` with the options of a preset; `overrides`: options on top of it."""
         given = without_original(overrides)
         refuse_unknown(given, names_of(self.tts))
-        seed = resolve_seed(use_deterministic_seed)
         request = self._request(
             text,
             voice_samples,
             conditioning_latents,
             preset=preset,
             given=given,
-            seed=seed,
+            seed=use_deterministic_seed,
+            seed_name="use_deterministic_seed",
             k=k,
             normalize=self._normalizes(normalize),
             language=language,
@@ -141,7 +141,8 @@ class OriginalMethods:
             conditioning_latents,
             preset=preset,
             given=given,
-            seed=resolve_seed(use_deterministic_seed),
+            seed=use_deterministic_seed,
+            seed_name="use_deterministic_seed",
             streaming=streaming,
             normalize=self._normalizes(normalize),
             language=language,

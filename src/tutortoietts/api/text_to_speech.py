@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from tutortoietts.api.original import OriginalMethods, names_of, one_result
+from tutortoietts.api.phrases import open_phrases
 from tutortoietts.core.config import ModelSpec
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.licences import CPML
@@ -81,6 +82,8 @@ class TextToSpeech(OriginalMethods):
     shared_batch_rows: calls from several threads decode together in one batch of this many rows; None: each for itself.
         On a CPU with compiled kernels a seed gives the same sound either way.
     accept_cpml: you agree to the licence of "xtts-v2", which allows non-commercial use only; this is remembered.
+    phrase_cache: keep what is spoken with a seed, and give it again without speaking: True: in the cache that all
+        processes of the user share; a path: in a folder of its own.
 
     `autoregressive`, `diffusion`, `clvp`, `vocoder`, `stream_decoder` are loaded when first needed and may be replaced.
     Calls from several threads do not disturb each other. Raise OptionError, ModelError, FetchError, all before any
@@ -115,6 +118,7 @@ class TextToSpeech(OriginalMethods):
         precision: str = "auto",
         shared_batch_rows: int | None = None,
         accept_cpml: bool = False,
+        phrase_cache: bool | str | os.PathLike[str] = False,
     ) -> None:
         if accept_cpml:
             accept(CPML)
@@ -143,6 +147,7 @@ class TextToSpeech(OriginalMethods):
         self._models = LoadedModels(source, device=self.device, dtype=chosen, offload=self.cpu_offload)
         self._voices, self._workspaces = VoiceResolver(self._models), Workspaces()
         self._shared_batch = _shared_batch(shared_batch_rows, self.cpu_offload)
+        self._phrases = open_phrases(phrase_cache, self._models)
         survive_fork()
         if use_deepspeed:
             _log.warning(deepspeed_note(self.device))
@@ -257,7 +262,7 @@ class TextToSpeech(OriginalMethods):
             latents,
             preset=preset,
             given=options,
-            seed=resolve_seed(seed, "seed"),
+            seed=seed,
             k=k,
             normalize=normalize,
             language=language,
@@ -302,7 +307,7 @@ class TextToSpeech(OriginalMethods):
             latents,
             preset=preset,
             given=given,
-            seed=resolve_seed(seed, "seed"),
+            seed=seed,
             streaming=streaming,
             normalize=normalize,
             language=language,
@@ -323,7 +328,8 @@ class TextToSpeech(OriginalMethods):
         *,
         preset: str | None,
         given: Mapping[str, Any],
-        seed: int,
+        seed: int | None,
+        seed_name: str = "seed",
         k: int = 1,
         streaming: Streaming | None = None,
         normalize: bool | None = None,
@@ -336,7 +342,8 @@ class TextToSpeech(OriginalMethods):
             options=resolve_options(self.spec, preset, given, streaming),
             voice_samples=voice_samples,
             latents=latents,
-            seed=seed,
+            seed=resolve_seed(seed, seed_name),
+            seeded=seed is not None,
             k=k,
             streaming=streaming,
             kv_cache=self.kv_cache,
@@ -351,7 +358,13 @@ class TextToSpeech(OriginalMethods):
         return isinstance(self.spec, XttsSpec) or self._models.tokenizer.cleaner_name == "english"
 
     def _speak(self, request: Request, verbose: bool, stop: threading.Event | None = None) -> list[Speech]:
-        results = speak(self._pipeline(request, stop), verbose=verbose)
+        pipeline, phrases = self._pipeline(request, stop), self._phrases
+        results = None if phrases is None else phrases.speech(pipeline)
+        if results is None:
+            results = speak(pipeline, verbose=verbose)
+            if phrases is not None:
+                for number, speech in enumerate(results):
+                    phrases.keep(speech.samples, speech.reading, number)
         self.last_report = results[0].report
         return results
 
@@ -359,7 +372,10 @@ class TextToSpeech(OriginalMethods):
         def note(report: Report) -> None:
             self.last_report = report
 
-        return open_stream(self._pipeline(request, stop), verbose=verbose, finished=note)
+        pipeline, phrases = self._pipeline(request, stop), self._phrases
+        if phrases is None or not phrases.takes(request):
+            return open_stream(pipeline, verbose=verbose, finished=note)
+        return phrases.stream(pipeline) or open_stream(pipeline, verbose=verbose, finished=note, keep=phrases.keep)
 
     @property
     def shared_batch_load(self) -> tuple[int, int]:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from tutortoietts.book.casting import Cast, read_cast
-from tutortoietts.book.check import Limits
 from tutortoietts.book.document import Block, Chapter, Document, Metadata
 from tutortoietts.book.executors import Executor, InProcess
 from tutortoietts.book.export.files import export
@@ -34,6 +33,7 @@ from tutortoietts.book.spoken import Speech, known_language
 from tutortoietts.book.store import Store
 from tutortoietts.cache.phrases import PhraseCache
 from tutortoietts.core.errors import BookError, OptionError
+from tutortoietts.engine.check import Limits
 from tutortoietts.text.detect import detect_language
 from tutortoietts.version import __version__
 
@@ -165,7 +165,7 @@ class Book:
         with self.store.locked():
             self._write(plan, speaker)
             executor = executor or InProcess(speaker, self.options.asr)
-            limits = limits or Limits(loss=speaker.loss_limit)
+            limits = limits or speaker.limits
             yield from run_plan(
                 self.store, plan, executor, cache=cache, retries=self.options.retries, limits=limits, stop=stop
             )

@@ -31,7 +31,7 @@ class Block:
     the document, `element` the path of the element in it, `number` the position of the block in the file.
 
     Of markup: `voice` in place of the narrator's, `rate`, `volume` (dB), `pause` (seconds after it, None: the usual),
-    `aliases`, and the name of a `mark` before it.
+    `aliases`, the name of a `mark` before it, and `audio`, a sound file that is heard in place of the text.
     """
 
     kind: str
@@ -47,6 +47,7 @@ class Block:
     pause: float | None = None
     aliases: tuple[Alias, ...] = ()
     mark: str = ""
+    audio: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

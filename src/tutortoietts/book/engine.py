@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from tutortoietts.api import TextToSpeech
-from tutortoietts.book.speaker import Speaker, Spoken
-from tutortoietts.cache.files import replace_file
-from tutortoietts.core.paths import cache_dir
+from tutortoietts.api.identity import latents_digest, model_identity
+from tutortoietts.book.speaker import Speaker
 from tutortoietts.core.types import Voice
-from tutortoietts.engine.pipeline import Pipeline, Placed
+from tutortoietts.engine.check import Limits, calibration_of, evidence_of
+from tutortoietts.engine.finish import Spoken
+from tutortoietts.engine.pipeline import DrawnPassage, Pipeline, SpokenPassage
 from tutortoietts.engine.request import resolve_options
-from tutortoietts.engine.words import alignments, find_words
+from tutortoietts.engine.rerank import Candidate
+from tutortoietts.engine.words import Reading, alignments
 from tutortoietts.runtime.memory import returning_memory
 from tutortoietts.voices.names import RANDOM
 
-__all__ = ["EngineFactory", "EngineSpeaker", "worst_loss"]
+__all__ = ["EngineFactory", "EngineSpeaker"]
 
-CALIBRATION = Path(__file__).parent / "calibration.json"  # of `benchmarks/book_checks.py`
 LONGEST = 200
 CODES_A_CHARACTER = 3.0
-LOSS_CODES = 3
+KEPT = 4  # candidates of a draw, the best and those that may take its place
 
 
 class EngineSpeaker:
@@ -47,59 +41,77 @@ class EngineSpeaker:
         self.sample_rate = tts.sample_rate
         self.desired_length = min(LONGEST, int(tts.spec.autoregressive.max_mel_tokens / CODES_A_CHARACTER))
         self._resolved = resolve_options(tts.spec, preset, self.options, None)
-        self._calibration: dict[str, Any] = json.loads(CALIBRATION.read_text(encoding="utf-8")).get(tts.model, {})
+        self._calibration = calibration_of(tts.model)
         self._voices: dict[str, Voice] = {}
         self._identity: dict[str, Any] | None = None
 
     def identity(self) -> Mapping[str, Any]:
         """Return the digests of the weights, the resolved options and the precision."""
         if self._identity is None:
-            source, family = self.tts._models.source, self.tts._voices.family
-            parts = [*family.components(self.tts._models, self._resolved, streamed=False), "tokenizer"]
-            self._identity = {
-                "model": self.tts.model,
-                "weights": {name: _file_digest(source.file(name)) for name in parts},
-                "options": json.loads(json.dumps(asdict(self._resolved), default=str)),
-                "precision": self.tts.precision,
-                "language": self.language,
-                "sample_rate": self.sample_rate,
-            }
+            own = {"language": self.language, "sample_rate": self.sample_rate}
+            self._identity = {**model_identity(self.tts._models, self._resolved), **own}
         return self._identity
 
     def voice_digest(self, voice: str) -> str:
         """Return the digest of the voice's latents. Raises VoiceError, AudioError."""
         found = self._voice(voice)
-        digest = hashlib.sha256()
-        for latent in (found.speaker, found.diffusion):
-            digest.update(b"-" if latent is None else latent.detach().to("cpu", torch.float32).numpy().tobytes())
-        return digest.hexdigest()
+        return latents_digest((found.speaker, found.diffusion))
 
     def pace(self, voice: str) -> float | None:
-        """Return the voice's seconds a character where it was measured (calibration.json)."""
-        found = self._calibration.get("pace", {}).get(voice)
-        return None if found is None else float(found)
+        """Return the voice's seconds a character where it was measured."""
+        return self._calibration.pace.get(voice)
 
     @property
-    def loss_limit(self) -> float | None:
-        """Highest loss of a reading that says the text, None where it was not measured for this model."""
-        found = self._calibration.get("loss_limit")
-        return None if found is None else float(found)
+    def limits(self) -> Limits:
+        """The limits of a take, with those that were measured of this model."""
+        return self._calibration.limits
 
     def speak(self, text: str, voice: str, seed: int) -> Spoken:
         """Speak a text that is in spoken form. Raises as `TextToSpeech.speak`."""
-        tts = self.tts
-        request = tts._request(
+        return next(iter(self.readings(text, voice, seed)))
+
+    def readings(self, text: str, voice: str, seed: int) -> Iterator[Spoken]:
+        """Yield the reading of a seed, then those of its next best candidates that, by their codes, may be better.
+
+        The candidates are drawn once; each is made sound only when it is taken. Raises as `TextToSpeech.speak`.
+        """
+        pipeline = self._pipeline(text, voice, seed)
+        with returning_memory(self.tts.device):
+            pipeline.load()
+            numbers = range(len(pipeline.request.passages))
+            if pipeline.request.from_latents:
+                yield self._spoken(pipeline, [pipeline.speak(number)[0] for number in numbers])
+                return
+            drawn = [pipeline.draw(number) for number in numbers]
+            for place in range(max(len(one.candidates) for one in drawn)):
+                chosen = [(one, one.candidates[min(place, len(one.candidates) - 1)]) for one in drawn]
+                if place == 0 or self._promising(pipeline, chosen):
+                    yield self._spoken(pipeline, [pipeline.render(one, candidate) for one, candidate in chosen])
+
+    def _pipeline(self, text: str, voice: str, seed: int) -> Pipeline:
+        request = self.tts._request(
             text, None, self._voice(voice), preset=self.preset, given=self.options, seed=seed, normalize=False,
-            language=self.language,
+            language=self.language, k=min(KEPT, self._resolved.num_autoregressive_samples),
         )  # fmt: skip
-        pipeline = tts._pipeline(request, None)
-        with returning_memory(tts.device):
-            ((samples, placed),) = pipeline.whole()
-            aligned = alignments(pipeline, placed)
-            words = find_words(pipeline, placed, aligned)
-        loss = worst_loss(alignment.losses for alignment in aligned)
-        evidence = {"finished": _finished(pipeline, placed), "loss": loss}
-        return Spoken(samples=samples.flatten(), sample_rate=self.sample_rate, words=words, evidence=evidence)
+        return self.tts._pipeline(request, None)
+
+    def _promising(self, pipeline: Pipeline, chosen: Sequence[tuple[DrawnPassage, Candidate]]) -> bool:
+        """Return whether candidates ended by themselves and say the text, as far as their codes tell."""
+        if not all(candidate.finished for _, candidate in chosen):
+            return False
+        codes = [(one.encoded, candidate.codes.ids[:1, : int(candidate.codes.lengths[0])]) for one, candidate in chosen]
+        loss, most = evidence_of(alignments(pipeline, codes), [True])["loss"], self.limits.loss
+        return most is None or loss <= most
+
+    def _spoken(self, pipeline: Pipeline, spoken: Sequence[SpokenPassage]) -> Spoken:
+        samples, placed = pipeline.joined(spoken)
+        reading = Reading(pipeline, placed)
+        return Spoken(
+            samples=samples.flatten(),
+            sample_rate=self.sample_rate,
+            words=reading.words,
+            evidence=evidence_of(reading.alignments, [one.spoken.finished for one in placed]),
+        )
 
     def _voice(self, voice: str) -> Voice:
         if voice not in self._voices:
@@ -111,20 +123,6 @@ class EngineSpeaker:
                 speaker, diffusion = self.tts.get_conditioning_latents(given, latent_averaging_mode=mode)
             self._voices[voice] = Voice(name=voice, model=self.tts.model, speaker=speaker, diffusion=diffusion)
         return self._voices[voice]
-
-
-def worst_loss(losses: Iterable[Tensor]) -> float:
-    """Return the mean of the three highest losses of single codes (S,), in nats, of the worst passage.
-
-    Codes of other words than the text's, or of a word left out or said twice, are unlikely under the text.
-    """
-    return max((float(one.topk(min(LOSS_CODES, len(one))).values.mean()) for one in losses), default=0.0)
-
-
-def _finished(pipeline: Pipeline, placed: Sequence[Placed]) -> float:
-    """1 when every passage stopped by itself, 0 when one was cut off at the most codes."""
-    most = pipeline.request.options.max_mel_tokens
-    return float(all(one.spoken.codes.shape[1] < most for one in placed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,26 +148,3 @@ def _known(language: str, languages: Sequence[str]) -> str:
         if name in tags:
             return tags[name]
     return languages[0] if languages else "en"
-
-
-def _file_digest(path: Path) -> str:
-    """The digest of a file, remembered by its size and time, since weights are large and seldom change."""
-    stat = path.stat()
-    key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
-    memory = cache_dir() / "digests.json"
-    try:
-        known: dict[str, str] = json.loads(memory.read_text(encoding="utf-8"))
-        if isinstance(known.get(key), str):
-            return known[key]
-    except (OSError, ValueError, AttributeError):
-        known = {}
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    try:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(memory, json.dumps({**known, key: digest.hexdigest()}).encode(), durable=False)
-    except OSError as error:
-        logging.getLogger(__name__).debug("digests are not remembered: %s", error)
-    return digest.hexdigest()

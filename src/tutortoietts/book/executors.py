@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
-from tutortoietts.book.check import recognizer
 from tutortoietts.book.jobs import Job, Result, perform
 from tutortoietts.book.speaker import Speaker, SpeakerFactory
 from tutortoietts.core.errors import BookError, OptionError
+from tutortoietts.engine.recognizers import recognizer
 
 __all__ = ["Executor", "InProcess", "Processes", "refuse_misfit"]
 

@@ -1,22 +1,28 @@
 """One segment from text to kept sound, the same in this process, in a worker and on another machine.
 
-`perform` speaks, judges, and repairs what is flagged: new seeds first, then the text in halves; the best is kept.
+`perform` speaks, judges, and repairs what is flagged: other candidates of the same draw first, which cost little, then
+new seeds, then the text in halves; the best is kept.
 """
 
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from tutortoietts.book.check import Limits, Recognizer, Verdict, judge
+from tutortoietts.audio.read import read_audio, resample
 from tutortoietts.book.sentences import clauses, sentences
-from tutortoietts.book.speaker import Speaker, Spoken
-from tutortoietts.book.takes import Cut, encode_take, finish, loudness_of
+from tutortoietts.book.speaker import Speaker
+from tutortoietts.book.takes import encode_take, loudness_of
+from tutortoietts.engine.check import Limits, Verdict, judge
+from tutortoietts.engine.finish import Cut, Spoken, finish
+from tutortoietts.engine.recognizers import Recognizer
 
 __all__ = ["Job", "Result", "perform"]
 
@@ -26,7 +32,7 @@ SHORTEST_HALF = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A segment to speak."""
+    """A segment to speak; audio: the bytes of a sound file that is heard instead."""
 
     key: str
     text: str
@@ -34,6 +40,7 @@ class Job:
     seed: int
     retries: int = 2
     limits: Limits = field(default_factory=Limits)
+    audio: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +57,8 @@ def perform(speaker: Speaker, job: Job, heard: Recognizer | None = None) -> Resu
     """Return the result of a job; errors of the engine are in it, never raised (but for interruption)."""
     started = time.perf_counter()
     try:
+        if job.audio:
+            return _recorded(job, speaker.sample_rate, started)
         takes: list[tuple[Verdict, Cut, int]] = []
         for number, spoken in enumerate(_attempts(speaker, job)):
             cut = finish(spoken)
@@ -63,12 +72,24 @@ def perform(speaker: Speaker, job: Job, heard: Recognizer | None = None) -> Resu
         return Result(key=job.key, error=f"{type(error).__name__}: {error}")
 
 
+def _recorded(job: Job, rate: int, started: float) -> Result:
+    """A sound file as a take, at the book's sample rate."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sound"
+        path.write_bytes(job.audio)
+        samples, own_rate = read_audio(path)
+    samples = resample(samples.mean(dim=0), own_rate, rate)
+    cut = Cut(samples, rate, (), 0.0)
+    return Result(key=job.key, data=encode_take(cut), info=_info(job, Verdict(), cut, 0, 1, started))
+
+
 def _attempts(speaker: Speaker, job: Job) -> Iterator[Spoken]:
-    yield speaker.speak(job.text, job.voice, job.seed)
+    yield from speaker.readings(job.text, job.voice, job.seed)
     for attempt in range(1, job.retries + 1):
-        yield speaker.speak(job.text, job.voice, _mixed(job.seed, attempt))
+        yield from speaker.readings(job.text, job.voice, _mixed(job.seed, attempt))
     if job.retries and (halves := _halves(job.text)):
-        spoken = [speaker.speak(half, job.voice, _mixed(job.seed, -1 - i)) for i, half in enumerate(halves)]
+        seeds = [_mixed(job.seed, -1 - i) for i in range(len(halves))]
+        spoken = [next(speaker.readings(half, job.voice, seed)) for half, seed in zip(halves, seeds, strict=True)]
         yield _together(spoken, halves)
 
 
@@ -125,8 +146,7 @@ def _info(job: Job, verdict: Verdict, cut: Cut, number: int, tried: int, started
         "lufs": round(loudness.lufs, 2),
         "true_peak": round(loudness.true_peak, 2),
         "words": [
-            [word.word, round(word.start, 3), round(word.end, 3), round(word.confidence, 3), *word.chars]
-            for word in cut.words
+            [round(word.start, 3), round(word.end, 3), round(word.confidence, 3), *word.chars] for word in cut.words
         ],
         "made_in": round(time.perf_counter() - started, 3),
     }

@@ -13,9 +13,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tutortoietts.book.readers.xml import local, parse_xml
 from tutortoietts.core.errors import OptionError
+from tutortoietts.text.respell import respell
 from tutortoietts.text.traced import Traced
 
 __all__ = ["Entry", "Lexicon", "read_lexicon", "read_pls"]
@@ -100,18 +102,31 @@ def read_lexicon(path: Path) -> list[Entry]:
 
 
 def read_pls(data: bytes, name: str) -> tuple[list[Entry], list[str]]:
-    """Return (entries, warnings) of a W3C Pronunciation Lexicon: aliases; phonemes have no letters and are left out."""
+    """Return (entries, warnings) of a W3C Pronunciation Lexicon: aliases, else phonemes in English letters."""
     entries, warnings = [], []
-    for lexeme in parse_xml(data, name).iter():
+    root = parse_xml(data, name)
+    for lexeme in root.iter():
         if local(lexeme) != "lexeme":
             continue
         graphemes = [" ".join((child.text or "").split()) for child in lexeme if local(child) == "grapheme"]
         aliases = [" ".join((child.text or "").split()) for child in lexeme if local(child) == "alias"]
         if not aliases:
-            warnings.append(f"{name}: phonemes cannot be spoken as given; {', '.join(graphemes)} stay as written")
-            continue
+            written = ", ".join(graphemes)
+            spelt = _respelt(lexeme, root.get("alphabet", "ipa"))
+            if spelt is None:
+                warnings.append(f"{name}: phonemes cannot be spoken as given; {written} stay as written")
+                continue
+            warnings.append(f"{name}: phonemes are said about so; {written} as {spelt!r}")
+            aliases = [spelt]
         entries += [_entry([written, aliases[0]], name) for written in graphemes if written]
     return entries, warnings[:20]
+
+
+def _respelt(lexeme: Any, alphabet: str) -> str | None:
+    """The first phoneme of a lexeme that can be put into English letters."""
+    phonemes = [child for child in lexeme if local(child) == "phoneme"]
+    found = (respell(child.text or "", child.get("alphabet", alphabet)) for child in phonemes)
+    return next((spelt for spelt in found if spelt), None)
 
 
 def _entry(row: list[str], place: str) -> Entry:

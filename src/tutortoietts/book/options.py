@@ -39,6 +39,7 @@ class BookOptions:
     alt: bool = False
     encoding: str = ""
     chapter_regex: str = ""
+    audio_dir: str = ""
     headings: str = "speak"
     credits: str = ""
     pauses: str = "book"

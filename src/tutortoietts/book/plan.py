@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from tutortoietts.book.casting import Cast
 from tutortoietts.book.document import Block, Chapter, Document, Dropped
@@ -19,9 +20,12 @@ from tutortoietts.book.segments import Piece, cut_block, pauses_after
 from tutortoietts.book.speaker import Speaker
 from tutortoietts.book.spoken import Speech
 from tutortoietts.cache.keys import phrase_key
+from tutortoietts.core.errors import BookError
 from tutortoietts.text.normalize import is_sayable
 
 __all__ = ["Edit", "Plan", "PlannedChapter", "Segment", "make_plan", "segment_seed"]
+
+RECORDED = "(sound file)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,12 +104,13 @@ class Edit:
 
 @dataclass(slots=True)
 class Plan:
-    """Chapters and segments in reading order, and what is not spoken."""
+    """Chapters and segments in reading order, what is not spoken, and quotations whose speaker is not sure."""
 
     chapters: list[PlannedChapter] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    unsure: list[str] = field(default_factory=list)
 
     def of_chapter(self, number: int) -> list[Segment]:
         """Return the segments of chapter `number`, from 0."""
@@ -166,9 +171,11 @@ class _Builder:
         if not headings:
             silent = [block for block in chapter.blocks if block.kind == "heading"]
             plan.dropped += [_dropped(block, "heading (--headings speak speaks it)") for block in silent]
+        said, unsure = self.cast.said_in(blocks)
+        plan.unsure += unsure
         cut = [
-            cut_block(block, self.cast, number, self.speaker.desired_length) if block.kind != "scene" else []
-            for block in blocks
+            cut_block(block, self.cast, number, self.speaker.desired_length, own) if block.kind != "scene" else []
+            for block, own in zip(blocks, said, strict=True)
         ]
         pauses = pauses_after(blocks, cut, self.pauses)
         place, count = len(plan.chapters), 0
@@ -191,11 +198,14 @@ class _Builder:
 
     def count_only(self, chapter: Chapter) -> None:
         """Count the places of a chapter that is not spoken, so that those after it keep theirs."""
-        for block in chapter.blocks:
-            for piece in cut_block(block, self.cast, 0, self.speaker.desired_length) if block.text else ():
+        said, _ = self.cast.said_in(chapter.blocks)
+        for block, own in zip(chapter.blocks, said, strict=True):
+            for piece in cut_block(block, self.cast, 0, self.speaker.desired_length, own) if block.text else ():
                 self.places[(block.href, block.text[piece.start : piece.end])] += 1
 
     def _segment(self, block: Block, piece: Piece, pause: float, place: int, count: int, number: int) -> Segment | None:
+        if block.audio:
+            return self._recorded(block, pause, place, count)
         shown = block.text[piece.start : piece.end]
         nth = self.places[(block.href, shown)]
         self.places[(block.href, shown)] += 1
@@ -223,6 +233,21 @@ class _Builder:
             key=phrase_key(identity=self.identity, voice=digest, spoken=spoken, seed=seed),
             nth=nth, original="" if written == shown else shown, accepted=bool(edit.accepted),
             rate=block.rate, volume=block.volume, mark="" if piece.start else block.mark,
+        )  # fmt: skip
+
+    def _recorded(self, block: Block, pause: float, place: int, count: int) -> Segment:
+        """A segment that is a sound file: its key is that of the file's bytes. Raises BookError if it is gone."""
+        try:
+            digest = hashlib.sha256(Path(block.audio).read_bytes()).hexdigest()
+        except OSError as error:
+            raise BookError(f"{block.audio} cannot be read ({error.strerror}): check --audio-dir") from error
+        identity = {"audio": digest, "sample_rate": self.speaker.sample_rate}
+        return Segment(
+            id=f"c{place + 1:02d}-s{count + 1:04d}", chapter=place, kind=block.kind, href=block.href,
+            element=block.element, block=block.number, start=0, end=len(block.text), shown=block.text,
+            spoken=block.text, speaker=RECORDED, voice=RECORDED, pause=pause, occurrence=0, take=0, seed=0,
+            key=phrase_key(identity=identity, voice="", spoken="", seed=0),
+            rate=block.rate, volume=block.volume, mark=block.mark, audio=block.audio,
         )  # fmt: skip
 
     def _digest(self, voice: str) -> str:

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tutortoietts.book.check import recognizer
 from tutortoietts.book.executors import MOST_KILLS, refuse_misfit
 from tutortoietts.book.jobs import Job, Result, perform
 from tutortoietts.book.speaker import SpeakerFactory
 from tutortoietts.core.errors import BookError, OptionError
+from tutortoietts.engine.recognizers import recognizer
 
 __all__ = ["RayExecutor", "Worker"]
 

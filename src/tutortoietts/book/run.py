@@ -5,14 +5,15 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from tutortoietts.book.check import Limits
 from tutortoietts.book.executors import Executor
 from tutortoietts.book.jobs import Job, Result
 from tutortoietts.book.plan import Plan, Segment
 from tutortoietts.book.store import Store
 from tutortoietts.cache.phrases import PhraseCache
 from tutortoietts.core.errors import BookError
+from tutortoietts.engine.check import Limits
 
 __all__ = ["Event", "Failed", "Flagged", "Kept", "Made", "Planned", "run_plan"]
 
@@ -104,8 +105,9 @@ def run_plan(
 
 def _job(segment: Segment, retries: int, limits: Limits) -> Job:
     return Job(
-        key=segment.key, text=segment.spoken, voice=segment.voice, seed=segment.seed, retries=retries, limits=limits
-    )
+        key=segment.key, text=segment.spoken, voice=segment.voice, seed=segment.seed, retries=retries, limits=limits,
+        audio=Path(segment.audio).read_bytes() if segment.audio else b"",
+    )  # fmt: skip
 
 
 def _commit(store: Store, segment: Segment, result: Result, cache: PhraseCache | None) -> Event:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tutortoietts.book.casting import Cast
@@ -27,14 +27,20 @@ class Piece:
     closes: bool = True
 
 
-def cut_block(block: Block, cast: Cast, chapter: int, desired: int) -> list[Piece]:
+def cut_block(
+    block: Block, cast: Cast, chapter: int, desired: int, said: Mapping[int, str] | None = None
+) -> list[Piece]:
     """Return the pieces of a block: about `desired` characters, cut at sentences, else clauses, else words.
+
+    said: characters who say quotations, by where these begin.
 
     Together they hold every character of the block that is not white space. Pieces without anything to say stay joined
     to their neighbours.
     """
+    if block.audio:
+        return [Piece(start=0, end=len(block.text), speaker="")]
     pieces: list[Piece] = []
-    for start, end, speaker in cast.spans(block.text, block.kind, chapter):
+    for start, end, speaker in cast.spans(block.text, block.kind, chapter, said):
         pieces += _speaker_pieces(block.text, start, end, speaker, desired)
     return _joined(block.text, pieces, desired)
 

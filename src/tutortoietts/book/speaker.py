@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from torch import Tensor
-
 from tutortoietts.core.types import Word
+from tutortoietts.engine.check import Limits
+from tutortoietts.engine.finish import Spoken
 
 __all__ = ["Speaker", "SpeakerFactory", "Spoken", "Word"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Spoken:
-    """A text as spoken: `samples` (N,) float32 at `sample_rate`; the words with their times; evidence for checks.
-
-    The words' `chars` are those of the text that was given.
-
-    evidence: "finished" 1 or 0 (the model stopped by itself), "loss" nats (of the least likely codes under the text).
-    """
-
-    samples: Tensor
-    sample_rate: int
-    words: tuple[Word, ...] = ()
-    evidence: Mapping[str, float] = field(default_factory=dict)
 
 
 class Speaker(Protocol):
@@ -35,8 +19,8 @@ class Speaker(Protocol):
     desired_length: int
 
     @property
-    def loss_limit(self) -> float | None:
-        """Highest "loss" of a reading that says its text; None: the loss is noted, but flags nothing."""
+    def limits(self) -> Limits:
+        """Limits beyond which a take is flagged, with what was measured of this engine."""
         ...
 
     def identity(self) -> Mapping[str, Any]:
@@ -51,8 +35,8 @@ class Speaker(Protocol):
         """Return the usual seconds a spoken character of the voice, None when it is not known."""
         ...
 
-    def speak(self, text: str, voice: str, seed: int) -> Spoken:
-        """Speak `text`, which is already in spoken form."""
+    def readings(self, text: str, voice: str, seed: int) -> Iterator[Spoken]:
+        """Speak `text`, which is already in spoken form; then yield what else the same draw offers, the best first."""
         ...
 
 

@@ -32,7 +32,7 @@ class Placed:
         begin = self.start / sample_rate
         return [
             word._replace(start=begin + word.start / self.rate, end=begin + word.end / self.rate)
-            for word in words_of(self.take.info)
+            for word in words_of(self.take.info, self.segment.spoken)
         ]
 
 

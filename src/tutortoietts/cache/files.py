@@ -3,6 +3,8 @@
 files = SoundFiles(folder)
 files.put(key, flac_bytes, {"seconds": 3.1})
 entry = files.get(key)              # None unless both files are there and fit
+
+Sound that must come back bit for bit is KEY.f32 instead: its samples, float32, little-endian.
 """
 
 from __future__ import annotations
@@ -19,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Damaged", "SoundEntry", "SoundFiles", "replace_file"]
+__all__ = ["FLAC", "SAMPLES", "Damaged", "SoundEntry", "SoundFiles", "replace_file"]
 
 KEY = re.compile(r"[0-9a-f]{64}")
+FLAC, SAMPLES = ".flac", ".f32"
 
 
 class Damaged(Exception):
@@ -30,45 +33,53 @@ class Damaged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SoundEntry:
-    """A committed sound: its key, its FLAC file, and what was noted about it."""
+    """A committed sound: its key, its file, and what was noted about it."""
 
     key: str
     path: Path
     info: Mapping[str, Any]
 
     def data(self) -> bytes:
-        """Return the FLAC bytes. Raises Damaged unless their digest is the one that was noted."""
+        """Return the file's bytes. Raises Damaged unless their digest is the one that was noted."""
         data = self.path.read_bytes()
         if hashlib.sha256(data).hexdigest() != self.info.get("sha256"):
             raise Damaged(f"{self.path} was changed: its digest is not the one noted")
         return data
 
+    def checked(self) -> bytes:
+        """Return the file's bytes. Raises Damaged unless their checksum, which is quick, is the one that was noted."""
+        data = self.path.read_bytes()
+        if zlib.crc32(data) != self.info.get("crc32"):
+            raise Damaged(f"{self.path} is damaged: its checksum is not the one noted")
+        return data
+
 
 class SoundFiles:
-    """A folder of sounds, `folder/ab/KEY.flac` and `.json`. Nothing is written before the first `put`."""
+    """A folder of sounds, `folder/ab/KEY.flac` (or `.f32`) and `.json`. Nothing is written before the first `put`."""
 
     def __init__(self, folder: str | os.PathLike[str], *, durable: bool = True, mode: int = 0o644) -> None:
         self.folder = Path(folder)
         self.durable, self.mode = durable, mode
 
-    def path(self, key: str, suffix: str = ".flac") -> Path:
+    def path(self, key: str, suffix: str = FLAC) -> Path:
         """Return where a file of `key` is, or would be."""
         return self.folder / key[:2] / f"{key}{suffix}"
 
     def get(self, key: str, *, crc: bool = False) -> SoundEntry | None:
         """Return the sound of `key`, None if it is not committed. Raises Damaged when its size, or with `crc` its
         checksum, is not the one noted, or the note itself cannot be read."""
-        note, path = self.path(key, ".json"), self.path(key)
+        note = self.path(key, ".json")
         try:
             text = note.read_text(encoding="utf-8")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, UnicodeDecodeError) as error:
             raise Damaged(f"{note} cannot be read: {error}") from error
         try:
             info = json.loads(text)
             size, checksum = int(info["bytes"]), int(info["crc32"])
-        except (ValueError, KeyError, TypeError) as error:
+            path = self.path(key, _known(info.get("suffix", FLAC)))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Damaged(f"{note} is damaged: {error}") from error
         try:
             actual = path.stat().st_size
@@ -79,12 +90,13 @@ class SoundFiles:
             raise Damaged(f"{path} is damaged: its size or checksum is not the one noted")
         return SoundEntry(key, path, info)
 
-    def put(self, key: str, data: bytes, info: Mapping[str, Any]) -> SoundEntry:
-        """Commit a sound: the FLAC, then the note. An equal key is replaced. Raises OSError (disk full, read-only)."""
+    def put(self, key: str, data: bytes, info: Mapping[str, Any], suffix: str = FLAC) -> SoundEntry:
+        """Commit a sound: its file, then the note. An equal key is replaced. Raises OSError (disk full, read-only)."""
         noted = {
             **info, "bytes": len(data), "crc32": zlib.crc32(data), "sha256": hashlib.sha256(data).hexdigest(),
+            **({} if suffix == FLAC else {"suffix": suffix}),
         }  # fmt: skip
-        path = self.path(key)
+        path = self.path(key, suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, data, durable=self.durable, mode=self.mode)
         self._note(key, noted)
@@ -92,7 +104,7 @@ class SoundFiles:
 
     def link(self, entry: SoundEntry) -> SoundEntry:
         """Commit a sound of another folder: its file is linked where the file system can, else copied."""
-        path = self.path(entry.key)
+        path = self.path(entry.key, entry.path.suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
@@ -112,7 +124,7 @@ class SoundFiles:
     def remove(self, key: str) -> int:
         """Remove a sound, its note first, and return the bytes that were freed."""
         freed = 0
-        for suffix in (".json", ".flac"):
+        for suffix in (".json", FLAC, SAMPLES):
             path = self.path(key, suffix)
             with contextlib.suppress(OSError):
                 size = path.stat().st_size
@@ -131,12 +143,20 @@ class SoundFiles:
         """Return files that belong to no committed sound: left by a process that was killed."""
         for folder in sorted(self.folder.glob("[0-9a-f][0-9a-f]")):
             for path in sorted(folder.iterdir()):
-                if path.suffix == ".part" or (path.suffix == ".flac" and not path.with_suffix(".json").exists()):
+                alone = path.suffix in (FLAC, SAMPLES) and not path.with_suffix(".json").exists()
+                if alone or path.suffix == ".part":
                     yield path
 
     def _note(self, key: str, info: Mapping[str, Any]) -> None:
         text = json.dumps(dict(info), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         replace_file(self.path(key, ".json"), text.encode("utf-8"), durable=self.durable, mode=self.mode)
+
+
+def _known(suffix: Any) -> str:
+    """Return the ending of a sound's file. Raises ValueError for another one."""
+    if suffix not in (FLAC, SAMPLES):
+        raise ValueError(f"files of sounds end in {FLAC} or {SAMPLES}, not {suffix!r}")
+    return str(suffix)
 
 
 def replace_file(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o644) -> None:

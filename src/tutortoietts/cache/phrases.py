@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tutortoietts.cache.files import Damaged, SoundEntry, SoundFiles
+from tutortoietts.cache.files import FLAC, SAMPLES, Damaged, SoundEntry, SoundFiles
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.paths import cache_dir
 
@@ -31,6 +31,7 @@ VARIABLE = "TUTORTOIETTS_PHRASES_MAX"
 DEFAULT_LIMIT = 2 << 30
 SWEEP_SECONDS = 600
 YOUNG_SECONDS = 3600
+SUFFIXES = (".json", FLAC, SAMPLES)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -59,7 +60,8 @@ class PhraseCache:
         try:
             entry = self._files.get(key, crc=True)
             if entry is not None:
-                os.utime(entry.path)
+                with contextlib.suppress(OSError):  # a cache that may only be read
+                    os.utime(entry.path)
             return entry
         except Damaged as error:
             self._put_aside(key, str(error))
@@ -67,11 +69,27 @@ class PhraseCache:
             self._warn(f"the phrase cache cannot be read: {error}")
         return None
 
-    def put(self, key: str, data: bytes, info: Mapping[str, Any]) -> bool:
+    def load(self, key: str) -> tuple[bytes, Mapping[str, Any]] | None:
+        """Return the bytes and the note of a phrase, None if it is not there. Damage is handled as by `get`."""
+        try:
+            entry = self._files.get(key)
+            if entry is None:
+                return None
+            data = entry.checked()
+            with contextlib.suppress(OSError):  # a cache that may only be read
+                os.utime(entry.path)
+            return data, entry.info
+        except Damaged as error:
+            self._put_aside(key, str(error))
+        except OSError as error:
+            self._warn(f"the phrase cache cannot be read: {error}")
+        return None
+
+    def put(self, key: str, data: bytes, info: Mapping[str, Any], suffix: str = FLAC) -> bool:
         """Keep a phrase -> True if it was kept. Equal keys hold equal sound, so the last of racing writers wins."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._files.put(key, data, info)
+            self._files.put(key, data, info, suffix)
             self._sweep_sometimes()
         except OSError as error:
             self._warn(f"the phrase cache cannot be written, speech goes on without it: {error}")
@@ -81,7 +99,7 @@ class PhraseCache:
     def status(self) -> CacheStatus:
         """Return what the cache holds."""
         sizes = [size for _, size, _ in self._listing()]
-        bad = len(list((self.folder / "bad").glob("*.flac")))
+        bad = len({path.stem for path in (self.folder / "bad").glob("*")})
         return CacheStatus(folder=self.folder, phrases=len(sizes), size=sum(sizes), limit=self.limit, damaged=bad)
 
     def verify(self) -> tuple[int, list[str]]:
@@ -131,8 +149,9 @@ class PhraseCache:
         found = []
         for key in self._files.keys():
             with contextlib.suppress(OSError):
-                stat = self._files.path(key).stat()
-                found.append((stat.st_mtime, stat.st_size + self._files.path(key, ".json").stat().st_size, key))
+                paths = [self._files.path(key, suffix) for suffix in SUFFIXES]
+                stats = [path.stat() for path in paths if path.exists()]  # the note, then the sound, which hits touch
+                found.append((stats[-1].st_mtime, sum(one.st_size for one in stats), key))
         return found
 
     def _sweep_sometimes(self) -> None:
@@ -150,7 +169,7 @@ class PhraseCache:
         with contextlib.suppress(OSError):
             bad = self.folder / "bad"
             bad.mkdir(parents=True, exist_ok=True)
-            for suffix in (".json", ".flac"):
+            for suffix in SUFFIXES:
                 with contextlib.suppress(FileNotFoundError):
                     os.replace(self._files.path(key, suffix), bad / f"{key}{suffix}")
         if not quiet:

@@ -17,6 +17,7 @@ __all__ = ["check_values", "plan_values", "say_check", "say_plan", "say_status",
 USUAL_PACE = 0.068  # seconds a spoken character, where the voice's own is not known
 BYTES_A_SECOND = 28_000  # of FLAC
 SAMPLES = 3
+MOST_UNSURE = 20
 
 
 def plan_values(book: Book, plan: Plan, speaker: Speaker, cost_per_hour: float) -> dict[str, Any]:
@@ -48,6 +49,7 @@ def plan_values(book: Book, plan: Plan, speaker: Speaker, cost_per_hour: float) 
         "work_seconds": None if hours is None else round(hours * 3600, 1),
         "cost": None if hours is None or not cost_per_hour else round(hours * cost_per_hour, 2),
         "warnings": plan.warnings,
+        "unsure": plan.unsure,
         "left_out": [
             {"text": d.text, "where": f"{d.href} {d.element}".strip(), "reason": d.reason} for d in plan.dropped
         ],
@@ -73,6 +75,10 @@ def say_plan(values: dict[str, Any]) -> None:
     print(line)
     for warning in values["warnings"]:
         print(f"warning: {warning}")
+    for line in values["unsure"][:MOST_UNSURE]:
+        print(f"the voice of dialogue speaks: {line}")
+    if len(values["unsure"]) > MOST_UNSURE:
+        print(f"... and {len(values['unsure']) - MOST_UNSURE} more quotations (--json lists all)")
     _print_left_out(values["left_out"])
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tutortoietts.cli.common import Debug, Json, guarded, new_app, print_json
 
+Folder = Annotated[
+    Path | None, typer.Option("--folder", help="Another cache's folder [default: the one that all of yours share].")
+]
+
 app = new_app("Show, verify and empty the cache of phrases that were spoken before.")
 
 
 @app.command("status")
 @guarded
-def status(as_json: Json = False, debug: Debug = False) -> None:
+def status(folder: Folder = None, as_json: Json = False, debug: Debug = False) -> None:
     """Show the folder, the number of phrases, their size and the limit."""
     from tutortoietts.cache.phrases import PhraseCache
 
-    found = PhraseCache().status()
+    found = PhraseCache(folder).status()
     if as_json:
         print_json(
             {
@@ -33,11 +38,11 @@ def status(as_json: Json = False, debug: Debug = False) -> None:
 
 @app.command("verify")
 @guarded
-def verify(debug: Debug = False) -> None:
+def verify(folder: Folder = None, debug: Debug = False) -> None:
     """Check the digest of every phrase; damaged ones are put aside, and exit code 1 says so."""
     from tutortoietts.cache.phrases import PhraseCache
 
-    good, wrong = PhraseCache().verify()
+    good, wrong = PhraseCache(folder).verify()
     for line in wrong:
         print(line)
     print(f"{good} phrases are good, {len(wrong)} damaged")
@@ -49,20 +54,21 @@ def verify(debug: Debug = False) -> None:
 @guarded
 def prune(
     to: Annotated[str | None, typer.Option("--to", help="Size to keep, such as 500M [default: the limit].")] = None,
+    folder: Folder = None,
     debug: Debug = False,
 ) -> None:
     """Remove the phrases that were not used for longest."""
     from tutortoietts.cache.phrases import PhraseCache, size_limit
 
-    count, freed = PhraseCache().prune(None if to is None else size_limit(to))
+    count, freed = PhraseCache(folder).prune(None if to is None else size_limit(to))
     print(f"removed {count} phrases, freed {freed / 1e6:.1f} MB")
 
 
 @app.command("clear")
 @guarded
-def clear(debug: Debug = False) -> None:
+def clear(folder: Folder = None, debug: Debug = False) -> None:
     """Remove all phrases. Books keep their sound."""
     from tutortoietts.cache.phrases import PhraseCache
 
-    count, freed = PhraseCache().clear()
+    count, freed = PhraseCache(folder).clear()
     print(f"removed {count} phrases, freed {freed / 1e6:.1f} MB")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -37,6 +38,17 @@ FormatOption = Annotated[
     str | None,
     _speaking("--format", help="Format of stdout (-o -): wav, or raw 24 kHz samples: s16le, f32le [default: wav]."),
 ]
+CacheOption = Annotated[
+    bool, _speaking("--cache", help="Take the audio from the phrase cache if it was made before; needs --seed.")
+]
+CheckOption = Annotated[
+    bool,
+    _speaking("--check", help="Check that the text was said, and said well; faults are printed, with exit code 1."),
+]
+SsmlOption = Annotated[bool, _speaking("--ssml", help="TEXT is SSML: see docs/books.md for what of it is honoured.")]
+AudioDirOption = Annotated[
+    str, _speaking("--audio-dir", help="Folder of the sounds that <audio src=...> of --ssml may play [default: none].")
+]
 
 
 @flatten
@@ -47,6 +59,10 @@ def generate(
     speaking: SpeakOptions = SpeakOptions(),  # noqa: B008
     candidates: CandidatesOption = 1,
     form: FormatOption = None,
+    cache: CacheOption = False,
+    check: CheckOption = False,
+    ssml: SsmlOption = False,
+    audio_dir: AudioDirOption = "",
     streaming: StreamingOption = False,
     stream: StreamOptions = StreamOptions(),  # noqa: B008
     tuning: TuningOptions = TuningOptions(),  # noqa: B008
@@ -55,6 +71,7 @@ def generate(
 ) -> None:
     """Speak TEXT into a file. Sampling options that are not given come from the preset."""
     from tutortoietts.cli.speak import Job, load, speak
+    from tutortoietts.cli.ssml import check_marked_up, speak_marked_up
 
     job = Job(
         text=read_text(text),
@@ -63,11 +80,18 @@ def generate(
         streaming=streaming,
         stream=stream.given(),
         form=form,
+        cache=cache,
+        check=check,
+        ssml=ssml,
+        audio_dir=audio_dir,
         tuning=tuning.given(),
         **speaking.given(),
     )
-    tts, seconds = load(engine)
-    speak(tts, job, seconds)
+    if ssml:
+        check_marked_up(job)
+        engine = replace(engine, enable_redaction=False)  # brackets are text there
+    tts, seconds = load(engine, cache=cache)
+    speak(tts, job, seconds, speak_marked_up if ssml else None)
 
 
 app = new_app("Speak TEXT into a file.")

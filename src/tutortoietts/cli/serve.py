@@ -138,6 +138,14 @@ class ServedModel:
     ] = "auto"
     accept_cpml: AcceptCpml = False
     warmup: Annotated[bool, _model("--warmup/--no-warmup", help="Speak once before the first request.")] = True
+    phrase_cache: Annotated[
+        bool,
+        _model(
+            "--phrase-cache",
+            envvar=_env("PHRASE_CACHE"),
+            help="Answer what was spoken before from the phrase cache. Requests without a seed then have the seed 0.",
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +229,7 @@ def settings_of(
     from tutortoietts.server.settings import ServerSettings, voice_aliases
 
     given: dict[str, Any] = {**asdict(listen), **asdict(limits), **asdict(security), "warmup": served.warmup}
+    given["phrase_cache"] = served.phrase_cache
     given["keys"] = read_keys(given.pop("api_key_file"), os.environ.get(_env("API_KEY")))
     given["cors_origins"] = tuple(given.pop("cors_origin") or ())
     given["allowed_hosts"] = tuple(given.pop("allow_host") or ())

@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tutortoietts.cli.common import hush, print_json, say
+import typer
+
+from tutortoietts.cli.common import EXIT_FAILURE, hush, print_json, say
 from tutortoietts.cli.options import EngineOptions
 from tutortoietts.cli.output import STDOUT, keep_inputs, plan_outputs
 from tutortoietts.cli.playback import Player, find_player, play, played
@@ -28,9 +30,10 @@ if TYPE_CHECKING:
 class Job:
     """Text to speak, and where the audio goes; checked when it is made, before any model is loaded.
 
-    stream: arguments of `tts_stream` only; form: format of stdout, one of FORMATS.
-    times: file for the times of the words. voice_at: path of the voice, while it has no name yet; clips: files that it
-    is made from.
+    stream: arguments of `tts_stream` only; form: format of stdout, one of FORMATS. cache: use the phrase cache.
+    check: check what was said. times: file for the times of the words.
+    ssml: the text is marked up; audio_dir: folder of the sounds that it may play.
+    voice_at: path of the voice, while it has no name yet; clips: files that it is made from.
     Raises OptionError, OutputError.
     """
 
@@ -43,6 +46,10 @@ class Job:
     streaming: bool = False
     stream: dict[str, Any] = field(default_factory=dict)
     form: str | None = None
+    cache: bool = False
+    check: bool = False
+    ssml: bool = False
+    audio_dir: str = ""
     mark: bool = True
     language: str = "en"
     normalize: bool | None = None
@@ -73,6 +80,12 @@ class Job:
         if self.output == STDOUT and (self.as_json or self.play):
             option = "--json" if self.as_json else "--play"
             raise OptionError(f"{option} cannot be used with -o -, which writes audio to stdout: name a file with -o")
+        if self.cache and self.seed is None:
+            raise OptionError("--cache gives again what was spoken with a seed: add --seed N, or remove --cache")
+        if self.audio_dir and not self.ssml:
+            raise OptionError("--audio-dir is for the sounds of --ssml: add that option, or remove this one")
+        if self.check and self.streaming:
+            raise OptionError("--check looks at the whole sound, --streaming writes it before: remove one of the two")
         if self.times is not None:
             if self.candidates > 1:
                 raise OptionError(
@@ -96,32 +109,43 @@ def _terms(voice: str) -> list[str]:
     return [voice, *(term.partition("*")[0].strip() for term in voice.split("+"))]
 
 
-def load(options: EngineOptions) -> tuple[TextToSpeech, float]:
-    """Return the engine, and the seconds it took to import and open it."""
+def load(options: EngineOptions, *, cache: bool = False) -> tuple[TextToSpeech, float]:
+    """Return the engine, and the seconds it took to import and open it. cache: with the user's phrase cache."""
     started = time.perf_counter()
     from tutortoietts.api import TextToSpeech
 
-    return TextToSpeech(**asdict(options)), time.perf_counter() - started
+    return TextToSpeech(**asdict(options), phrase_cache=cache), time.perf_counter() - started
 
 
-def speak(tts: TextToSpeech, job: Job, start_seconds: float) -> None:
-    """Do a job, report it and play it; a stream is played from its first chunk on."""
+Work = Callable[["TextToSpeech", Job], "tuple[Report, list[list[str]]]"]
+"""Writes the results of a job; returns the report and, if they were to be checked, the faults of each."""
+
+
+def speak(tts: TextToSpeech, job: Job, start_seconds: float, work: Work | None = None) -> None:
+    """Do a job, report it and play it; a stream is played from its first chunk on.
+
+    work: what writes the results; None: `TextToSpeech.speak_candidates`.
+    """
     started = time.perf_counter()
-    first = None
+    first: float | None = None
+    faults: list[list[str]] = []
     with ExitStack() as listening:
         if job.streaming:
             hear = listening.enter_context(played(job.player, job.paths[0])) if job.player else None
             report, first = _stream(tts, job, hear)
         else:
-            report = _at_once(tts, job)
+            report, faults = (work or _at_once)(tts, job)
         if report is not None and (job.as_json or not job.quiet):
-            _report(tts, job, report, start_seconds, time.perf_counter() - started, first)
+            _report(tts, job, report, start_seconds, time.perf_counter() - started, first, faults)
     if job.player and not job.streaming:
         for path in job.paths:
             play(job.player, path)
+    if any(faults):
+        raise typer.Exit(EXIT_FAILURE)
 
 
-def _at_once(tts: TextToSpeech, job: Job) -> Report:
+def _at_once(tts: TextToSpeech, job: Job) -> tuple[Report, list[list[str]]]:
+    """Write the results; return the report and, if they were to be checked, the faults of each."""
     from tutortoietts.audio.io import encode_audio
 
     results = tts.speak_candidates(
@@ -144,7 +168,7 @@ def _at_once(tts: TextToSpeech, job: Job) -> Report:
         else:
             speech.save(path, mark=job.mark)
     _write_times(job, results[0])
-    return results[0].report
+    return results[0].report, [list(speech.check().faults) for speech in results] if job.check else []
 
 
 def _stream(tts: TextToSpeech, job: Job, hear: Callable[[bytes], None] | None) -> tuple[Report | None, float]:
@@ -190,7 +214,15 @@ def _write_times(job: Job, result: Speech | SpeechStream) -> None:
         write_times(job.times, job.text, result.words, sample_rate=result.sample_rate, duration=seconds)
 
 
-def _report(tts: TextToSpeech, job: Job, report: Report, start: float, seconds: float, first: float | None) -> None:
+def _report(
+    tts: TextToSpeech,
+    job: Job,
+    report: Report,
+    start: float,
+    seconds: float,
+    first: float | None,
+    checks: Sequence[list[str]],
+) -> None:
     loading = report.stages.get("load", 0.0)
     stages = {"start": start, **report.stages, "other": max(0.0, seconds - report.seconds)}
     factor = (seconds - loading) / report.audio_seconds
@@ -210,6 +242,8 @@ def _report(tts: TextToSpeech, job: Job, report: Report, start: float, seconds: 
         "faults": dict(report.faults),
         "stages": {name: round(value, 3) for name, value in stages.items()},
     }
+    if job.check:
+        values["checks"] = [{"good": not faults, "faults": faults} for faults in checks]
     if job.as_json:
         print_json(values)
     if not job.quiet:
@@ -223,6 +257,9 @@ def _say_report(values: dict[str, Any]) -> None:
     if values.get("faults"):
         faults = ", ".join(f"{name} {count}" for name, count in values["faults"].items())
         say(f"  {values['redraws']} passages drawn again; faults: {faults}")
+    for file, checked in zip(values["files"], values.get("checks", ()), strict=False):
+        for fault in checked["faults"] or ["said as written, as far as the model can tell"]:
+            say(f"  check     {file}: {fault}")
     for name, seconds in values["stages"].items():
         if name == "other" or seconds < 0.005:
             continue

@@ -48,7 +48,16 @@ from tutortoietts.sampling.rows import mix_seed, row_generators
 from tutortoietts.sampling.tokens import TokenOptions
 from tutortoietts.text.brackets import Passage
 
-__all__ = ["NOTHING_LEFT", "EncodedPassage", "Pipeline", "Placed", "SpokenPassage", "token_options", "warn_of_fault"]
+__all__ = [
+    "NOTHING_LEFT",
+    "DrawnPassage",
+    "EncodedPassage",
+    "Pipeline",
+    "Placed",
+    "SpokenPassage",
+    "token_options",
+    "warn_of_fault",
+]
 
 NOTHING_LEFT = "nothing is left to hear: leave more of the text outside [brackets]"
 _DECODE, _DENOISE, _VOCODE, _REDRAW = range(4)  # what a seed is used for
@@ -64,14 +73,24 @@ class EncodedPassage:
     """A passage as the models see it.
 
     text (1, T) int64 on the working device, with its stop token. ends: tokens up to the end of each piece;
-    hidden: whether the piece is cut from the sound. seed: of this passage.
+    hidden: whether the piece is cut from the sound. seed: of this passage. number: which of the request it is.
     """
 
+    number: int
     passage: Passage
     text: Tensor
     ends: Sequence[int]
     hidden: Sequence[bool]
     seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DrawnPassage:
+    """A passage whose codes are drawn: its k best candidates, best first, any of which can be made sound."""
+
+    encoded: EncodedPassage
+    work: DecodeRequest
+    candidates: Sequence[Candidate]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,6 +101,7 @@ class SpokenPassage:
     codes.
     kept: (start, end) seconds of the whole sound, at speed 1, that are left in `samples`; None: all.
     fault: one of `engine.faults.FAULTS`, or None.
+    finished: the model ended by itself; else its end may be cut off.
     """
 
     encoded: EncodedPassage
@@ -89,6 +109,7 @@ class SpokenPassage:
     codes: Tensor
     kept: Sequence[tuple[float, float]] | None = None
     fault: str | None = None
+    finished: bool = True
 
 
 class Placed(NamedTuple):
@@ -124,9 +145,10 @@ class Pipeline:
         The j-th result joins the j-th best of every passage. Raise AudioError if nothing is left to hear.
         """
         spoken = list(self.passages())
-        return [self._joined([candidates[number] for candidates in spoken]) for number in range(self.request.k)]
+        return [self.joined([candidates[number] for candidates in spoken]) for number in range(self.request.k)]
 
-    def _joined(self, spoken: Sequence[SpokenPassage]) -> tuple[Tensor, list[Placed]]:
+    def joined(self, spoken: Sequence[SpokenPassage]) -> tuple[Tensor, list[Placed]]:
+        """Return one result of the whole text from one of each passage, as `whole` does."""
         rate, at = self.family.sample_rate, 0
         heard = [one for one in spoken if one.samples.shape[-1] > 0]
         if not heard:
@@ -155,23 +177,45 @@ class Pipeline:
         """Return the k best results of one passage, best first. Each stage works on all of them before the next one."""
         if self.request.from_latents:
             return [self.paced(self._speak_from_latents(number))]
-        models, retry = self.models, self.workspaces.retry_without_idle_buffers
+        with self.models.use("autoregressive"):
+            drawn = self.draw(number)
+            taken = self._taken(drawn, drawn.candidates)
+        return self._rendered(drawn, drawn.candidates, taken)
+
+    def draw(self, number: int) -> DrawnPassage:
+        """Draw and rank the candidates of one passage."""
         encoded = self.encode(number)
-        with models.use("autoregressive") as module:
+        with self.models.use("autoregressive") as module:
             model = cast(Autoregressive, module)
             work = self.decode_request(model, encoded)
             chosen = self._candidates(model, work, encoded)
-            models.prepare("diffusion")
-            taken = [retry(partial(self._latents, work, encoded, candidate)) for candidate in chosen]
         self._warn_if_cut_off(work, encoded, finished=chosen[0].finished)
-        seeds = [mix_seed(encoded.seed, candidate.row) for candidate in chosen]
+        return DrawnPassage(encoded=encoded, work=work, candidates=chosen)
+
+    def render(self, drawn: DrawnPassage, candidate: Candidate) -> SpokenPassage:
+        """Return one of the candidates of a passage as sound."""
+        (spoken,) = self._rendered(drawn, [candidate], self._taken(drawn, [candidate]))
+        return spoken
+
+    def _taken(self, drawn: DrawnPassage, candidates: Sequence[Candidate]) -> list[tuple[Tensor, Spans]]:
+        """Return the latents (1, S, D) of candidates, each with the spans to cut from its sound."""
+        retry = self.workspaces.retry_without_idle_buffers
+        with self.models.use("autoregressive"):
+            self.models.prepare("diffusion")
+            return [retry(partial(self._latents, drawn.work, drawn.encoded, candidate)) for candidate in candidates]
+
+    def _rendered(
+        self, drawn: DrawnPassage, candidates: Sequence[Candidate], taken: Sequence[tuple[Tensor, Spans]]
+    ) -> list[SpokenPassage]:
+        models, retry, encoded = self.models, self.workspaces.retry_without_idle_buffers, drawn.encoded
+        seeds = [mix_seed(encoded.seed, candidate.row) for candidate in candidates]
         with models.use("diffusion"):
             models.prepare("vocoder")
             mels = [retry(partial(self._mel, latents, own)) for (latents, _), own in zip(taken, seeds, strict=True)]
-        waves = retry(partial(self._waves, mels, seeds, more=number + 1 < len(self.request.passages)))
+        waves = retry(partial(self._waves, mels, seeds, more=encoded.number + 1 < len(self.request.passages)))
         return [
             self.paced(self.spoken(encoded, wave, candidate.codes, cut))
-            for wave, candidate, (_, cut) in zip(waves, chosen, taken, strict=True)
+            for wave, candidate, (_, cut) in zip(waves, candidates, taken, strict=True)
         ]
 
     def encode(self, number: int) -> EncodedPassage:
@@ -182,6 +226,7 @@ class Pipeline:
         tokenizer = self.models.tokenizer_for(self.request.language, spoken=self.request.normalize)
         tokens, ends = tokenizer.encode_parts([piece for piece, _ in pieces])
         return EncodedPassage(
+            number=number,
             passage=passage,
             text=F.pad(tokens.ids, (0, self.family.end_tokens)).to(self.models.device),
             ends=ends,
@@ -263,10 +308,11 @@ class Pipeline:
     def spoken(self, encoded: EncodedPassage, wave: Tensor, codes: Codes, cut: Spans) -> SpokenPassage:
         """Return a result of a passage from its full sound (..., L), without the spans `cut`."""
         ids, rate = codes.ids[:1, : int(codes.lengths[0])], self.family.sample_rate
+        finished = bool(codes.finished[0])
         if not cut:
-            return SpokenPassage(encoded=encoded, samples=wave, codes=ids)
+            return SpokenPassage(encoded=encoded, samples=wave, codes=ids, finished=finished)
         kept = kept_spans(wave, cut, rate)
-        return SpokenPassage(encoded=encoded, samples=redact(wave, cut, rate), codes=ids, kept=kept)
+        return SpokenPassage(encoded=encoded, samples=redact(wave, cut, rate), codes=ids, kept=kept, finished=finished)
 
     def ended(self, wave: Tensor) -> Tensor:
         """Return the last sound (N,) of a passage, faded where the family says so."""

@@ -14,7 +14,7 @@ from tutortoietts.core.errors import Cancelled
 
 __all__ = ["STAGES", "Progress", "Report", "show_progress"]
 
-STAGES = ("load", "codes", "ranking", "latents", "diffusion", "decoder", "vocoder")
+STAGES = ("cache", "load", "codes", "ranking", "latents", "diffusion", "decoder", "vocoder")
 """Stages in the order of the flow."""
 
 

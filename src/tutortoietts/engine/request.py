@@ -39,6 +39,7 @@ class Request:
     text: as written. passages: spoken one by one, each from its own part of `seed`. k: number of results to return,
     best first. mels (1, clips, 80, T): reference clips for CVVP. streaming: how to stream; None: the whole at once.
     kv_cache False decodes by the slow reference. batch_size None: as many candidates at once as fit.
+    seeded: the caller named the seed, so that the same speech can be requested again.
     """
 
     family: Family
@@ -54,6 +55,7 @@ class Request:
     batch_size: int | None = None
     normalize: bool = True
     language: str = "en"
+    seeded: bool = True
 
     @classmethod
     def build(
@@ -73,6 +75,7 @@ class Request:
         redaction: bool = True,
         normalize: bool = True,
         language: str = "en",
+        seeded: bool = True,
     ) -> Request:
         """Check everything and resolve the voice.
 
@@ -109,6 +112,7 @@ class Request:
             batch_size=batch_size,
             normalize=normalize,
             language=language,
+            seeded=seeded,
         )
 
     @property

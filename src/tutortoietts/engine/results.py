@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from functools import partial
 
+import torch
 from torch import Tensor
 
 from tutortoietts.core.errors import ModelError, OptionError
@@ -13,7 +13,7 @@ from tutortoietts.engine.pipeline import Pipeline, Placed
 from tutortoietts.engine.progress import Report, show_progress
 from tutortoietts.engine.speech import Speech, SpeechStream
 from tutortoietts.engine.streaming.stream import stream
-from tutortoietts.engine.words import find_words
+from tutortoietts.engine.words import Reading
 from tutortoietts.runtime.memory import returning_memory
 
 __all__ = ["open_stream", "speak"]
@@ -27,42 +27,46 @@ def speak(pipeline: Pipeline, *, verbose: bool = False) -> list[Speech]:
     for samples, _ in results:
         _check_sound(samples, pipeline.models.spec.name)
     report = _report(pipeline, results[0][0].shape[-1])
+    terms = pipeline.family.terms
     return [
-        Speech(
-            samples.flatten(),
-            rate,
-            request.seed,
-            report,
-            partial(find_words, pipeline, placed),
-            terms=pipeline.family.terms,
-        )
+        Speech(samples.flatten(), rate, request.seed, report, Reading(pipeline, placed), terms)
         for samples, placed in results
     ]
 
 
 def open_stream(
-    pipeline: Pipeline, *, verbose: bool = False, finished: Callable[[Report], None] | None = None
+    pipeline: Pipeline,
+    *,
+    verbose: bool = False,
+    finished: Callable[[Report], None] | None = None,
+    keep: Callable[[Tensor, Reading], None] | None = None,
 ) -> SpeechStream:
-    """Return the request's sound in chunks, made as they are taken. finished: called with the report at the end."""
+    """Return the request's sound in chunks, made as they are taken.
+
+    finished: called with the report at the end. keep: called then with all samples (N,) and how they were spoken.
+    """
     request, placed, reports = pipeline.request, list[Placed](), list[Report]()
     if request.streaming is None:
         raise OptionError("a request that is to be streamed says how: build it with streaming=...")
-    made = stream(pipeline, request.streaming, placed.append)
+    made, reading = stream(pipeline, request.streaming, placed.append), Reading(pipeline, placed)
 
     def chunks() -> Iterator[Tensor]:
-        samples = 0
+        samples, kept = 0, list[Tensor]()
         with returning_memory(pipeline.models.device), show_progress(pipeline.progress, verbose), closing(made):  # type: ignore[type-var]
             for chunk in made:
                 _check_sound(chunk, pipeline.models.spec.name)
                 samples += chunk.shape[-1]
+                if keep is not None:
+                    kept.append(chunk.clone())
                 yield chunk
         reports.append(_report(pipeline, samples))
         if finished is not None:
             finished(reports[0])
+        if keep is not None:
+            keep(torch.cat(kept), reading)
 
-    words = partial(find_words, pipeline, placed)
     rate, stop = pipeline.family.sample_rate, pipeline.progress.stop
-    return SpeechStream(chunks(), rate, request.seed, stop, lambda: reports[0], words)
+    return SpeechStream(chunks(), rate, request.seed, stop, lambda: reports[0], lambda: reading.words)
 
 
 def _check_sound(samples: Tensor, model: str) -> None:

@@ -8,12 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.types import Word
 from tutortoietts.engine.progress import Report
+from tutortoietts.engine.words import Reading
+
+if TYPE_CHECKING:
+    from tutortoietts.engine.check import Check
+    from tutortoietts.engine.recognizers import Recognizer
 
 __all__ = ["Speech", "SpeechStream"]
 
@@ -23,6 +29,7 @@ class Speech:
 
     samples: (N,) float32 in -1..1 on the CPU, at `sample_rate`. seed: gives the same samples again.
     report: seconds of each stage. terms: licence of the sound with its address, where the model has one for it.
+    cached: the samples come from the phrase cache. reading: passages and codes that it was made from.
     """
 
     def __init__(
@@ -31,12 +38,12 @@ class Speech:
         sample_rate: int,
         seed: int,
         report: Report,
-        find_words: Callable[[], tuple[Word, ...]],
+        reading: Reading,
         terms: str = "",
+        cached: bool = False,
     ) -> None:
-        self.terms = terms
         self.samples, self.sample_rate, self.seed, self.report = samples, sample_rate, seed, report
-        self._find_words = find_words
+        self.reading, self.terms, self.cached = reading, terms, cached
 
     def __repr__(self) -> str:
         return f"Speech({self.seconds:.2f} s at {self.sample_rate} Hz, seed {self.seed})"
@@ -49,7 +56,16 @@ class Speech:
     @cached_property
     def words(self) -> tuple[Word, ...]:
         """Words as written, with their times in seconds, found by alignment when first read."""
-        return self._find_words()
+        return self.reading.words
+
+    def check(self, heard: Recognizer | None = None) -> Check:
+        """Check, passage by passage, that the text was said, and said well, as books check every sentence.
+
+        heard: a recogniser that also listens, of `engine.recognizers.recognizer`.
+        """
+        from tutortoietts.engine.check import check_speech
+
+        return check_speech(self.samples, self.sample_rate, self.reading, heard)
 
     def save(self, path: str | os.PathLike[str], *, mark: bool = False) -> Path:
         """Write a sound file, by ending wav, flac, ogg, opus or mp3. Raise OutputError where that cannot be done.
@@ -66,7 +82,8 @@ class SpeechStream:
     """Chunks (N,) float32 in -1..1 on the CPU, at `sample_rate`, while more is being made.
 
     Iterate over it once. `report` and `words` exist when the last chunk was taken. `close()`, the end of a `with`
-    block, or the event `stop` set from any thread end the work within a step.
+    block, or the event `stop` set from any thread end the work within a step. cached: the samples come from the phrase
+    cache.
     """
 
     def __init__(
@@ -77,8 +94,9 @@ class SpeechStream:
         stop: threading.Event,
         report: Callable[[], Report],
         find_words: Callable[[], tuple[Word, ...]],
+        cached: bool = False,
     ) -> None:
-        self.sample_rate, self.seed, self.stop = sample_rate, seed, stop
+        self.sample_rate, self.seed, self.stop, self.cached = sample_rate, seed, stop, cached
         self._chunks, self._report, self._find_words = chunks, report, find_words
         self._finished = False
 

@@ -111,7 +111,7 @@ def give_back() -> None:
 
 
 def limit_arenas(most: int) -> None:
-    """Let glibc keep at most so many arenas from now on, where there is glibc.
+    """Let glibc keep at most ``most`` arenas from now on, where there is glibc.
 
     Each thread that allocates beside others gets one, up to 8 a core, and each grows to the largest work ever done in
     it. A server of 16 threads would grow for thousands of requests; arenas shared by its threads are soon full-grown.

@@ -54,6 +54,7 @@ class LoadedModels:
         self.synchronize = synchronizer(device)
         copier = copier or copier_for(device)
         self._offload = Offload(copier) if offload and copier is not None else None
+        self.replaced: set[str] = set()  # components that are modules of the caller
         self._loaded: dict[str, nn.Module] = {}
         self._lock = threading.RLock()
         self._tokenizer: Tokenizer | None = None
@@ -84,6 +85,7 @@ class LoadedModels:
             module = module.to(self._home)
             if component in ("autoregressive", "diffusion"):  # others are used as they were given
                 accelerate(module, self.device)
+            self.replaced.add(component)
             self._settle(component, module)
 
     @property

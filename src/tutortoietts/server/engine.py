@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -34,6 +35,7 @@ from tutortoietts.version import __version__
 __all__ = ["SpeechEngine"]
 
 _log = logging.getLogger(__name__)
+_LOOKED_UP = 1000  # characters of a text that may be looked up in the event loop's thread, which takes milliseconds
 _WARM_UP = "The server is ready to speak, and this is its first sentence."
 
 _ARENAS = 2  # of glibc, for all threads
@@ -56,6 +58,7 @@ class SpeechEngine:
         self._open = open_tts
         self._threads = ThreadPoolExecutor(settings.max_rows, "speech")
         self._side = ThreadPoolExecutor(2, "speech-side")  # voices and their clips
+        self._answers = ThreadPoolExecutor(4, "speech-kept")  # from the phrase cache
         self._room = WaitingRoom(settings)
         self._tts: TextToSpeech | None = None
         self._voices: Voices | None = None
@@ -83,7 +86,8 @@ class SpeechEngine:
             job.fail(unavailable("the server shuts down", "draining", 5))
             job.cancel()
         await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
-        self._side.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._side, self._answers):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     @property
     def info(self) -> ModelInfo:
@@ -130,10 +134,29 @@ class SpeechEngine:
         if self.state != "ready":
             raise self._not_ready()
         self.voices.check(request.voice)
+        if self.settings.phrase_cache and request.seed is None:
+            request = replace(request, seed=0)  # so that an equal request is the same speech
         job = Job(request, self.settings, asyncio.get_running_loop(), key, self._ended)
-        self._room.admit(job)
-        self._begin()
+        if self.settings.phrase_cache and self._is_kept(job):
+            job.started = job.created
+            self._answers.submit(self._work, job)
+        else:
+            self._room.admit(job)
+            self._begin()
         return job
+
+    def _is_kept(self, job: Job) -> bool:
+        """Return whether a short text was spoken before and needs no row; a long one is looked up in its turn."""
+        request, tts = job.request, self._tts
+        if tts is None or len(request.text) > _LOOKED_UP:
+            return False
+        try:
+            job.kept = self._stream(tts, job, self.voices.get(request.voice, request.seed))
+        except TutortoieError:
+            return False  # it is reported where the work is done
+        if not job.kept.cached:
+            job.kept = None
+        return job.kept is not None
 
     async def aside(self, work: Callable[[], T], seconds: float = 60.0) -> T:
         """Run work on voices in a side thread. Raises ApiError 504 after `seconds`."""
@@ -166,7 +189,7 @@ class SpeechEngine:
     def _freed(self, job: Job, seconds: float, finished: bool) -> None:
         beside = len(self._room.running)
         self._room.running.discard(job)
-        if finished:
+        if finished and job.kept is None:
             self._room.work.learn(job.request.decoder, len(job.request.text), seconds, beside)
         self._begin()
 
@@ -187,7 +210,7 @@ class SpeechEngine:
                 began = time.monotonic()
                 for _ in range(2):  # the first compiles
                     began = time.monotonic()
-                    for _ in tts.stream(_WARM_UP, voice=voice, seed=1, decoder=decoder):
+                    for _ in tts.stream(_WARM_UP, voice=voice, decoder=decoder):
                         pass
                 self._room.work.learn(decoder, len(_WARM_UP), time.monotonic() - began, 1)
         self.metrics.model_loaded.set(1)
@@ -223,7 +246,8 @@ class SpeechEngine:
         assert tts is not None
         voice = self.voices.get(request.voice, request.seed)
         sound = Sound(request, tts.sample_rate, self.settings.tail_silence)
-        with self._stream(tts, job, voice) as stream:
+        with job.kept or self._stream(tts, job, voice) as stream:
+            job.kept = stream if stream.cached else None
             job.seed = stream.seed
             for chunk in stream:
                 job.put(Piece(*sound.push(chunk)))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from tutortoietts.core.errors import Cancelled
 from tutortoietts.core.types import Word
 from tutortoietts.engine.progress import Report
+from tutortoietts.engine.speech import SpeechStream
 from tutortoietts.server.errors import ApiError
 from tutortoietts.server.request import SpeechRequest
 from tutortoietts.server.settings import ServerSettings
@@ -41,6 +42,8 @@ class Done:
 class Job:
     """A request that was admitted.
 
+    kept: its speech, where the phrase cache has it.
+
     Iterate over it for its pieces; `done` is known at the end. Whatever ends the iteration, call `cancel`, which sets
     the event that the models look at after every code.
     """
@@ -58,6 +61,7 @@ class Job:
     done: Done | None = None
     error: BaseException | None = None
     gap: float = 0.0
+    kept: SpeechStream | None = None
 
     def __post_init__(self) -> None:
         self._items: asyncio.Queue[Piece | Done | BaseException] = asyncio.Queue()

@@ -70,7 +70,8 @@ class ServerSettings:
     keys: names of the keys and their values. port, wyoming: 0 takes a free port; wyoming None: no Wyoming.
     max_queue: requests that run or wait. max_rows: requests spoken at once. key_rate: requests a minute, 0: any.
     ahead_seconds: sound made ahead of a reader. tail_silence: milliseconds of silence after every request.
-    cloning None: only where the server is bound to this machine.
+    cloning None: only where the server is bound to this machine. phrase_cache: the model has one, in which a request
+    is looked up before it takes a place; requests that name no seed get the seed 0.
     Raises OptionError for a value outside its limits, and for an open address without a key.
     """
 
@@ -107,6 +108,7 @@ class ServerSettings:
     ssl_certfile: Path | None = None
     ssl_keyfile: Path | None = None
     log_text: bool = False
+    phrase_cache: bool = False
 
     def __post_init__(self) -> None:
         for name, (low, high) in _LIMITS.items():

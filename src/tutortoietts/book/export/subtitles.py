@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tutortoietts.book.export.words import ShownWord
@@ -78,9 +78,16 @@ def to_lrc(lines: Iterable[Line], tags: dict[str, str]) -> str:
     return "\n".join([*head, *body]) + "\n"
 
 
-def to_json(words: Sequence[ShownWord], *, text: str, sample_rate: int, duration: float) -> str:
-    """Return the times of one text as JSON."""
-    value = {
+def to_json(
+    words: Sequence[ShownWord],
+    *,
+    text: str,
+    sample_rate: int,
+    duration: float,
+    marks: Mapping[str, float] | None = None,
+) -> str:
+    """Return the times of one text as JSON; marks: seconds of those of markup, by name."""
+    value: dict[str, object] = {
         "version": 1,
         "sample_rate": sample_rate,
         "duration": round(duration, 3),
@@ -88,6 +95,8 @@ def to_json(words: Sequence[ShownWord], *, text: str, sample_rate: int, duration
         "text": text,
         "words": [word_values(word) for word in words],
     }
+    if marks:
+        value["marks"] = [{"name": name, "time": round(seconds, 3)} for name, seconds in marks.items()]
     return json.dumps(value, ensure_ascii=False) + "\n"
 
 

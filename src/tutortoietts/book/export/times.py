@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tutortoietts.book.export.subtitles import Line, cues, to_json, to_lrc, to_srt, to_vtt
@@ -24,13 +24,24 @@ def check_times(path: Path) -> None:
         raise OutputError(f"{path}: there is no folder {path.resolve().parent}: make it first")
 
 
-def write_times(path: Path, text: str, words: Sequence[Word], *, sample_rate: int, duration: float) -> None:
-    """Write the times of `words`, whose `chars` are places in `text`, by the ending of `path`. Raises OutputError."""
+def write_times(
+    path: Path,
+    text: str,
+    words: Sequence[Word],
+    *,
+    sample_rate: int,
+    duration: float,
+    marks: Mapping[str, float] | None = None,
+) -> None:
+    """Write the times of `words`, whose `chars` are places in `text`, by the ending of `path`. Raises OutputError.
+
+    marks: seconds of the marks of markup, which json holds.
+    """
     check_times(path)
     shown = words_of_text(text, words, 0.0, duration)
     line, suffix = Line(words=shown), path.suffix.lower()
     if suffix == ".json":
-        content = to_json(shown, text=text, sample_rate=sample_rate, duration=duration)
+        content = to_json(shown, text=text, sample_rate=sample_rate, duration=duration, marks=marks)
     elif suffix == ".srt":
         content = to_srt(cues([line]))
     elif suffix == ".vtt":

@@ -43,7 +43,7 @@ def read_document(path: str | os.PathLike[str], options: ReadOptions | None = No
     if os.fspath(path) == "-":
         data = sys.stdin.buffer.read()
         if data.lstrip().startswith(b"<speak"):
-            return parse_ssml(data, "stdin")
+            return parse_ssml(data, "stdin", options)
         return read_plain(Path("stdin"), options, data)
     path = Path(path)
     if not path.exists():

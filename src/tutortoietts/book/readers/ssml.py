@@ -18,6 +18,7 @@ from tutortoietts.book.readers.options import ReadOptions
 from tutortoietts.book.readers.xml import local, parse_xml
 from tutortoietts.core.errors import BookError
 from tutortoietts.text.natural import normalize
+from tutortoietts.text.respell import ALPHABETS, respell
 
 __all__ = ["SSML_TAGS", "parse_ssml", "read_ssml"]
 
@@ -45,30 +46,30 @@ class _Style:
 
 def read_ssml(path: Path, options: ReadOptions) -> Document:
     """Return the document in an SSML file. Raises BookError with line and column when it is not well-formed."""
-    document = parse_ssml(path.read_bytes(), str(path))
+    document = parse_ssml(path.read_bytes(), str(path), options)
     document.metadata.title = path.stem
     return document
 
 
-def parse_ssml(data: bytes, name: str = "the SSML text") -> Document:
+def parse_ssml(data: bytes, name: str = "the SSML text", options: ReadOptions | None = None) -> Document:
     """Return the document in SSML bytes. Raises BookError for markup that is broken or has values out of range."""
     root = parse_xml(data, name)
     if local(root) != "speak":
         raise BookError(f"{name} begins with <{local(root)}>, SSML must begin with <speak>")
-    reader = _Reader(name)
+    reader = _Reader(name, (options or ReadOptions()).audio_dir)
     reader.walk(root, _Style(language=_language(root)))
     reader.end_block(ends="p")
     blocks = reader.finished()
     document = Document(source=name, form="ssml", chapters=[Chapter(blocks=blocks)], warnings=reader.warnings)
     document.metadata.language = _language(root)
-    if not any(block.text for block in blocks):
+    if not any(block.text or block.audio for block in blocks):
         raise BookError(f"{name} holds no text to speak")
     return document
 
 
 class _Reader:
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, audio_dir: str) -> None:
+        self.name, self.audio_dir = name, audio_dir
         self.warnings: list[str] = []
         self._blocks: list[tuple[Block, str]] = []  # and what ends with it: "s" a sentence, "p" a paragraph
         self._pieces: list[tuple[str, str | None]] = []  # shown, and spoken if that is another
@@ -77,6 +78,8 @@ class _Reader:
 
     def finished(self) -> list[Block]:
         """The blocks; where a paragraph goes on in the next one, the pause is what markup says, or short."""
+        if self._mark:
+            self._warn(f"the mark {self._mark!r} after the last word is left out")
         usual = {"": 0.0, "s": Pauses().sentence, "p": None}
         return [
             replace(block, number=i, pause=usual[ends] if block.pause is None else block.pause)
@@ -87,15 +90,15 @@ class _Reader:
         tag = local(element)
         handler: Callable[[Any, _Style], _Style | None] | None = {
             "break": self._break, "sub": self._sub, "say-as": self._say_as, "prosody": self._prosody,
-            "voice": self._voice, "mark": self._set_mark, "metadata": self._nothing, "meta": self._nothing,
-            "desc": self._nothing,
+            "voice": self._voice, "mark": self._set_mark, "phoneme": self._phoneme, "audio": self._audio,
+            "metadata": self._nothing, "meta": self._nothing, "desc": self._nothing,
         }.get(tag)  # fmt: skip
         inner: _Style | None = style
         if handler is not None:
             inner = handler(element, style)
         elif tag not in SSML_TAGS:
             self._warn(f"<{tag}> is not known: its text is spoken")
-        elif tag in ("emphasis", "lang", "phoneme", "audio"):
+        elif tag in ("emphasis", "lang"):
             self._warn(f"<{tag}> cannot be honoured: its text is spoken as it is")
         if inner is None:
             return
@@ -164,6 +167,37 @@ class _Reader:
         if spoken is None:
             self._warn(f"say-as {kind!r} is not known: its text is spoken as it is")
         self._add(text, style, spoken)
+
+    def _phoneme(self, element: Any, style: _Style) -> None:
+        alphabet = element.get("alphabet", "ipa").lower()
+        spelt = respell(element.get("ph") or "", alphabet) if alphabet in ALPHABETS else None
+        if spelt is None:
+            self._warn("a phoneme that cannot be put into English letters: its text is spoken as it is")
+        else:
+            self._warn("phonemes are said about so: the model reads letters, and gets the nearest English spelling")
+        self._add(" ".join("".join(element.itertext()).split()), style, spelt)
+
+    def _audio(self, element: Any, style: _Style) -> _Style | None:
+        """A sound file in a block of its own; where it cannot be played, SSML has the text inside spoken."""
+        source, reason = element.get("src") or "", ""
+        path = (Path(self.audio_dir or ".") / source).resolve()
+        if not self.audio_dir:
+            reason = "sounds are played only from the folder of --audio-dir"
+        elif "://" in source or not path.is_relative_to(Path(self.audio_dir).resolve()):
+            reason = "sounds are files in the folder of --audio-dir, never elsewhere"
+        elif not path.is_file():
+            reason = f"there is no such file in {self.audio_dir}"
+        text = " ".join("".join(element.itertext()).split())
+        if reason:
+            if not text:
+                raise self._error(element, f"audio {source!r}: {reason}")
+            self._warn(f"audio {source!r}: {reason}; the text inside is spoken")
+            return style
+        self.end_block()
+        block = Block(kind="para", text=text, audio=str(path), rate=style.rate, volume=style.volume, mark=self._mark)
+        self._blocks.append((block, ""))
+        self._mark = ""
+        return None
 
     def _prosody(self, element: Any, style: _Style) -> _Style:
         for name in ("pitch", "range", "contour", "duration"):
