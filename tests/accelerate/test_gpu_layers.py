@@ -35,7 +35,6 @@ from tutortoietts.nn.gpt import Gpt
 from tutortoietts.nn.kv_cache import KVCache
 from tutortoietts.nn.quant import WeightInt8Linear
 
-
 XTTS = XttsConfig(layers=1, model_dim=32, heads=2, conditioning_blocks=1, prompt_latents=4)
 
 

@@ -199,8 +199,9 @@ def test_where_the_time_goes(settings: None, streaming_model: Path, tmp_path: Pa
     assert gpu_check.profile(chosen(tmp_path, streaming_model))
     found = {one["name"]: one for one in results(tmp_path)}
     assert found["steps"]["torch_each"] > 0 and found["vocoder"]["kernels_first"] > 0
-    counted = found["ranking/launches"]
-    assert list(found).index("ranking/launches") > list(found).index("ranking") and counted["count"] > 0 and 0 < len(counted["longest"]) <= 25
+    counted, order = found["ranking/launches"], list(found)
+    assert counted["count"] > 0 and 0 < len(counted["longest"]) <= 25
+    assert order.index("steps/launches") > order.index("ranking"), "the profiler slows what is timed after it"
     assert found["steps/kernels"]["error"] == 0  # on a CPU both are torch
 
 
