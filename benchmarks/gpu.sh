@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Tests, correctness and speed on a CUDA GPU, on a bare machine without a network: benchmarks/gpu.sh WHEELS [ARGUMENT ...]
 #
-# WHEELS is what scripts/gpu_wheels.sh filled; only what python3 lacks is taken from it, into a temporary folder. python3
-# must have torch (2.6 or newer), numpy, safetensors, tokenizers, huggingface_hub and typer. The arguments go to
+# WHEELS is what scripts/gpu_wheels.sh filled; only what python3 lacks is taken from it, into a temporary folder; it need
+# not exist where nothing is lacking. python3 must have torch (2.6 or newer), numpy, safetensors, tokenizers, huggingface_hub and typer. The arguments go to
 # benchmarks/gpu_check.py, which says what is done: at most 290 seconds, results in $OUT (default: gpu-results).
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -10,7 +10,6 @@ PYTHON="${PYTHON:-python3}"
 [ $# -ge 1 ] || { echo "usage: $0 WHEELS [ARGUMENT ...]" >&2; exit 2; }
 WHEELS="$1"
 shift
-[ -d "$WHEELS" ] || { echo "error: no folder $WHEELS: fill one with scripts/gpu_wheels.sh" >&2; exit 2; }
 
 has() { "$PYTHON" -c "import importlib.util as u, sys; sys.exit(u.find_spec('$1') is None)"; }
 
@@ -21,6 +20,10 @@ missing=()
 for module in soxr soundfile anyascii cffi pycparser rich pygments markdown_it mdurl pytest iniconfig pluggy packaging; do
     has "$module" || missing+=("${module/markdown_it/markdown-it-py}")
 done
+if [ ${#missing[@]} -gt 0 ] && [ ! -d "$WHEELS" ]; then
+    echo "error: $PYTHON has no ${missing[*]}, and there is no folder $WHEELS: fill one with scripts/gpu_wheels.sh" >&2
+    exit 2
+fi
 SITE="$(mktemp -d)"
 trap 'rm -rf "$SITE"' EXIT
 if [ ${#missing[@]} -gt 0 ]; then

@@ -3,11 +3,12 @@
     benchmarks/gpu.sh WHEELS                                  # on a bare machine: installs what is missing, then this
     python benchmarks/gpu_check.py [--out DIR] [--only PATTERN ...] [--limit 290]
 
-The steps: the tests that need a GPU; models and speech at full size against float32 on the CPU; where the time of each
-stage goes (gpu_profile.py); `tutortoietts bench` of three presets and the stream; then the fastest of them with one
-thing changed at a time; XTTS. Each step is a process with a time limit of its own. What it finds goes at once to
+The steps: the tests that need a GPU; models and speech at full size against float32 on the CPU; XTTS; `tutortoietts
+bench` of three presets and the stream; then the fastest of them with one thing changed at a time; where the time of
+each stage goes (gpu_profile.py). Each step is a process with a time limit of its own. What it finds goes at once to
 DIR/results.jsonl, a line of JSON each, with its peak memory; what it prints goes to DIR/log.txt. The exit status is 1
-if a step failed or there was no time for it.
+if a step failed or there was no time for it. When time is short, the last ones lack it: --only runs steps in the order
+of its patterns.
 
 A step's name as the first argument runs that step alone, in this process. --model and --device cpu try all of it
 where there is no GPU.
@@ -83,18 +84,23 @@ def steps(chosen: argparse.Namespace) -> list[Step]:
         own("machine", 40, needed=True),
         own("tests", 75),
         own("correct", 75),
-        own("profile", 60),
+        own("xtts", 75),
         bench(FAST, FAST, 45),
         bench("fast_optimized", "fast_optimized", 40, alone),
         bench("standard_optimized", "standard_optimized", 45, alone),
         bench("bf16", FAST, 30, alone, precision="bf16"),
         bench("int8", FAST, 30, alone, precision="int8"),
+        bench("offload", FAST, 35, alone, "--cpu-offload"),
+        own("profile", 60),
         bench("no-triton", FAST, 30, alone, **{TRITON: "0"}),
         bench("no-graphs", FAST, 35, alone, **{GRAPHS: "0"}),
-        bench("offload", FAST, 35, alone, "--cpu-offload"),
-        own("xtts", 40),
         own("compile", 80, **{TRITON: "0"}),
     ]
+
+
+def picked(todo: list[Step], patterns: list[str]) -> list[Step]:
+    """Return the steps whose names fit, in the order of the patterns."""
+    return list({one.name: one for some in patterns for one in todo if fnmatch.fnmatch(one.name, some)}.values())
 
 
 # running steps
@@ -429,7 +435,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", nargs="?", choices=OWN, help="run this one alone, here")
     parser.add_argument("--out", type=Path, default=Path("gpu-results"), help="a folder for results and the log")
-    parser.add_argument("--only", metavar="PATTERN", nargs="+", help='only steps of such names, e.g. "bench/*"')
+    parser.add_argument("--only", metavar="PATTERN", nargs="+", help='only such steps, e.g. xtts "bench/*"')
     parser.add_argument("--limit", type=float, default=290.0, help="seconds that all steps may take together")
     parser.add_argument("--model", default="random-full", help="another model, e.g. a directory")
     parser.add_argument("--device", default="cuda")
@@ -446,8 +452,7 @@ def main() -> int:
     if chosen.step is not None:
         chosen.out.mkdir(parents=True, exist_ok=True)
         return 0 if OWN[chosen.step](chosen) else 1
-    patterns = chosen.only or ["*"]
-    return run_all(chosen, [one for one in steps(chosen) if any(fnmatch.fnmatch(one.name, some) for some in patterns)])
+    return run_all(chosen, picked(steps(chosen), chosen.only or ["*"]))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ def profiled(tts: Any, codes: int, outputs: Callable[[], Iterator[tuple[str, Cal
     """Yield what was measured of each stage of a model, and then how far the outputs lie from those of torch alone."""
     from tutortoietts.accelerate.gpu import _state
 
-    for name, work, count in stages(tts, codes):
+    todo = list(stages(tts, codes))
+    for name, work, count in todo:
         found: dict[str, Any] = {"name": name}
         for way, working in (("kernels", True), ("torch", False)):
             if working and not _state.working:  # a kernel failed, which the log says
@@ -31,8 +32,9 @@ def profiled(tts: Any, codes: int, outputs: Callable[[], Iterator[tuple[str, Cal
                 work()
                 wait(tts.device)
                 found |= {f"{way}_first": time.perf_counter() - begun, f"{way}_each": timed(tts.device, work) / count}
-        with kernels(_state.working):
-            yield found | {"kernel_times": kernel_times(tts.device, work)}
+        yield found
+    for name, work, _ in todo:  # after all times: once torch's profiler has run, every launch takes longer
+        yield {"name": f"{name}/launches", **kernel_times(tts.device, work)}
     with kernels(False):
         plain = {name: work() for name, work in outputs()}
     with kernels(_state.working):

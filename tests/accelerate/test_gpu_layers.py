@@ -21,15 +21,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import tiny_configs
-from support import decode_request, latents, lively_model, run
+from support import CONFIG, decode_request, latents, lively_model, run
 from tutortoietts.accelerate import gpu
 from tutortoietts.core.config import BigVGANConfig
+from tutortoietts.core.config_xtts import XttsConfig
+from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.bigvgan import BigVGAN, SnakeBeta
 from tutortoietts.models.diffusion import Diffusion
+from tutortoietts.models.xtts import Xtts
 from tutortoietts.nn.blocks import stacked_taps
+from tutortoietts.nn.code_gpt import CodeGpt
 from tutortoietts.nn.gpt import Gpt
 from tutortoietts.nn.kv_cache import KVCache
 from tutortoietts.nn.quant import WeightInt8Linear
+
+XTTS = XttsConfig(layers=1, model_dim=32, heads=2, conditioning_blocks=1, prompt_latents=4)
 
 
 class StandIn:
@@ -154,6 +160,38 @@ def test_a_step_over_8_bit_weights(kernels: StandIn) -> None:
     plain, fast = both(make, gpt(3, torch.tensor([1, 2, 3])))
     torch.testing.assert_close(fast, plain)
     assert kernels.calls.count("rows_linear") == 4
+
+
+@pytest.mark.parametrize("make", [lambda: Autoregressive(CONFIG), lambda: Xtts(XTTS)])
+@pytest.mark.parametrize("rows", [1, 6, 7])
+def test_the_logits_of_a_step(kernels: StandIn, make: Callable[[], CodeGpt], rows: int) -> None:
+    def use(model: Any) -> Tensor:
+        hidden = torch.randn(rows, 2, model.sizes.model_dim, generator=torch.Generator().manual_seed(1))
+        return model.mel_logits(hidden[:, -1])
+
+    plain, fast = both(make, use)
+    torch.testing.assert_close(fast, plain)
+    assert fast.dtype == torch.float32 and kernels.calls == ["rows_linear"] * (rows <= StandIn.MOST_ROWS)
+
+
+def test_the_logits_over_8_bit_weights(kernels: StandIn) -> None:
+    def make() -> nn.Module:
+        model = Autoregressive(CONFIG)
+        model.mel_head = layer = WeightInt8Linear(model.mel_head)
+        layer.kernel = False  # as on a GPU
+        return model
+
+    plain, fast = both(make, lambda model: model.mel_logits(torch.ones(3, 1, CONFIG.model_dim)))
+    torch.testing.assert_close(fast, plain)
+    assert fast.shape == (3, 1, CONFIG.number_mel_codes) and kernels.calls == ["rows_linear"]
+
+
+def test_a_hooked_head_is_torchs(kernels: StandIn) -> None:
+    model = fused(Autoregressive(CONFIG).eval())
+    model.mel_head.register_forward_hook(lambda *given: None)
+    with torch.inference_mode():
+        model.mel_logits(torch.ones(1, CONFIG.model_dim))
+    assert not kernels.calls
 
 
 def test_candidates_are_the_same(kernels: StandIn) -> None:

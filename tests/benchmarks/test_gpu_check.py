@@ -95,8 +95,18 @@ def test_earlier_results_are_not_mixed_in(tmp_path: Path) -> None:
 def test_right_before_fast_and_within_five_minutes(tmp_path: Path) -> None:
     given = arguments().parse_args([])
     names = [one.name for one in steps(given)]
-    assert names[:3] == ["machine", "tests", "correct"] and len(names) == len(set(names)) == 14
+    assert names[:4] == ["machine", "tests", "correct", "xtts"] and len(names) == len(set(names)) == 14
     assert given.limit < 300 and all(one.seconds < given.limit for one in steps(given))
+
+
+def test_steps_run_in_the_order_of_the_patterns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gpu_check, "run_step", lambda step, folder, seconds: {"ok": True, "seconds": 0.0})
+    words = ["gpu_check.py", "--out", str(tmp_path), "--only", "xtts", "bench/[bi]*", "m*", "bench/int8"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert gpu_check.main() == 0
+    assert [one["step"] for one in results(tmp_path)] == ["xtts", "bench/bf16", "bench/int8", "machine"]
 
 
 @pytest.mark.parametrize("name", [one.name for one in steps(arguments().parse_args([])) if one.reads])
@@ -189,8 +199,9 @@ def test_where_the_time_goes(settings: None, streaming_model: Path, tmp_path: Pa
     assert gpu_check.profile(chosen(tmp_path, streaming_model))
     found = {one["name"]: one for one in results(tmp_path)}
     assert found["steps"]["torch_each"] > 0 and found["vocoder"]["kernels_first"] > 0
-    counted = found["ranking"]["kernel_times"]
+    counted, order = found["ranking/launches"], list(found)
     assert counted["count"] > 0 and 0 < len(counted["longest"]) <= 25
+    assert order.index("steps/launches") > order.index("ranking"), "the profiler slows what is timed after it"
     assert found["steps/kernels"]["error"] == 0  # on a CPU both are torch
 
 
@@ -271,7 +282,7 @@ def test_only_what_is_missing_is_installed(tmp_path: Path) -> None:
 
 def test_a_machine_that_lacks_nothing_needs_no_wheels(tmp_path: Path) -> None:
     fake_python(tmp_path)
-    code, said, asked = run_script("benchmarks/gpu.sh", tmp_path, tmp_path)
+    code, said, asked = run_script("benchmarks/gpu.sh", tmp_path, tmp_path / "none")
     assert code == 0 and len(asked) == 1, said
 
 
@@ -279,8 +290,9 @@ def test_what_no_wheel_replaces_is_named(tmp_path: Path) -> None:
     fake_python(tmp_path, "*tokenizers*")
     code, said, asked = run_script("benchmarks/gpu.sh", tmp_path, tmp_path)
     assert code == 2 and "no tokenizers" in said and not asked
+    fake_python(tmp_path, "*soxr*")
     code, said, asked = run_script("benchmarks/gpu.sh", tmp_path, tmp_path / "none")
-    assert code == 2 and "gpu_wheels.sh" in said and not asked
+    assert code == 2 and "no soxr" in said and "gpu_wheels.sh" in said and not asked
 
 
 def test_wheels_are_for_the_other_machine(tmp_path: Path) -> None:

@@ -19,9 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.bigvgan import EPSILON, SnakeBeta
 from tutortoietts.models.diffusion import ResidualBlock
+from tutortoietts.models.xtts import Xtts
 from tutortoietts.nn.blocks import TimeConv, TimeGroupNorm
+from tutortoietts.nn.code_gpt import CodeGpt
 from tutortoietts.nn.gpt import FewRowsLinear, Gpt, GptBlock
 from tutortoietts.nn.kv_cache import KVCache
 from tutortoietts.nn.quant import WeightInt8Linear
@@ -123,8 +126,36 @@ class GpuGpt(Gpt):
 
 def _is_plain(block: nn.Module) -> bool:
     """Return whether a block was neither replaced, nor subclassed, hooked or compiled."""
-    hooked = block._forward_hooks or block._forward_pre_hooks or "forward" in vars(block)
-    return type(block) is GptBlock and not hooked and block._compiled_call_impl is None
+    return type(block) is GptBlock and _untouched(block)
+
+
+def _untouched(module: nn.Module) -> bool:
+    hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
+    return not hooked and module._compiled_call_impl is None
+
+
+class _GpuHead(CodeGpt):
+    """Logits of a step in one kernel. The classes are seldom a multiple of 8, without which torch's product in half
+    precision takes six times as long as reading its weights; over 8-bit weights torch needs three kernels."""
+
+    def mel_logits(self, hidden: Tensor) -> Tensor:
+        plain = super().mel_logits
+        rows = hidden.reshape(-1, hidden.shape[-1])
+        if not (_fast(hidden) and len(rows) <= _kernels().MOST_ROWS and _untouched(self.mel_head)):
+            return plain(hidden)
+
+        def fast() -> Tensor:
+            return _linear(self.mel_head, rows.contiguous()).view(*hidden.shape[:-1], -1).float()
+
+        return _attempt(hidden, fast, lambda: plain(hidden))
+
+
+class GpuAutoregressive(_GpuHead, Autoregressive):
+    """Autoregressive model with such logits."""
+
+
+class GpuXtts(_GpuHead, Xtts):
+    """XTTS with such logits."""
 
 
 def _linear(
@@ -201,6 +232,8 @@ class GpuSnakeBeta(SnakeBeta):
 
 
 _FAST: dict[type[nn.Module], type[nn.Module]] = {
+    Autoregressive: GpuAutoregressive,
+    Xtts: GpuXtts,
     Gpt: GpuGpt,
     TimeGroupNorm: GpuTimeGroupNorm,
     ResidualBlock: GpuResidualBlock,
