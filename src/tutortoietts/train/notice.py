@@ -23,8 +23,12 @@ its voice list names the readings of four styles: `jf_gongitsune` *Gongitsune*, 
     "flite": """
 ## CMU Flite, voices slt, rms and kal16
 
-Copyright (c) Carnegie Mellon University, all rights reserved: free of charge to use and distribute, without
-restriction, with the notice, the list of conditions and the disclaimer retained.
+> Copyright (c) Carnegie Mellon University. All rights reserved. Permission is granted, free of charge, to use and
+> distribute the software and its documentation without restriction, including without limitation the rights to use,
+> copy, modify, merge, publish, distribute, sublicense and/or sell copies of it, provided that the copyright notice, the
+> list of conditions and the disclaimer are retained, modifications are clearly marked, the original authors' names are
+> not deleted, and they are not used to endorse or promote products derived from it without specific prior written
+> permission. Carnegie Mellon University and the contributors disclaim all warranties with regard to the software.
 """,
     "joe": """
 ## Piper, voice en_US-joe-medium
