@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,19 +96,25 @@ class Timed:
 
     def readings(self, text: str, voice: str, seed: int) -> Iterator[Spoken]:
         """Yield as `EngineSpeaker.readings`."""
-        readings, again = self._speaker.readings(text, voice, seed), text in self._asked
+        readings, asked = self._speaker.readings(text, voice, seed), text in self._asked
         self._asked.add(text)
-        while True:
-            started = CLOCK[0]()
-            spoken = next(readings, None)
-            seconds = CLOCK[0]() - started
-            if again:
-                self.others, self.repairs = self.others + seconds, self.repairs + (spoken is not None)
-            else:
-                self.first, again = self.first + seconds, True
-            if spoken is None:
-                return
-            yield spoken
+        again = asked
+        try:
+            while (spoken := self._timed(lambda: next(readings, None), again)) is not None:
+                self.repairs += again
+                again = True
+                yield spoken
+        finally:  # the engine gives its memory back, as it does after every sentence of the plain loop
+            self._timed(readings.close, asked)
+
+    def _timed(self, step: Callable[[], Spoken | None], again: bool) -> Spoken | None:
+        started = CLOCK[0]()
+        spoken = step()
+        if again:
+            self.others += CLOCK[0]() - started
+        else:
+            self.first += CLOCK[0]() - started
+        return spoken
 
 
 @dataclass
@@ -216,6 +222,10 @@ def run(minutes: float, voice: str, text: str, folder: Path) -> dict[str, Any]:
 
 
 def _memory() -> int:
+    """Most megabytes of this process so far; what `getrusage` says includes the process that started it."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return round(int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tutortoietts.audio.limiter import Limiter
-from tutortoietts.audio.loudness import FirStream, Meter, TruePeak, highpass_taps, measure
+from tutortoietts.audio.loudness import FirStream, Meter, TruePeak, highpass_taps, integrated_loudness, measure
 from tutortoietts.audio.stretch import stretch, stretched_length
 from tutortoietts.core.errors import OptionError
 
@@ -46,6 +46,12 @@ def test_against_pyloudnorm(rate: int) -> None:
     assert meter.result().lufs == pytest.approx(oracle, abs=0.01)
 
 
+@pytest.mark.parametrize("seconds", [0.05, 1, 7.03])
+def test_the_loudness_alone_is_that_of_the_meter(seconds: float) -> None:
+    wave = noise(seconds, 24000) * 0.1
+    assert integrated_loudness(wave, 24000) == pytest.approx(measure(wave, 24000).lufs, abs=1e-4)
+
+
 def test_rms_floor_and_peak() -> None:
     quiet, loud = sine(1, 997, 24000, -70), sine(3, 997, 24000, -10)
     found = measure(torch.cat([loud, quiet, loud]), 24000)
@@ -75,7 +81,7 @@ def test_fir_streams_are_convolutions() -> None:
         torch.nn.functional.pad(wave.double(), (len(taps) - 1, 0))[None, None], taps.flip(0)[None, None]
     )[0, 0]
     stream = FirStream(taps)
-    blocks = [stream.push(block) for block in wave.split([5, 20000, 1, 7994, 20000])]  # type: ignore[no-untyped-call]
+    blocks = [stream.push(block) for block in wave.split([5, 20000, 0, 1, 7994, 20000])]  # type: ignore[no-untyped-call]
     torch.testing.assert_close(torch.cat(blocks).double(), whole, atol=1e-4, rtol=0)
 
 

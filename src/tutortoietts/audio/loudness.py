@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from tutortoietts.core.errors import AudioError, OptionError
 
-__all__ = ["FirStream", "Loudness", "Meter", "TruePeak", "decibels", "highpass_taps", "measure"]
+__all__ = ["FirStream", "Loudness", "Meter", "TruePeak", "decibels", "highpass_taps", "integrated_loudness", "measure"]
 
 HOP_SECONDS = 0.1
 ABSOLUTE_GATE = -70.0
@@ -27,7 +27,7 @@ FLOOR_HOPS = 5  # the quietest half second
 SILENCE = -200.0
 OVERSAMPLING = 4
 TAPS_A_PHASE = 24
-FIR_SIZE = 1 << 15  # of the transforms
+TRANSFORM = 4  # times the taps, about: longer ones leave the caches of a core, shorter ones overlap more
 PEAK_BLOCK = 1 << 12
 
 
@@ -46,24 +46,22 @@ class FirStream:
     """A causal FIR filter over blocks: what is pushed comes back filtered, the same number of samples."""
 
     def __init__(self, taps: Tensor) -> None:
-        self._taps = taps.to(torch.float64)
+        self._taps = taps
         self._past = torch.zeros(len(taps) - 1, dtype=torch.float32)
-        self._spectra: dict[int, Tensor] = {}
-        self._block = max(FIR_SIZE // 2, FIR_SIZE - len(self._past))
+        self._largest = _transform(TRANSFORM * len(taps))
 
     def push(self, block: Tensor) -> Tensor:
-        """Return the filtered block (N,) float32."""
-        pieces = [self._piece(piece) for piece in block.to(torch.float32).split(self._block)]  # type: ignore[no-untyped-call]
-        return torch.cat(pieces) if len(pieces) > 1 else pieces[0]
-
-    def _piece(self, block: Tensor) -> Tensor:
-        joined = torch.cat([self._past, block])
+        """Return the filtered block (N,) float32: overlap-save, all its frames transformed at once."""
+        if len(block) == 0:
+            return block.to(torch.float32)
+        late, joined = len(self._past), torch.cat([self._past, block.to(torch.float32)])
         self._past = joined[len(block) :]
-        size = 1 << max(1, len(joined) - 1).bit_length()
-        if size not in self._spectra:
-            self._spectra[size] = torch.fft.rfft(self._taps, size).to(torch.complex64)
-        filtered: Tensor = torch.fft.irfft(torch.fft.rfft(joined, size) * self._spectra[size], size)
-        return filtered[len(self._past) : len(joined)]
+        size = min(self._largest, _transform(len(joined)))
+        missing = -len(block) % (size - late)
+        frames = functional.pad(joined, (0, missing)).unfold(0, size, size - late)
+        spectra = torch.fft.rfft(frames).mul_(_spectrum(self._taps, size))
+        filtered: Tensor = torch.fft.irfft(spectra, size)[:, late:].reshape(-1)[: len(block)]
+        return filtered
 
 
 class TruePeak:
@@ -148,6 +146,13 @@ def measure(samples: Tensor, sample_rate: int) -> Loudness:
     return meter.result()
 
 
+def integrated_loudness(samples: Tensor, sample_rate: int) -> float:
+    """Return the integrated loudness of a clip (N,) in LUFS as `measure` does, without its other measures."""
+    hops = _Hops(round(HOP_SECONDS * sample_rate))
+    hops.push(FirStream(_weighting_taps(sample_rate)).push(samples))
+    return _gated(hops.sums(), hops.hop)
+
+
 def decibels(value: float, *, power: bool = False) -> float:
     """Return an amplitude (or a power) in decibels, -200 for nothing."""
     return max(SILENCE, (10 if power else 20) * math.log10(value)) if value > 0 else SILENCE
@@ -171,6 +176,18 @@ def _weighting_taps(sample_rate: int) -> Tensor:
     a0 = 1 + k / q + k * k
     highpass = _second_order(k, q, (a0, -2 * a0, a0))
     return _response([shelf, highpass], round(0.08 * sample_rate))
+
+
+def _transform(samples: int) -> int:
+    """The least power of two that holds so many samples."""
+    return 1 << max(1, samples - 1).bit_length()
+
+
+@lru_cache(maxsize=16)
+def _spectrum(taps: Tensor, size: int) -> Tensor:
+    """The spectrum of taps (the tensor itself is the key, not its values) for transforms of `size`."""
+    spectrum: Tensor = torch.fft.rfft(taps.to(torch.float64), size).to(torch.complex64)
+    return spectrum
 
 
 def _second_order(k: float, q: float, b: tuple[float, float, float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -210,15 +227,15 @@ class _Hops:
     """Sums of squares of hops of equal length; the rest of the last one waits."""
 
     def __init__(self, hop: int) -> None:
-        self._hop = hop
+        self.hop = hop
         self._rest = torch.zeros(0)
         self._sums: list[float] = []
 
     def push(self, block: Tensor) -> None:
-        joined = torch.cat([self._rest, block])
-        whole = len(joined) // self._hop * self._hop
-        self._sums += joined[:whole].reshape(-1, self._hop).to(torch.float64).square().sum(1).tolist()
-        self._rest = joined[whole:]
+        joined = torch.cat([self._rest, block]) if len(self._rest) else block
+        whole = len(joined) // self.hop * self.hop
+        self._sums += joined[:whole].reshape(-1, self.hop).square().sum(1).tolist()
+        self._rest = joined[whole:].clone()
 
     def sums(self) -> list[float]:
         """All hops, the unfinished last one too."""

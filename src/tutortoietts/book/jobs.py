@@ -135,7 +135,6 @@ def _together(spoken: list[Spoken], halves: list[str]) -> Spoken:
 
 
 def _info(job: Job, verdict: Verdict, cut: Cut, number: int, tried: int, started: float) -> dict[str, Any]:
-    loudness = loudness_of(cut)
     return {
         "samples": len(cut.samples),
         "sample_rate": cut.sample_rate,
@@ -143,8 +142,7 @@ def _info(job: Job, verdict: Verdict, cut: Cut, number: int, tried: int, started
         "attempt": number,
         "attempts": tried,
         "faults": list(verdict.faults),
-        "lufs": round(loudness.lufs, 2),
-        "true_peak": round(loudness.true_peak, 2),
+        "lufs": round(loudness_of(cut), 2),
         "words": [
             [round(word.start, 3), round(word.end, 3), round(word.confidence, 3), *word.chars] for word in cut.words
         ],

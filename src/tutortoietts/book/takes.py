@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutortoietts.audio.loudness import Loudness, measure
+from tutortoietts.audio.loudness import integrated_loudness
 from tutortoietts.core.types import Word
 from tutortoietts.engine.finish import Cut
 
@@ -22,7 +22,7 @@ def encode_take(cut: Cut) -> bytes:
     import soundfile
 
     buffer = io.BytesIO()
-    data = cut.samples.clamp(-1, 1).mul(32767).round().to(torch.int16).numpy()
+    data = cut.samples.clamp(-1, 1).mul_(32767).round_().to(torch.int16).numpy()
     soundfile.write(buffer, data, cut.sample_rate, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
 
@@ -35,13 +35,13 @@ def decode_take(data: bytes) -> tuple[Tensor, int]:
     return torch.from_numpy(samples), int(rate)
 
 
-def loudness_of(cut: Cut) -> Loudness:
-    """Return the loudness of a take; one shorter than a gating block is measured repeated."""
+def loudness_of(cut: Cut) -> float:
+    """Return the loudness of a take in LUFS; one shorter than a gating block is measured repeated."""
     samples = cut.samples
     shortest = round(_SHORTEST * cut.sample_rate)
     if 0 < len(samples) < shortest:
         samples = samples.repeat(-(-shortest // len(samples)))
-    return measure(samples, cut.sample_rate)
+    return integrated_loudness(samples, cut.sample_rate)
 
 
 def words_of(info: Any, spoken: str) -> list[Word]:

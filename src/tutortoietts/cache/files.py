@@ -98,7 +98,7 @@ class SoundFiles:
         }  # fmt: skip
         path = self.path(key, suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, data, durable=self.durable, mode=self.mode)
+        replace_file(path, data, durable=self.durable, mode=self.mode, last=False)  # the note makes both renames last
         self._note(key, noted)
         return SoundEntry(key, path, noted)
 
@@ -159,8 +159,11 @@ def _known(suffix: Any) -> str:
     return str(suffix)
 
 
-def replace_file(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o644) -> None:
-    """Write `data` to `path`: complete, or not there at all, also after a power cut if `durable`. Raises OSError."""
+def replace_file(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o644, last: bool = True) -> None:
+    """Write `data` to `path`: complete, or not there at all, also after a power cut if `durable`. Raises OSError.
+
+    last: False when another file of the folder follows at once; a power cut before it may take this one away.
+    """
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
@@ -173,7 +176,7 @@ def replace_file(path: Path, data: bytes, *, durable: bool = True, mode: int = 0
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise
-    if durable:
+    if durable and last:
         _sync_folder(path.parent)
 
 
