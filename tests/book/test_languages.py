@@ -79,9 +79,7 @@ def test_identity_holds_the_language_only_where_it_differs(tmp_path: Path) -> No
     assert same == [segment.language == "" for segment in many] and not all(same)
     text = "<h1>One</h1><p>Oui.</p>"
     marked = text.replace("<p>", '<p xml:lang="fr">')
-    plain, french = (
-        Book.open(two_tongues(tmp_path, page)).preview(polyglot()).segments[-1] for page in (text, marked)
-    )
+    plain, french = (Book.open(two_tongues(tmp_path, page)).preview(polyglot()).segments[-1] for page in (text, marked))
     assert plain.spoken == french.spoken and plain.seed != french.seed and plain.key != french.key
 
 

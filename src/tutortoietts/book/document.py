@@ -31,8 +31,8 @@ class Block:
     the document, `element` the path of the element in it, `number` the position of the block in the file.
 
     Of markup: `voice` in place of the narrator's, `rate`, `volume` (dB), `pause` (seconds after it, None: the usual),
-    `aliases`, the name of a `mark` before it, and `audio`, a sound file that is heard in place of the text. `languages`:
-    (start, end, tag) of stretches of the text in another `language` than the rest.
+    `aliases`, the name of a `mark` before it, and `audio`, a sound file that is heard in place of the text.
+    `languages`: (start, end, tag) of stretches of the text in another `language` than the rest.
     """
 
     kind: str

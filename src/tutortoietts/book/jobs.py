@@ -32,7 +32,7 @@ SHORTEST_HALF = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A segment to speak; language: as of `Speaker.readings`; audio: the bytes of a sound file that is heard instead."""
+    """A segment to speak; language: as for `Speaker.readings`; audio: bytes of a sound file that is heard instead."""
 
     key: str
     text: str

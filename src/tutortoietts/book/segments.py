@@ -17,7 +17,7 @@ __all__ = ["SHORT", "Piece", "cut_block", "pauses_after"]
 SHORT = 12  # characters: shorter texts are joined to a neighbour, as they are often misread alone
 MOST = 1.5  # times the desired length: no piece is longer
 
-_ENDED = re.compile(r"[.!?…。！？][\"'”’»)\]]*\Z")
+_ENDED = re.compile(r"[.!?…。\uff01\uff1f][\"'”’»)\]]*\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,14 +15,18 @@ __all__ = ["Speaker", "SpeakerFactory", "Spoken", "Word"]
 class Speaker(Protocol):
     """An engine with its options fixed. Equal identity, voice digest, text, language and seed give equal sound.
 
-    language: what it speaks unless asked for another of `languages`. terms: of the licence of its sound, "" if none.
+    language: what it speaks unless it is asked for another. terms: of the licence of its sound, "" if there are none.
     """
 
     sample_rate: int
     desired_length: int
     language: str
-    languages: Sequence[str]
     terms: str
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """Tags of the languages that it can be asked for."""
+        ...
 
     @property
     def limits(self) -> Limits:
