@@ -30,7 +30,8 @@ def generate(tmp_path: Path, streaming_model: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> Result:
-        words = ["generate", "--model", streaming_model, "--seed", 5, "-v", "anna", *arguments]
+        own = [] if "--model" in arguments else ["--model", streaming_model, "-v", "anna"]
+        words = ["generate", *own, "--seed", 5, *arguments]
         return CliRunner().invoke(app, [str(word) for word in words])
 
     return run

@@ -193,8 +193,7 @@ def test_both_places_of_the_speed_are_one(running: Running) -> None:
         running.post({**body, **speed}).content
         for speed in ({"options": {"speed": 2.0}}, {"speed": 2, "options": {"speed": 2.0}}, {"speed": 2.0})
     )
-    assert inner == both and len(inner) == pytest.approx(len(plain) / 2, rel=0.01)
-    assert len(outer) == pytest.approx(len(both), rel=0.01)
+    assert inner == both == outer and len(inner) == pytest.approx(len(plain) / 2, rel=0.01)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"nan", b'{"input": NaN}', b"[" * 100000])

@@ -187,22 +187,22 @@ def _term(term: str, aliases: Mapping[str, str]) -> str:
 
 
 def _speed(reader: _Reader, options: dict[str, Any]) -> tuple[float, dict[str, Any]]:
-    """Return the speed of the answer and the options of the model: only one of them changes the speed.
+    """Return the speed by which the sound is stretched, and the model's options: only one of them changes the speed.
 
     Raises ApiError where both are given and differ, or the one that is given cannot be had by the `speed_rule`.
     """
     speed, own = reader.number("speed", 1.0, 0.25, 4.0), options.get("speed")
-    if own is not None:
-        if "speed" in reader.given and speed != own:
-            raise invalid(f"speed is {speed:g}, but options.speed is {own:g}: give one of them", "speed")
-        return 1.0, options
+    if own is not None and "speed" in reader.given and speed != own:
+        raise invalid(f"speed is {speed:g}, but options.speed is {own:g}: give one of them", "speed")
+    speed = speed if own is None else float(own)
+    rest = {name: value for name, value in options.items() if name != "speed"}
     if options.get("speed_rule", "stretch") == "stretch":
-        return speed, options
+        return speed, rest
     try:
         check("speed", speed, SPEECH["speed"])
     except OptionError as error:
         raise invalid(f"{error} by this speed_rule", "speed") from None
-    return 1.0, {**options, "speed": speed}
+    return 1.0, {**rest, "speed": speed}
 
 
 def _options(value: Any, settings: ServerSettings, decoder: str) -> dict[str, Any]:
