@@ -148,7 +148,7 @@ def test_a_stream_is_played_from_its_first_chunk_on(
     assert len(heard) == len(written) > 24000 and abs(heard.astype(int) - written).max() <= 1
 
 
-def test_the_terms_of_a_licence_stand_in_the_header_of_a_pipe(tmp_path: Path, generate) -> None:
+def test_the_terms_of_a_licence_go_into_a_pipe(tmp_path: Path, generate) -> None:
     model = make_tiny_release(tmp_path / "licensed")
     whole = stdout_of(generate("Hi you.", "-o", "-", "--model", model, "-v", "Ana Example"))
     streamed = stdout_of(generate("Hi you.", "--streaming", "-o", "-", "--model", model, "-v", "Ana Example"))
@@ -158,4 +158,5 @@ def test_the_terms_of_a_licence_stand_in_the_header_of_a_pipe(tmp_path: Path, ge
             assert file.comment == XTTS_FAMILY.terms and file.samplerate == 24000
             assert len(file.read()) > 1000
     short = stdout_of(generate("Hi you.", "-o", "-", "--model", model, "-v", "Ana Example", "--format", "s16le"))
-    assert whole.endswith(short) and b"LIST" not in short
+    numbers = soundfile.read(io.BytesIO(whole), dtype="int16")[0].astype(int)
+    assert abs(numbers - numpy.frombuffer(short, "<i2")).max() <= 1

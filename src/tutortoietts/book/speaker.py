@@ -15,7 +15,7 @@ __all__ = ["Speaker", "SpeakerFactory", "Spoken", "Word"]
 class Speaker(Protocol):
     """An engine with its options fixed. Equal identity, voice digest, text, language and seed give equal sound.
 
-    language: what it speaks unless it is asked for another. terms: of the licence of its sound, "" if there are none.
+    language: what it speaks unless another is given. terms: of the licence of its sound, "" if there are none.
     """
 
     sample_rate: int
@@ -25,7 +25,7 @@ class Speaker(Protocol):
 
     @property
     def languages(self) -> Sequence[str]:
-        """Tags of the languages that it can be asked for."""
+        """Tags of the languages that it speaks."""
         ...
 
     @property

@@ -29,11 +29,10 @@ def raw(samples: Tensor, form: str) -> bytes:
 
 
 def encoded(samples: Tensor, rate: int, form: str, *, terms: str = "") -> bytes:
-    """Return samples (..., N) for stdout in one of FORMATS; the `terms` stand in the header of a WAV."""
-    from tutortoietts.audio.io import wav_header
+    """Return samples (..., N) for stdout in one of FORMATS; the `terms` are the comment of a WAV."""
+    from tutortoietts.audio.io import encode_audio
 
-    header = wav_header(rate, samples.shape[-1], terms) if form == "wav" else b""
-    return header + raw(samples, form)
+    return encode_audio(samples, rate, ".wav", comment=terms) if form == "wav" else raw(samples, form)
 
 
 @contextmanager
