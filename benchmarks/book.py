@@ -94,9 +94,9 @@ class Timed:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._speaker, name)
 
-    def readings(self, text: str, voice: str, seed: int) -> Iterator[Spoken]:
+    def readings(self, text: str, voice: str, seed: int, language: str = "") -> Iterator[Spoken]:
         """Yield as `EngineSpeaker.readings`."""
-        readings, asked = self._speaker.readings(text, voice, seed), text in self._asked
+        readings, asked = self._speaker.readings(text, voice, seed, language), text in self._asked
         self._asked.add(text)
         again = asked
         try:

@@ -42,9 +42,13 @@ class FakeSpeaker:
     desired_length: int = 80
     sample_rate: int = RATE
     words: bool = True
+    language: str = "en"
+    languages: tuple[str, ...] = ("en", "en-US", "en-GB")
+    terms: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     calls: list[tuple[str, str, int]] = field(default_factory=list)
     others: int = 0
+    asked: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def limits(self) -> Limits:
@@ -61,7 +65,9 @@ class FakeSpeaker:
     def pace(self, voice: str) -> float | None:
         return PACE
 
-    def readings(self, text: str, voice: str, seed: int) -> Iterator[Spoken]:
+    def readings(self, text: str, voice: str, seed: int, language: str = "") -> Iterator[Spoken]:
+        assert language in ("", *self.languages)
+        self.asked.append((text, language))
         first = self.speak(text, voice, seed)
         yield replace(first, evidence={**first.evidence, "loss": 3.0}) if "spare" in text else first
         if "spare" in text:

@@ -116,3 +116,9 @@ def test_xtts(tmp_path: Path) -> None:
     }  # fmt: skip
     spoken = speaker.speak("Hallo, da ist ein Satz.", "Ana Example", 1)
     assert len(spoken.samples) > 0 and spoken.sample_rate == 24000 and "loss" in spoken.evidence
+    text = "le jour se"
+    german, french = (next(speaker.readings(text, "Ana Example", 1, language)) for language in ("", "fr"))
+    assert not torch.equal(german.samples, french.samples)
+    own = next(EngineSpeaker(tts, language="fr").readings(text, "Ana Example", 1))
+    assert torch.equal(own.samples, french.samples)
+    assert speaker.terms == tts.terms != ""

@@ -244,3 +244,29 @@ def test_credits(tmp_path: Path) -> None:
     assert plan.segments[0].shown == "It’s a “Book”, by Ann, read by anna."
     with pytest.raises(OptionError, match="credits"):
         made(tmp_path, BookOptions(credits="{nonsense}"))
+
+
+@pytest.mark.parametrize("mark", [True, False])
+def test_terms_of_the_sound_are_in_every_file(tmp_path: Path, mark: bool) -> None:
+    terms = "A Licence, https://licence.example/terms"
+    book = made(tmp_path, BookOptions(mark=mark), FakeSpeaker(terms=terms))
+    forms = ("m4b", "mp3", "opus", "flac", "wav")
+    book.export(*(tmp_path / f"x.{form}" for form in (*forms, "epub")))
+    for form in forms:
+        with av.open(str(tmp_path / f"x.{form}")) as file:
+            said = {**file.streams[0].metadata, **file.metadata}["comment"]
+        assert said.endswith(terms) and said.startswith("AI-generated speech") == mark, form
+    with zipfile.ZipFile(tmp_path / "x.epub") as archive:
+        package = next(archive.read(name).decode() for name in archive.namelist() if name.endswith(".opf"))
+        sounds = [archive.read(name) for name in archive.namelist() if name.endswith(".mp3")]
+    assert re.findall(r"<dc:rights>(.*?)</dc:rights>", package) == [f"Sound: {terms}"]
+    assert sounds and all(terms.encode() in sound or terms.encode("utf-16-le") in sound for sound in sounds)
+
+
+def test_a_folder_of_an_older_version_has_no_terms(tmp_path: Path) -> None:
+    book = made(tmp_path)
+    settings = {name: value for name, value in book.store.settings().items() if name not in ("terms", "format")}
+    book.store.write_settings(settings)
+    book.export(tmp_path / "x.epub", tmp_path / "x.wav")
+    with zipfile.ZipFile(tmp_path / "x.epub") as archive:
+        assert not any(b"dc:rights" in archive.read(name) for name in archive.namelist() if name.endswith(".opf"))

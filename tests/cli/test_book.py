@@ -26,6 +26,7 @@ class Hum:
     sample_rate = 24000
     desired_length = 80
     limits = Limits()
+    language, languages, terms = "en", ("en",), ""
 
     def identity(self) -> dict[str, str]:
         return {"engine": "hum"}
@@ -36,7 +37,7 @@ class Hum:
     def pace(self, voice: str) -> float | None:
         return 0.05
 
-    def readings(self, text: str, voice: str, seed: int) -> Iterator[Spoken]:
+    def readings(self, text: str, voice: str, seed: int, language: str = "") -> Iterator[Spoken]:
         hum = 0.1 * torch.sin(torch.arange(round(len(text) * 0.05 * 24000)) * (0.02 + seed % 7 * 0.001))
         yield Spoken(samples=torch.nn.functional.pad(hum, (2400, 2400)), sample_rate=24000)
 

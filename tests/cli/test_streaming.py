@@ -16,8 +16,10 @@ import soundfile
 import torch
 from typer.testing import CliRunner, Result
 
+from tiny_xtts import make_tiny_release
 from tutortoietts.cli.main import app
 from tutortoietts.cli.playback import PLAYERS
+from tutortoietts.engine.families.xtts import XTTS_FAMILY
 from tutortoietts.engine.speech import SpeechStream
 
 TEXT = "The first sentence is about this long, is it not. The second one comes after it and is as long."
@@ -28,7 +30,8 @@ def generate(tmp_path: Path, streaming_model: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> Result:
-        words = ["generate", "--model", streaming_model, "--seed", 5, "-v", "anna", *arguments]
+        own = [] if "--model" in arguments else ["--model", streaming_model, "-v", "anna"]
+        words = ["generate", *own, "--seed", 5, *arguments]
         return CliRunner().invoke(app, [str(word) for word in words])
 
     return run
@@ -143,3 +146,17 @@ def test_a_stream_is_played_from_its_first_chunk_on(
     heard = numpy.frombuffer((there / "a").read_bytes() + (there / "b").read_bytes(), "<i2")
     written = soundfile.read("out.wav", dtype="int16")[0]
     assert len(heard) == len(written) > 24000 and abs(heard.astype(int) - written).max() <= 1
+
+
+def test_the_terms_of_a_licence_go_into_a_pipe(tmp_path: Path, generate) -> None:
+    model = make_tiny_release(tmp_path / "licensed")
+    whole = stdout_of(generate("Hi you.", "-o", "-", "--model", model, "-v", "Ana Example"))
+    streamed = stdout_of(generate("Hi you.", "--streaming", "-o", "-", "--model", model, "-v", "Ana Example"))
+    marked_up = stdout_of(generate("<speak>Hi.</speak>", "--ssml", "-o", "-", "--model", model, "-v", "Ana Example"))
+    for data in (whole, streamed, marked_up):
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            assert file.comment == XTTS_FAMILY.terms and file.samplerate == 24000
+            assert len(file.read()) > 1000
+    short = stdout_of(generate("Hi you.", "-o", "-", "--model", model, "-v", "Ana Example", "--format", "s16le"))
+    numbers = soundfile.read(io.BytesIO(whole), dtype="int16")[0].astype(int)
+    assert abs(numbers - numpy.frombuffer(short, "<i2")).max() <= 1

@@ -40,6 +40,7 @@ def test_pcm_streams_with_its_headers(running: Running) -> None:
     assert answer.headers["content-type"] == "audio/pcm;rate=24000;channels=1"
     assert answer.headers["x-tutortoietts-seed"] == "3"
     assert answer.headers["x-tutortoietts-voice"] == "anna"
+    assert "x-tutortoietts-terms" not in answer.headers
     assert answer.headers["cache-control"] == "no-store"
     assert "server" not in answer.headers
     assert "content-length" not in answer.headers
@@ -172,6 +173,7 @@ def test_what_is_ignored_is_told(running: Running) -> None:
         ({"options": {"diffusion_iterations": 9}, "decoder": "stream"}, 400, "options", "invalid_option"),
         ({"options": {"min_mel_tokens": 50, "max_mel_tokens": 20}}, 400, "options", "invalid_option"),
         ({"options": 3}, 400, "options", None),
+        ({"speed": 1.0, "options": {"speed": 1.5}}, 400, "speed", None),
     ],
 )
 def test_what_is_wrong_is_named(running: Running, change: dict, status: int, param: str, code: str | None) -> None:
@@ -182,6 +184,16 @@ def test_what_is_wrong_is_named(running: Running, change: dict, status: int, par
     assert (answer.status_code, error["param"]) == (status, param), error
     if code is not None:
         assert error["code"] == code
+
+
+def test_both_places_of_the_speed_are_one(running: Running) -> None:
+    body = {"input": TEXT, "response_format": "pcm", "seed": 2}
+    plain = running.post(body).content
+    inner, both, outer = (
+        running.post({**body, **speed}).content
+        for speed in ({"options": {"speed": 2.0}}, {"speed": 2, "options": {"speed": 2.0}}, {"speed": 2.0})
+    )
+    assert inner == both == outer and len(inner) == pytest.approx(len(plain) / 2, rel=0.01)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"nan", b'{"input": NaN}', b"[" * 100000])

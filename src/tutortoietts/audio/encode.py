@@ -97,7 +97,7 @@ def open_writer(
     """
     suffix = (form or path.suffix).lower()
     if suffix == ".wav":
-        return _WavWriter(path, sample_rate, samples)
+        return _WavWriter(path, sample_rate, samples, (tags or Tags()).values.get("comment", ""))
     if suffix not in _FORMATS:
         raise OutputError(f"cannot tell the format of {path}: end it in one of {', '.join(BOOK_SUFFIXES)}")
     try:
@@ -116,11 +116,12 @@ class _Context:
 
 
 class _WavWriter(_Context):
-    """WAV of 16 bits; RF64 above 4 GB."""
+    """WAV of 16 bits, RF64 above 4 GB; its comment, the one tag that it has a place for, stands behind the samples."""
 
-    def __init__(self, path: Path, sample_rate: int, samples: int) -> None:
+    def __init__(self, path: Path, sample_rate: int, samples: int, comment: str) -> None:
         import soundfile
 
+        self._comment = comment
         form = "RF64" if samples * 2 > LARGEST_WAV else "WAV"
         self._file = soundfile.SoundFile(str(path), "w", sample_rate, 1, "PCM_16", format=form)
 
@@ -131,6 +132,8 @@ class _WavWriter(_Context):
         self._file.write(block.clamp(-1, 1).numpy())
 
     def close(self) -> None:
+        if self._comment and not self._file.closed:
+            self._file.comment = self._comment
         self._file.close()
 
 
@@ -259,10 +262,11 @@ class StreamEncoder:
         send(encoder.finish())
 
     form: one of STREAM_FORMATS. "pcm" is 16-bit little-endian; a WAV header has no length. The others need PyAV.
+    comment: at the start of all formats but pcm and aac, which have no place for it.
     Raises OutputError for an unknown format, a rate that it cannot have, or when PyAV is missing.
     """
 
-    def __init__(self, form: str, sample_rate: int) -> None:
+    def __init__(self, form: str, sample_rate: int, comment: str = "") -> None:
         if form not in STREAM_FORMATS:
             raise OutputError(f"unknown format {form!r}: use one of {', '.join(STREAM_FORMATS)}")
         if form == "opus" and sample_rate not in OPUS_RATES:
@@ -270,7 +274,7 @@ class StreamEncoder:
         self._bytes = _Bytes()
         self._writer: _AvWriter | None = None
         if form == "wav":
-            self._bytes.write(wav_header(sample_rate))
+            self._bytes.write(wav_header(sample_rate, comment=comment))
         if form not in _STREAMED:
             return
         try:
@@ -278,9 +282,11 @@ class StreamEncoder:
         except ImportError as error:
             raise OutputError(f"streaming {form} needs the package av: pip install 'tutortoietts[audio]'") from error
         options = {**_STREAMED[form].options, "flush_packets": "1"}
-        streamed = replace(_STREAMED[form], options=options)
+        if comment and form == "mp3":
+            options["id3v2_version"] = "3"
+        streamed, tags = replace(_STREAMED[form], options=options), Tags(values={"comment": comment})
         try:
-            self._writer = _AvWriter(av, self._bytes, streamed, sample_rate, Tags(), (), None, None)
+            self._writer = _AvWriter(av, self._bytes, streamed, sample_rate, tags, (), None, None)
         except av.error.FFmpegError as error:
             raise OutputError(f"{form} cannot hold {sample_rate} samples a second: use 24000, or flac") from error
 

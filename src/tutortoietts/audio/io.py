@@ -161,12 +161,23 @@ def pcm16(samples: Tensor) -> bytes:
     return bytes(scaled.T.contiguous().numpy().astype("<i2").tobytes())
 
 
-def wav_header(sample_rate: int, samples: int | None = None) -> bytes:
-    """Return the 44 bytes before mono 16-bit samples; `samples` None if the length is not known yet (streams)."""
+def wav_header(sample_rate: int, samples: int | None = None, comment: str = "") -> bytes:
+    """Return the bytes before mono 16-bit samples; `samples` None if the length is not known yet (streams).
+
+    They are 44, and more with a `comment`.
+    """
+    info = _wav_comment(comment) if comment else b""
     size = 0xFFFFFFFF if samples is None else samples * 2
-    riff = 0xFFFFFFFF if samples is None else 36 + size
+    riff = 0xFFFFFFFF if samples is None else 36 + len(info) + size
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, sample_rate, sample_rate * 2, 2, 16)
-    return struct.pack("<4sI4s", b"RIFF", riff, b"WAVE") + form + struct.pack("<4sI", b"data", size)
+    return struct.pack("<4sI4s", b"RIFF", riff, b"WAVE") + form + info + struct.pack("<4sI", b"data", size)
+
+
+def _wav_comment(comment: str) -> bytes:
+    """A LIST chunk of one comment, ended by NUL and of even length."""
+    text = comment.encode("utf-8") + b"\0"
+    padded = text + b"\0" * (len(text) % 2)
+    return struct.pack("<4sI4s4sI", b"LIST", 12 + len(padded), b"INFO", b"ICMT", len(text)) + padded
 
 
 def _channels_first(samples: Tensor) -> Tensor:

@@ -139,6 +139,7 @@ class Book:
             chapters=chapter_numbers(self.options.chapters),
             headings=self.options.headings == "speak",
             same_repeats=self.options.same_repeats,
+            language=self.metadata.language,
         )
 
     def plan(self, speaker: Speaker) -> Plan:
@@ -212,6 +213,7 @@ class Book:
                 "source_sha256": _digest(self.source),
                 "version": __version__,
                 "identity": dict(speaker.identity()),
+                "terms": speaker.terms,
                 "options": self.options.to_json(),
                 "metadata": asdict(self.metadata),
             }

@@ -32,6 +32,7 @@ class Block:
 
     Of markup: `voice` in place of the narrator's, `rate`, `volume` (dB), `pause` (seconds after it, None: the usual),
     `aliases`, the name of a `mark` before it, and `audio`, a sound file that is heard in place of the text.
+    `languages`: (start, end, tag) of stretches of the text in another `language` than the rest.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class Block:
     element: str = ""
     number: int = 0
     language: str = ""
+    languages: tuple[tuple[int, int, str], ...] = ()
     voice: str = ""
     rate: float = 1.0
     volume: float = 0.0

@@ -37,7 +37,8 @@ class EngineSpeaker:
         language: str = "en",
     ) -> None:  # fmt: skip
         self.tts, self.preset, self.options, self.seed = tts, preset, dict(options or {}), seed
-        self.language = _known(language, tts._voices.family.languages)
+        self.languages, self.terms = tts._voices.family.languages, tts.terms
+        self.language = _known(language, self.languages)
         self.sample_rate = tts.sample_rate
         self.desired_length = min(LONGEST, int(tts.spec.autoregressive.max_mel_tokens / CODES_A_CHARACTER))
         self._resolved = resolve_options(tts.spec, preset, self.options, None)
@@ -70,12 +71,12 @@ class EngineSpeaker:
         """Speak a text that is in spoken form. Raises as `TextToSpeech.speak`."""
         return next(iter(self.readings(text, voice, seed)))
 
-    def readings(self, text: str, voice: str, seed: int) -> Iterator[Spoken]:
+    def readings(self, text: str, voice: str, seed: int, language: str = "") -> Iterator[Spoken]:
         """Yield the reading of a seed, then those of its next best candidates that, by their codes, may be better.
 
         The candidates are drawn once; each is made sound only when it is taken. Raises as `TextToSpeech.speak`.
         """
-        pipeline = self._pipeline(text, voice, seed)
+        pipeline = self._pipeline(text, voice, seed, language or self.language)
         with returning_memory(self.tts.device):
             pipeline.load()
             numbers = range(len(pipeline.request.passages))
@@ -88,10 +89,10 @@ class EngineSpeaker:
                 if place == 0 or self._promising(pipeline, chosen):
                     yield self._spoken(pipeline, [pipeline.render(one, candidate) for one, candidate in chosen])
 
-    def _pipeline(self, text: str, voice: str, seed: int) -> Pipeline:
+    def _pipeline(self, text: str, voice: str, seed: int, language: str) -> Pipeline:
         request = self.tts._request(
             text, None, self._voice(voice), preset=self.preset, given=self.options, seed=seed, normalize=False,
-            language=self.language, k=min(KEPT, self._resolved.num_autoregressive_samples),
+            language=language, k=min(KEPT, self._resolved.num_autoregressive_samples),
         )  # fmt: skip
         return self.tts._pipeline(request, None)
 

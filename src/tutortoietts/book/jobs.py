@@ -32,7 +32,7 @@ SHORTEST_HALF = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A segment to speak; audio: the bytes of a sound file that is heard instead."""
+    """A segment to speak; language: as for `Speaker.readings`; audio: bytes of a sound file that is heard instead."""
 
     key: str
     text: str
@@ -41,6 +41,7 @@ class Job:
     retries: int = 2
     limits: Limits = field(default_factory=Limits)
     audio: bytes = b""
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +85,14 @@ def _recorded(job: Job, rate: int, started: float) -> Result:
 
 
 def _attempts(speaker: Speaker, job: Job) -> Iterator[Spoken]:
-    yield from speaker.readings(job.text, job.voice, job.seed)
+    voice, language = job.voice, job.language
+    yield from speaker.readings(job.text, voice, job.seed, language)
     for attempt in range(1, job.retries + 1):
-        yield from speaker.readings(job.text, job.voice, _mixed(job.seed, attempt))
+        yield from speaker.readings(job.text, voice, _mixed(job.seed, attempt), language)
     if job.retries and (halves := _halves(job.text)):
         seeds = [_mixed(job.seed, -1 - i) for i in range(len(halves))]
-        spoken = [next(speaker.readings(half, job.voice, seed)) for half, seed in zip(halves, seeds, strict=True)]
+        pairs = zip(halves, seeds, strict=True)
+        spoken = [next(speaker.readings(half, voice, seed, language)) for half, seed in pairs]
         yield _together(spoken, halves)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tutortoietts.book.casting import Cast
 from tutortoietts.book.document import Block, Chapter, Document, Dropped
+from tutortoietts.book.languages import Languages
 from tutortoietts.book.pauses import Pauses
 from tutortoietts.book.segments import Piece, cut_block, pauses_after
 from tutortoietts.book.speaker import Speaker
@@ -36,7 +37,7 @@ class Segment:
     pause: seconds of silence after it; occurrence: how many segments before say the same in the same voice; take: 0,
     or the number of the redo; key: of the sound, in the store and the phrase cache; nth: how many stretches before in
     the file have the same text; original: the text in the file, where an edit has changed it; rate, volume: of markup;
-    audio: a sound file in place of speech.
+    audio: a sound file in place of speech; language: another of the model's languages than the book's.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Segment:
     volume: float = 0.0
     audio: str = ""
     mark: str = ""
+    language: str = ""
 
     def to_line(self) -> str:
         """Return the segment as one line of JSON."""
@@ -122,23 +124,28 @@ class Plan:
         return sum(len(segment.spoken) for segment in self.segments)
 
 
-def segment_seed(seed: int, spoken: str, voice: str, occurrence: int, take: int) -> int:
-    """Return the seed of a take, 0..2^31-1; `voice` is the digest of the voice, `seed` that of the book."""
-    parts = json.dumps([seed, spoken, voice, occurrence, take], ensure_ascii=False)
+def segment_seed(seed: int, spoken: str, voice: str, occurrence: int, take: int, language: str = "") -> int:
+    """Return the seed of a take, 0..2^31-1; `voice` is the digest of the voice, `seed` that of the book.
+
+    language: where it is not the book's.
+    """
+    parts = json.dumps([seed, spoken, voice, occurrence, take, *([language] if language else [])], ensure_ascii=False)
     return int.from_bytes(hashlib.blake2b(parts.encode("utf-8"), digest_size=4).digest(), "big") >> 1
 
 
 def make_plan(
     document: Document, speaker: Speaker, speech: Speech, *, cast: Cast, pauses: Pauses, seed: int = 0,
     edits: Iterable[Edit] = (), chapters: Iterable[int] | None = None, headings: bool = True,
-    same_repeats: bool = False,
+    same_repeats: bool = False, language: str = "",
 ) -> Plan:  # fmt: skip
     """Return the plan of a document for a speaker.
 
-    chapters: which to speak, from 1 (None: all); headings: speak them; same_repeats: equal segments sound the same.
+    chapters: which to speak, from 1 (None: all); headings: speak them; same_repeats: equal segments sound the same;
+    language: that which the document says it is in.
     Raises OptionError for a voice or speaker that is not known.
     """
-    builder = _Builder(speaker, speech, cast, pauses, seed, same_repeats, _by_place(edits))
+    languages = Languages(speaker, language)
+    builder = _Builder(speaker, speech, cast, pauses, seed, same_repeats, _by_place(edits), languages)
     wanted = None if chapters is None else set(chapters)
     plan = Plan(dropped=list(document.dropped), warnings=list(document.warnings))
     for number, chapter in enumerate(document.chapters, 1):
@@ -148,6 +155,7 @@ def make_plan(
             plan.dropped += [_dropped(block, reason) for block in chapter.blocks if block.text]
             continue
         builder.add(plan, chapter, number, headings)
+    plan.warnings += languages.warnings
     if wanted is not None and (beyond := [n for n in sorted(wanted) if n > len(document.chapters) or n < 1]):
         plan.warnings.append(f"there is no chapter {beyond[0]}: the book has {len(document.chapters)}")
     return plan
@@ -156,12 +164,12 @@ def make_plan(
 class _Builder:
     def __init__(
         self, speaker: Speaker, speech: Speech, cast: Cast, pauses: Pauses, seed: int, same_repeats: bool,
-        edits: Mapping[tuple[str, str, int], Edit],
+        edits: Mapping[tuple[str, str, int], Edit], languages: Languages,
     ) -> None:  # fmt: skip
         self.speaker, self.speech, self.cast, self.pauses, self.seed = speaker, speech, cast, pauses, seed
-        self.same_repeats, self.edits = same_repeats, edits
+        self.same_repeats, self.edits, self.languages = same_repeats, edits, languages
         self.identity = dict(speaker.identity())
-        self.seen: Counter[tuple[str, str]] = Counter()
+        self.seen: Counter[tuple[str, str, str]] = Counter()
         self.places: Counter[tuple[str, str]] = Counter()
         self.digests: dict[str, str] = {}
 
@@ -174,7 +182,7 @@ class _Builder:
         said, unsure = self.cast.said_in(blocks)
         plan.unsure += unsure
         cut = [
-            cut_block(block, self.cast, number, self.speaker.desired_length, own) if block.kind != "scene" else []
+            self._cut(block, number, own) if block.kind != "scene" else []
             for block, own in zip(blocks, said, strict=True)
         ]
         pauses = pauses_after(blocks, cut, self.pauses)
@@ -200,8 +208,12 @@ class _Builder:
         """Count the places of a chapter that is not spoken, so that those after it keep theirs."""
         said, _ = self.cast.said_in(chapter.blocks)
         for block, own in zip(chapter.blocks, said, strict=True):
-            for piece in cut_block(block, self.cast, 0, self.speaker.desired_length, own) if block.text else ():
+            for piece in self._cut(block, 0, own) if block.text else ():
                 self.places[(block.href, block.text[piece.start : piece.end])] += 1
+
+    def _cut(self, block: Block, number: int, said: Mapping[int, str]) -> list[Piece]:
+        length, languages = self.speaker.desired_length, self.languages.ranges(block)
+        return cut_block(block, self.cast, number, length, said, languages)
 
     def _segment(self, block: Block, piece: Piece, pause: float, place: int, count: int, number: int) -> Segment | None:
         if block.audio:
@@ -217,20 +229,22 @@ class _Builder:
         spoken = (
             edit.say
             if edit.say is not None
-            else self.speech.of(written, where, aliases_in(block, piece.start, piece.end)).text
+            else self.speech.of(written, where, aliases_in(block, piece.start, piece.end), piece.language).text
         )
         if not is_sayable(spoken):
             return None
-        digest = self._digest(voice)
-        occurrence = 0 if self.same_repeats else self.seen[(spoken, digest)]
-        self.seen[(spoken, digest)] += 1
-        take = edit.take or 0
-        seed = edit.seed if edit.seed is not None else segment_seed(self.seed, spoken, digest, occurrence, take)
+        digest, language = self._digest(voice), piece.language
+        occurrence = 0 if self.same_repeats else self.seen[(spoken, digest, language)]
+        self.seen[(spoken, digest, language)] += 1
+        take, seed = edit.take or 0, edit.seed
+        if seed is None:
+            seed = segment_seed(self.seed, spoken, digest, occurrence, take, language)
+        identity = {**self.identity, "language": language} if language else self.identity
         return Segment(
             id=f"c{place + 1:02d}-s{count + 1:04d}", chapter=place, kind=block.kind, href=block.href,
             element=block.element, block=block.number, start=piece.start, end=piece.end, shown=written, spoken=spoken,
             speaker=block.voice or piece.speaker, voice=voice, pause=pause, occurrence=occurrence, take=take, seed=seed,
-            key=phrase_key(identity=self.identity, voice=digest, spoken=spoken, seed=seed),
+            key=phrase_key(identity=identity, voice=digest, spoken=spoken, seed=seed), language=language,
             nth=nth, original="" if written == shown else shown, accepted=bool(edit.accepted),
             rate=block.rate, volume=block.volume, mark="" if piece.start else block.mark,
         )  # fmt: skip

@@ -106,7 +106,7 @@ def run_plan(
 def _job(segment: Segment, retries: int, limits: Limits) -> Job:
     return Job(
         key=segment.key, text=segment.spoken, voice=segment.voice, seed=segment.seed, retries=retries, limits=limits,
-        audio=Path(segment.audio).read_bytes() if segment.audio else b"",
+        audio=Path(segment.audio).read_bytes() if segment.audio else b"", language=segment.language,
     )  # fmt: skip
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from tutortoietts.book.casting import Cast
 from tutortoietts.book.document import Block
@@ -16,23 +17,31 @@ __all__ = ["SHORT", "Piece", "cut_block", "pauses_after"]
 SHORT = 12  # characters: shorter texts are joined to a neighbour, as they are often misread alone
 MOST = 1.5  # times the desired length: no piece is longer
 
+_ENDED = re.compile(r"[.!?…。\uff01\uff1f][\"'”’»)\]]*\Z")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """text[start:end] of a block, said by `speaker`; `closes`: it ends a sentence, not only a part of one."""
+    """text[start:end] of a block, said by `speaker`; `closes`: it ends a sentence, not only a part of one.
+
+    language: "" for the book's.
+    """
 
     start: int
     end: int
     speaker: str
     closes: bool = True
+    language: str = ""
 
 
 def cut_block(
-    block: Block, cast: Cast, chapter: int, desired: int, said: Mapping[int, str] | None = None
-) -> list[Piece]:
+    block: Block, cast: Cast, chapter: int, desired: int, said: Mapping[int, str] | None = None,
+    languages: Sequence[tuple[int, int, str]] = (),
+) -> list[Piece]:  # fmt: skip
     """Return the pieces of a block: about `desired` characters, cut at sentences, else clauses, else words.
 
-    said: characters who say quotations, by where these begin.
+    said: characters who say quotations, by where these begin. languages: (start, end, language) of all stretches of the
+    text; none: all of it is in the book's.
 
     Together they hold every character of the block that is not white space. Pieces without anything to say stay joined
     to their neighbours.
@@ -41,7 +50,11 @@ def cut_block(
         return [Piece(start=0, end=len(block.text), speaker="")]
     pieces: list[Piece] = []
     for start, end, speaker in cast.spans(block.text, block.kind, chapter, said):
-        pieces += _speaker_pieces(block.text, start, end, speaker, desired)
+        for a, b, language in _within(block.text, start, end, languages):
+            own = list(_speaker_pieces(block.text, a, b, speaker, desired))
+            if own and b < end:  # the sentence may go on in the next language
+                own[-1] = replace(own[-1], closes=bool(_ENDED.search(block.text, a, own[-1].end)))
+            pieces += [replace(piece, language=language) for piece in own]
     return _joined(block.text, pieces, desired)
 
 
@@ -84,6 +97,20 @@ def _speaker_pieces(text: str, start: int, end: int, speaker: str, desired: int)
         yield from _divided(text, first, last, speaker, desired)
 
 
+def _within(
+    text: str, start: int, end: int, languages: Sequence[tuple[int, int, str]]
+) -> Iterator[tuple[int, int, str]]:
+    """The stretches of text[start:end] in one language each, without the spaces at their ends."""
+    if len(languages) < 2:
+        yield start, end, languages[0][2] if languages else ""
+        return
+    for first, last, language in languages:
+        a, b = max(start, first), min(end, last)
+        if own := text[a:b].strip():
+            a += text[a:b].index(own)
+            yield a, a + len(own), language
+
+
 def _divided(text: str, start: int, end: int, speaker: str, desired: int) -> Iterator[Piece]:
     if end - start <= MOST * desired:
         yield Piece(start=start, end=end, speaker=speaker)
@@ -114,9 +141,8 @@ def _joined(text: str, pieces: list[Piece], desired: int) -> list[Piece]:
     out: list[Piece] = []
     for piece in pieces:
         if out and _wants(text, out[-1], piece, desired):
-            out[-1] = Piece(
-                start=out[-1].start, end=piece.end, speaker=_louder(text, out[-1], piece), closes=piece.closes
-            )
+            louder = _louder(text, out[-1], piece)
+            out[-1] = replace(louder, start=out[-1].start, end=piece.end, closes=piece.closes)
         else:
             out.append(piece)
     return [piece for piece in out if is_sayable(text[piece.start : piece.end])] if len(out) == 1 else out
@@ -126,10 +152,10 @@ def _wants(text: str, before: Piece, piece: Piece, desired: int) -> bool:
     said = [text[p.start : p.end] for p in (before, piece)]
     if not all(map(is_sayable, said)):
         return True
-    if before.speaker != piece.speaker:
+    if (before.speaker, before.language) != (piece.speaker, piece.language):
         return False
     return min(map(len, said)) < SHORT and piece.end - before.start <= MOST * desired
 
 
-def _louder(text: str, before: Piece, piece: Piece) -> str:
-    return before.speaker if is_sayable(text[before.start : before.end]) else piece.speaker
+def _louder(text: str, before: Piece, piece: Piece) -> Piece:
+    return before if is_sayable(text[before.start : before.end]) else piece

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from tutortoietts.core.types import Word
@@ -13,10 +13,20 @@ __all__ = ["Speaker", "SpeakerFactory", "Spoken", "Word"]
 
 
 class Speaker(Protocol):
-    """An engine with its options fixed. Equal identity, voice digest, text and seed give equal sound."""
+    """An engine with its options fixed. Equal identity, voice digest, text, language and seed give equal sound.
+
+    language: what it speaks unless another is given. terms: of the licence of its sound, "" if there are none.
+    """
 
     sample_rate: int
     desired_length: int
+    language: str
+    terms: str
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """Tags of the languages that it speaks."""
+        ...
 
     @property
     def limits(self) -> Limits:
@@ -35,8 +45,11 @@ class Speaker(Protocol):
         """Return the usual seconds a spoken character of the voice, None when it is not known."""
         ...
 
-    def readings(self, text: str, voice: str, seed: int) -> Iterator[Spoken]:
-        """Speak `text`, which is already in spoken form; then yield what else the same draw offers, the best first."""
+    def readings(self, text: str, voice: str, seed: int, language: str = "") -> Iterator[Spoken]:
+        """Speak `text`, which is already in spoken form; then yield what else the same draw offers, the best first.
+
+        language: one of `languages`, "" for its own.
+        """
         ...
 
 

@@ -29,16 +29,19 @@ class Speech:
         self.language = known_language(language)
         self.urls = urls
 
-    def of(self, shown: str, where: dict[str, str] | None = None, aliases: Sequence[Edit] = ()) -> Traced:
+    def of(
+        self, shown: str, where: dict[str, str] | None = None, aliases: Sequence[Edit] = (), language: str = ""
+    ) -> Traced:  # fmt: skip
         """Return `shown` as it is said, traced to `shown`; `where`: voice, chapter, lang, for the lexicon's scopes.
 
-        aliases: (start, end, spoken) of markup, which come before everything else.
+        aliases: (start, end, spoken) of markup, which come before everything else. language: of the text, "" for
+        the book's.
         """
         text = Traced(shown).rewrite(aliases).sub(_ISBN, "")
         if self.urls != "full":
             text = text.sub(_URL, "" if self.urls == "skip" else lambda match: match.group(1).removeprefix("www."))
         text = self.lexicon.apply(text, where)
-        said = normalize(text.text, self.language)
+        said = normalize(text.text, known_language(language) if language else self.language)
         return said if text.text == shown else _chained(text, said)
 
 

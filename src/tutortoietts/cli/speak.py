@@ -16,7 +16,7 @@ from tutortoietts.cli.common import EXIT_FAILURE, hush, print_json, say
 from tutortoietts.cli.options import EngineOptions
 from tutortoietts.cli.output import STDOUT, keep_inputs, plan_outputs
 from tutortoietts.cli.playback import Player, find_player, play, played
-from tutortoietts.cli.streaming import FORMATS, raw, sink
+from tutortoietts.cli.streaming import FORMATS, encoded, raw, sink
 from tutortoietts.core.errors import OptionError
 from tutortoietts.core.options import SPEECH, check
 
@@ -146,8 +146,6 @@ def speak(tts: TextToSpeech, job: Job, start_seconds: float, work: Work | None =
 
 def _at_once(tts: TextToSpeech, job: Job) -> tuple[Report, list[list[str]]]:
     """Write the results; return the report and, if they were to be checked, the faults of each."""
-    from tutortoietts.audio.io import encode_audio
-
     results = tts.speak_candidates(
         job.text,
         job.candidates,
@@ -161,9 +159,7 @@ def _at_once(tts: TextToSpeech, job: Job) -> tuple[Report, list[list[str]]]:
     )
     for path, speech in zip(job.paths, results, strict=True):
         if path == STDOUT:
-            samples, form = speech.samples, job.form or "wav"
-            wav = form == "wav"
-            sys.stdout.buffer.write(encode_audio(samples, tts.sample_rate, ".wav") if wav else raw(samples, form))
+            sys.stdout.buffer.write(encoded(speech.samples, tts.sample_rate, job.form or "wav", terms=speech.terms))
             sys.stdout.buffer.flush()
         else:
             speech.save(path, mark=job.mark)
@@ -192,7 +188,7 @@ def _stream(tts: TextToSpeech, job: Job, hear: Callable[[bytes], None] | None) -
         **job.tuning,
     )
     try:
-        with stream, sink(job.paths[0], tts.sample_rate, job.form or "wav", comment=comment) as write:
+        with stream, sink(job.paths[0], tts.sample_rate, job.form or "wav", comment=comment, terms=tts.terms) as write:
             for chunk in stream:
                 if hear is not None:
                     hear(raw(chunk, "s16le"))

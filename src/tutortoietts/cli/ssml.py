@@ -34,12 +34,12 @@ def check_marked_up(job: Job) -> None:
 
 def speak_marked_up(tts: TextToSpeech, job: Job) -> tuple[Report, list[list[str]]]:
     """Write the sound of a marked-up text, and its times; return the report and the faults, if there is --check."""
-    from tutortoietts.audio.io import MARK, encode_audio, save_audio
+    from tutortoietts.audio.io import file_comment, save_audio
     from tutortoietts.book.clip import speak_ssml
     from tutortoietts.book.engine import EngineSpeaker
     from tutortoietts.book.export.times import write_times
     from tutortoietts.book.options import BookOptions
-    from tutortoietts.cli.streaming import raw
+    from tutortoietts.cli.streaming import encoded
     from tutortoietts.engine.progress import Report
 
     seed = secrets.randbits(31) if job.seed is None else job.seed
@@ -49,16 +49,10 @@ def speak_marked_up(tts: TextToSpeech, job: Job) -> tuple[Report, list[list[str]
     clip = speak_ssml(job.text, speaker, options)
     (path,) = job.paths
     if path == STDOUT:
-        form = job.form or "wav"
-        wav = form == "wav"
-        sys.stdout.buffer.write(
-            encode_audio(clip.samples, clip.sample_rate, ".wav") if wav else raw(clip.samples, form)
-        )
+        sys.stdout.buffer.write(encoded(clip.samples, clip.sample_rate, job.form or "wav", terms=tts.terms))
         sys.stdout.buffer.flush()
     else:
-        terms = tts._voices.family.terms
-        comment = ". ".join(part for part in (MARK if job.mark else "", terms) if part)
-        save_audio(path, clip.samples, clip.sample_rate, comment=comment)
+        save_audio(path, clip.samples, clip.sample_rate, comment=file_comment(tts.terms, mark=job.mark))
     if job.times is not None:
         write_times(
             job.times, clip.text, clip.words, sample_rate=clip.sample_rate, duration=clip.seconds, marks=clip.marks

@@ -14,7 +14,7 @@ from tutortoietts.core.errors import OutputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["FORMATS", "raw", "sink"]
+__all__ = ["FORMATS", "encoded", "raw", "sink"]
 
 FORMATS = ("wav", "s16le", "f32le")
 
@@ -28,20 +28,27 @@ def raw(samples: Tensor, form: str) -> bytes:
     return pcm16(samples.flatten())
 
 
+def encoded(samples: Tensor, rate: int, form: str, *, terms: str = "") -> bytes:
+    """Return samples (..., N) for stdout in one of FORMATS; the `terms` are the comment of a WAV."""
+    from tutortoietts.audio.io import encode_audio
+
+    return encode_audio(samples, rate, ".wav", comment=terms) if form == "wav" else raw(samples, form)
+
+
 @contextmanager
-def sink(path: Path, rate: int, form: str, *, comment: str = "") -> Iterator[Callable[[Tensor], None]]:
+def sink(path: Path, rate: int, form: str, *, comment: str = "", terms: str = "") -> Iterator[Callable[[Tensor], None]]:
     """Yield a function that writes (samples,) chunks to `path`: stdout at once, a file that appears when complete.
 
     `form`: the format of stdout, one of FORMATS; the length in a WAV header is left open. `comment`: of a
-    file. Raises OutputError.
+    file; `terms`: in the WAV header of a pipe. Raises OutputError.
     """
     if path == STDOUT:
-        yield _pipe(sys.stdout.buffer, rate, form)
+        yield _pipe(sys.stdout.buffer, rate, form, terms)
         return
     if path.exists() and not path.is_file():  # a pipe or device: WAV, as it comes
         try:
             with path.open("wb") as pipe:
-                yield _pipe(pipe, rate, "wav")
+                yield _pipe(pipe, rate, "wav", terms)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(path)) from error
         return
@@ -62,7 +69,7 @@ def sink(path: Path, rate: int, form: str, *, comment: str = "") -> Iterator[Cal
             raise OutputError(f"{path} cannot be written ({error.error_string}): is the disk full?") from error
 
 
-def _pipe(out: BinaryIO, rate: int, form: str) -> Callable[[Tensor], None]:
+def _pipe(out: BinaryIO, rate: int, form: str, terms: str) -> Callable[[Tensor], None]:
     from tutortoietts.audio.io import wav_header
 
     def write(chunk: Tensor) -> None:
@@ -70,6 +77,6 @@ def _pipe(out: BinaryIO, rate: int, form: str) -> Callable[[Tensor], None]:
         out.flush()
 
     if form == "wav":
-        out.write(wav_header(rate))
+        out.write(wav_header(rate, comment=terms))
         out.flush()
     return write

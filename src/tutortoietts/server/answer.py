@@ -63,16 +63,15 @@ class Answer:
     async def _send(self, job: Job, scope: Scope, send: Send) -> None:
         kind, blocks = self._blocks(job, scope["state"]["request_id"])
         started = False
-        timeout = job.settings.reader_timeout
+        timeout, terms = job.settings.reader_timeout, self._engine.info.terms
         try:
             async with contextlib.aclosing(blocks) as iterator:
                 async for block, last in iterator:
                     if not started:
                         started = True
                         length = len(block) if last else None
-                        await send(
-                            {"type": "http.response.start", "status": 200, "headers": _headers(job, kind, length)}
-                        )
+                        headers = _headers(job, kind, length, terms)
+                        await send({"type": "http.response.start", "status": 200, "headers": headers})
                     message = {"type": "http.response.body", "body": block, "more_body": not last}
                     await asyncio.wait_for(send(message), timeout)
         except asyncio.TimeoutError:
@@ -181,7 +180,7 @@ def _word(word: Word) -> dict[str, Any]:
     }
 
 
-def _headers(job: Job, kind: str, length: int | None) -> list[tuple[bytes, bytes]]:
+def _headers(job: Job, kind: str, length: int | None, terms: str) -> list[tuple[bytes, bytes]]:
     request = job.request
     values = {
         "content-type": kind,
@@ -192,6 +191,8 @@ def _headers(job: Job, kind: str, length: int | None) -> list[tuple[bytes, bytes
         "x-tutortoietts-sample-rate": str(request.sample_rate),
         "x-tutortoietts-decoder": request.decoder,
     }
+    if terms:
+        values["x-tutortoietts-terms"] = quote(terms, safe=" ,;:/.")
     if not (request.sse or request.as_json):
         values["content-disposition"] = f'inline; filename="speech.{request.form}"'
     if request.ignored:

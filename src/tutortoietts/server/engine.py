@@ -245,7 +245,7 @@ class SpeechEngine:
         request, tts = job.request, self._tts
         assert tts is not None
         voice = self.voices.get(request.voice, request.seed)
-        sound = Sound(request, tts.sample_rate, self.settings.tail_silence)
+        sound = Sound(request, tts.sample_rate, self.settings.tail_silence, tts.terms)
         with job.kept or self._stream(tts, job, voice) as stream:
             job.kept = stream if stream.cached else None
             job.seed = stream.seed
@@ -290,6 +290,7 @@ def _info(tts: TextToSpeech, settings: ServerSettings) -> ModelInfo:
         sample_rate=tts.sample_rate,
         presets=tuple(name for name in tts.presets if affordable(name)),
         languages=family_of(spec).languages,
+        terms=family_of(spec).terms,
         has_stream_decoder=spec.stream_decoder is not None,
         default_voice=spec.default_voice or (voices[0] if voices else "random"),
     )

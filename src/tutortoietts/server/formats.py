@@ -53,20 +53,23 @@ def can_stream(form: str) -> bool:
     return form in ("pcm", "wav") or have_av()
 
 
-def make_encoder(form: str, rate: int, *, whole: bool) -> Encoder:
-    """Return the encoder for one answer. Raises ApiError 501 where PyAV is needed and missing."""
+def make_encoder(form: str, rate: int, *, whole: bool, comment: str = "") -> Encoder:
+    """Return the encoder for one answer; `comment`: where the format has a place.
+
+    Raises ApiError 501 where PyAV is needed and missing.
+    """
     if form == "aac" and not have_av():
         raise ApiError(501, f"aac {_NO_AV}", param="response_format", code="format_unavailable")
     if whole and form != "aac":
-        return WholeEncoder(form, rate)
-    return StreamEncoder(form, rate)
+        return WholeEncoder(form, rate, comment)
+    return StreamEncoder(form, rate, comment)
 
 
 class WholeEncoder:
     """Collects all samples and encodes them at the end, so that lengths in headers are exact."""
 
-    def __init__(self, form: str, rate: int) -> None:
-        self._form, self._rate = form, rate
+    def __init__(self, form: str, rate: int, comment: str = "") -> None:
+        self._form, self._rate, self._comment = form, rate, comment
         self._blocks: list[Tensor] = []
 
     def push(self, block: Tensor) -> bytes:
@@ -80,5 +83,5 @@ class WholeEncoder:
         if self._form == "pcm":
             return pcm16(sound)
         if self._form == "wav":
-            return wav_header(self._rate, len(sound)) + pcm16(sound)
-        return encode_audio(sound, self._rate, f".{self._form}")
+            return wav_header(self._rate, len(sound), self._comment) + pcm16(sound)
+        return encode_audio(sound, self._rate, f".{self._form}", comment=self._comment)

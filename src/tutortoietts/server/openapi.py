@@ -15,6 +15,8 @@ from tutortoietts.version import __version__
 __all__ = ["document"]
 
 Schema = dict[str, Any]
+_SPEED = "Pitch is kept. options.speed says the same; both may be given only where they are equal."
+_TERMS = "(ours) The licence that the sound comes under, with its address, where the model has one."
 _TYPES: dict[type[Any], str] = {int: "integer", float: "number", bool: "boolean", str: "string"}
 
 
@@ -50,6 +52,7 @@ def _paths(settings: ServerSettings) -> Schema:
         "requestBody": {"required": True, "content": _json({"$ref": "#/components/schemas/SpeechRequest"})},
         "responses": _responses(_sound(), 400, 401, 403, 404, 408, 413, 415, 429, 501, 503, 504),
     }
+    speech["responses"]["200"]["headers"] = {"x-tutortoietts-terms": {"description": _TERMS, "schema": _text()}}
     voice_list = _object(object={"const": "list"}, voices=_many("Voice"), data=_many("Voice"))
     models, loading = _object(object={"const": "list"}, data=_many("Model")), (403, 503)
     state = _json({"type": "object", "required": ["status"], "properties": {"status": _text()}})
@@ -106,7 +109,7 @@ def _speech(settings: ServerSettings, model: ModelInfo | None) -> Schema:
         "model": {**_text(), "description": f"The model's id, or {', '.join(MODEL_ALIASES)}."},
         "voice": {**any_of, "description": "A voice, or a mix such as slt*2+rms."},
         "response_format": {"type": "string", "enum": list(FORMATS), "default": "mp3"},
-        "speed": {"type": "number", "minimum": 0.25, "maximum": 4, "default": 1},
+        "speed": {"type": "number", "minimum": 0.25, "maximum": 4, "default": 1, "description": _SPEED},
         "stream_format": {"type": "string", "enum": list(STREAM_FORMATS), "default": "audio"},
         "instructions": {"type": "string", "maxLength": 4096, "description": "Accepted and ignored."},
         "stream": {"type": "boolean", "default": True, "description": "(ours) false: answer once all is made."},

@@ -32,7 +32,7 @@ _MOST_STEPS, _MOST_CANDIDATES = "diffusion_iterations", "num_autoregressive_samp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """Facts about the model that decide whether a request is valid."""
+    """Facts about the model that decide whether a request is valid; and the terms of its sound, "" if none."""
 
     name: str
     sample_rate: int
@@ -40,6 +40,7 @@ class ModelInfo:
     languages: tuple[str, ...]
     has_stream_decoder: bool
     default_voice: str
+    terms: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,11 +104,12 @@ def parse_speech(body: Mapping[str, Any], settings: ServerSettings, model: Model
     seed = given.get("seed")
     preset = reader.choice("preset", "", model.presets) if "preset" in given else None
     reader.text("instructions", "", 4096)
+    speed, options = _speed(reader, _options(given.get("options", {}), settings, decoder))
     return SpeechRequest(
         text=_input(given.get("input"), settings.max_input),
         voice=voice_name(given.get("voice"), settings, model),
         form=form,
-        speed=reader.number("speed", 1.0, 0.25, 4.0),
+        speed=speed,
         sse=stream_format == "sse",
         as_json=stream_format == "json",
         whole=not reader.switch("stream", True) or stream_format == "json" or not can_stream(form),
@@ -118,7 +120,7 @@ def parse_speech(body: Mapping[str, Any], settings: ServerSettings, model: Model
         normalize=None if reader.switch("normalize", True) else False,
         language=reader.choice("language", "en", ("auto", *model.languages)),
         timestamps=timestamps,
-        options=_options(given.get("options", {}), settings, decoder),
+        options=options,
         ignored=tuple(name for name in body if name in _IGNORED or name not in _FIELDS)[:20],
     )
 
@@ -182,6 +184,25 @@ def _term(term: str, aliases: Mapping[str, str]) -> str:
         name, _, weight = term[:-1].rpartition("(")
     name = aliases.get(name.strip().lower(), name.strip())
     return f"{name}*{weight.strip()}" if weight or star else name
+
+
+def _speed(reader: _Reader, options: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+    """Return the speed by which the sound is stretched, and the model's options: only one of them changes the speed.
+
+    Raises ApiError where both are given and differ, or the one that is given cannot be had by the `speed_rule`.
+    """
+    speed, own = reader.number("speed", 1.0, 0.25, 4.0), options.get("speed")
+    if own is not None and "speed" in reader.given and speed != own:
+        raise invalid(f"speed is {speed:g}, but options.speed is {own:g}: give one of them", "speed")
+    speed = speed if own is None else float(own)
+    rest = {name: value for name, value in options.items() if name != "speed"}
+    if options.get("speed_rule", "stretch") == "stretch":
+        return speed, rest
+    try:
+        check("speed", speed, SPEECH["speed"])
+    except OptionError as error:
+        raise invalid(f"{error} by this speed_rule", "speed") from None
+    return 1.0, {**rest, "speed": speed}
 
 
 def _options(value: Any, settings: ServerSettings, decoder: str) -> dict[str, Any]:

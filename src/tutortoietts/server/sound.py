@@ -17,9 +17,12 @@ __all__ = ["Sound"]
 
 
 class Sound:
-    """The way of one answer; `seconds` of sound were encoded, from `spoken_seconds` that the model made."""
+    """The way of one answer; `seconds` of sound were encoded, from `spoken_seconds` that the model made.
 
-    def __init__(self, request: SpeechRequest, model_rate: int, tail_silence: int) -> None:
+    terms: of the model's licence, written where the format has a place.
+    """
+
+    def __init__(self, request: SpeechRequest, model_rate: int, tail_silence: int, terms: str = "") -> None:
         self._speed, self._model_rate, self._rate = request.speed, model_rate, request.sample_rate
         self._stretcher = Stretcher(model_rate, request.speed)
         self._resampler: Any = None
@@ -28,7 +31,7 @@ class Sound:
 
             self._resampler = soxr.ResampleStream(model_rate, self._rate, 1, dtype="float32", quality="HQ")
         self._tail = round(tail_silence * model_rate / 1000)
-        self._encoder = make_encoder(request.form, self._rate, whole=request.whole)
+        self._encoder = make_encoder(request.form, self._rate, whole=request.whole, comment=terms)
         self.seconds = self.spoken_seconds = 0.0
 
     def push(self, chunk: Tensor) -> tuple[bytes, float]:

@@ -271,6 +271,8 @@ class _Session:
 
     async def _start(self, utterance: _Utterance, number: int, sentence: str, request: SpeechRequest) -> None:
         form = {"format": request.form, "sample_rate": request.sample_rate, "channels": 1}
+        if terms := self._engine.info.terms:
+            form["terms"] = terms
         await self._send("audio.start", utterance, sentence_index=number, sentence_text=sentence, **form)
 
     async def _send(self, kind: str, utterance: _Utterance, **values: Any) -> None:

@@ -94,6 +94,7 @@ class Material:
         self.timeline: Timeline = make_timeline(book.store, self.plan, rate=rate, head=head, tail=tail)
         self.mastering = Mastering(self.timeline, preset, gains=book.cast().gains, room_tone=tone)
         self.metadata = book.metadata
+        self.terms = str(book.store.settings().get("terms", ""))
         self._speech = book.speech()
         self._cover: bytes | None = None
 
@@ -130,9 +131,12 @@ class Material:
             "publisher": data.publisher, "description": data.description[:2000], "show": data.series,
             "language": data.language, "copyright": data.rights, "track": track, "media_type": "2",
         }  # fmt: skip
-        if options.mark:
-            values["comment"] = f"{SYNTHETIC} (tutortoietts {__version__})"
-        return Tags(values=values, cover=self.cover())
+        return Tags(values={**values, **self.comment().values}, cover=self.cover())
+
+    def comment(self) -> Tags:
+        """Return what every sound file says of itself: that it is synthetic, if the book says so, and its terms."""
+        mark = f"{SYNTHETIC} (tutortoietts {__version__})" if self.book.options.mark else ""
+        return Tags(values={"comment": ". ".join(part for part in (mark, self.terms) if part)})
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tutortoietts.audio.encode import Tags
 from tutortoietts.book.export.material import Material, part_file, write_chapters
 from tutortoietts.book.export.wrap import Span, grouped, wrap
 from tutortoietts.book.needs import need
@@ -34,6 +33,7 @@ SHEET = "tt-overlay.css"
 STYLE = f".{ACTIVE} {{ background-color: #ffe08a; color: #000; }}\n"
 OPS = "http://www.idpf.org/2007/ops"
 OPF = "http://www.idpf.org/2007/opf"
+DC = "http://purl.org/dc/elements/1.1/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ def _sounds(material: Material, folder: Path) -> dict[str, Path]:
     found = {}
     for chapter in material.timeline.chapters:
         sound = folder / f".part-{secrets.token_hex(4)}.mp3"
-        write_chapters(material, sound, [chapter], Tags(), suffix=".mp3", marks=False)
+        write_chapters(material, sound, [chapter], material.comment(), suffix=".mp3", marks=False)
         found[_audio_name(chapter)] = sound
     return found
 
@@ -247,6 +247,8 @@ def _opf(
     meta("media:duration", _clip(total))
     meta("media:active-class", ACTIVE)
     meta("media:narrator", material.book.options.voice or "synthetic voice")
+    if material.terms:
+        etree.SubElement(metadata, f"{{{DC}}}rights").text = f"Sound: {material.terms}"
     if not modified:
         meta("dcterms:modified", NO_DATE)
     for name in ("auditory", "textual"):

@@ -9,7 +9,6 @@ import secrets
 from pathlib import Path
 from typing import Any, TextIO
 
-from tutortoietts.audio.encode import Tags
 from tutortoietts.book.export.material import Material, part_file, write_chapters
 from tutortoietts.book.timeline import Chapter
 
@@ -56,7 +55,7 @@ def _chapters(material: Material) -> list[dict[str, Any]]:
 def _write_sound(material: Material, chapter: Chapter, page: TextIO, folder: Path) -> None:
     """A script element with the chapter's mp3 in base64, which the page turns into sound when it is played."""
     sound = folder / f".part-{secrets.token_hex(4)}.mp3"
-    write_chapters(material, sound, [chapter], Tags(), suffix=".mp3", marks=False)
+    write_chapters(material, sound, [chapter], material.comment(), suffix=".mp3", marks=False)
     try:
         page.write(f'<script type="text/plain" id="sound-{chapter.number}">')
         with sound.open("rb") as file:

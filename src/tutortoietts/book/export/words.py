@@ -35,7 +35,8 @@ def shown_words(placed: Placed, speech: Speech, sample_rate: int) -> list[ShownW
     """
     segment = placed.segment
     begin, end = placed.start / sample_rate, placed.end / sample_rate
-    traced = speech.of(segment.shown, {"voice": segment.voice, "chapter": str(segment.chapter + 1), "lang": ""})
+    where = {"voice": segment.voice, "chapter": str(segment.chapter + 1), "lang": ""}
+    traced = speech.of(segment.shown, where, language=segment.language)
     timed: list[Word] = []
     if traced.text == segment.spoken:
         timed = [word._replace(chars=traced.source(*word.chars)) for word in placed.words(sample_rate)]

@@ -145,6 +145,7 @@ class BodyWalker:
     anchors: dict[str, int] = field(default_factory=dict)
     traces: dict[int, list[Origin | None]] = field(default_factory=dict)
     pictures: int = 0
+    _root: Any = None
     _runs: list[Run] = field(default_factory=list)
     _stack: list[_Context] = field(default_factory=list)
     _paths: list[tuple[str, Counter[str]]] = field(default_factory=list)
@@ -154,6 +155,7 @@ class BodyWalker:
 
     def run(self, root: Any) -> None:
         """Walk the tree under `root`."""
+        self._root = root
         self._stack, self._paths = [_Context("para", language=_language(root))], [("", Counter())]
         todo: list[tuple[Any, bool]] = [(root, False)]
         while todo:
@@ -338,13 +340,26 @@ class BodyWalker:
             self._emit("scene", "", context.path)
             self._drop(context.path, text, "scene break")
             return
-        self._emit(context.kind, text, context.path, runs)
+        self._emit(context.kind, text, context.path, runs, self._language_of(runs))
 
-    def _emit(self, kind: str, text: str, path: str, runs: list[Run] | None = None) -> None:
+    def _language_of(self, runs: list[Run]) -> str:
+        """The language of all text of a block, "" where it is that around the block, or not the same everywhere."""
+        found = {self._nearest(run) for run in runs if run.element is not None and run.text.strip()}
+        return found.pop() if len(found) == 1 else ""
+
+    def _nearest(self, run: Run) -> str:
+        element = run.element if run.where == "text" else run.element.getparent()
+        while element is not None and element is not self._root:
+            if language := _language(element):
+                return language
+            element = element.getparent()
+        return ""
+
+    def _emit(self, kind: str, text: str, path: str, runs: list[Run] | None = None, language: str = "") -> None:
         context = self._stack[-1]
         block = Block(
             kind=kind, text=text, level=context.level if kind == "heading" else 0, href=self.href, element=path,
-            number=self._number, language=context.language,
+            number=self._number, language=language or context.language,
         )  # fmt: skip
         if self.rules.trace and runs:
             self.traces[self._number] = origins(runs)

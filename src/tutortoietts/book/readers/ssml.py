@@ -72,7 +72,7 @@ class _Reader:
         self.name, self.audio_dir = name, audio_dir
         self.warnings: list[str] = []
         self._blocks: list[tuple[Block, str]] = []  # and what ends with it: "s" a sentence, "p" a paragraph
-        self._pieces: list[tuple[str, str | None]] = []  # shown, and spoken if that is another
+        self._pieces: list[tuple[str, str | None, str]] = []  # shown, spoken if that is another, language
         self._style = _Style()
         self._mark = ""
 
@@ -98,35 +98,39 @@ class _Reader:
             inner = handler(element, style)
         elif tag not in SSML_TAGS:
             self._warn(f"<{tag}> is not known: its text is spoken")
-        elif tag in ("emphasis", "lang"):
+        elif tag == "emphasis":
             self._warn(f"<{tag}> cannot be honoured: its text is spoken as it is")
         if inner is None:
             return
-        if tag in ("p", "s") or inner != style:
+        cut = tag in ("p", "s") or inner != style
+        inner = replace(inner, language=_language(element) or style.language)
+        if cut:
             self.end_block(ends="p" if tag == "p" else "")
         self._add(element.text, inner)
         for child in element:
             if isinstance(child.tag, str):
                 self.walk(child, inner)
             self._add(child.tail, inner)
-        if inner != style or tag in ("p", "s"):
+        if cut:
             self.end_block(ends=tag if tag in ("p", "s") else "")
 
     def end_block(self, pause: float | None = None, *, ends: str = "") -> None:
         """End the block in the making. pause: seconds of silence after it; ends: "s" a sentence, "p" a paragraph."""
-        text, aliases = "", []
-        for piece, spoken in self._pieces:
+        text, aliases, marked = "", [], list[tuple[int, int, str]]()
+        for piece, spoken, language in self._pieces:
             shown = re.sub(r"\s+", " ", piece)
             shown = shown.lstrip() if not text or text.endswith(" ") else shown
             if spoken is not None:
                 aliases.append(Alias(len(text), len(text) + len(shown.rstrip()), spoken))
+            if language != self._pieces[0][2]:
+                marked.append((len(text), len(text) + len(shown), language))
             text += shown
-        self._pieces = []
         if text.rstrip():
-            style = self._style
+            style, length = self._style, len(text.rstrip())
             block = Block(
                 kind="para", text=text.rstrip(), voice=style.voice, rate=style.rate, volume=style.volume, pause=pause,
-                aliases=tuple(aliases), mark=self._mark, language=style.language,
+                aliases=tuple(aliases), mark=self._mark, language=self._pieces[0][2],
+                languages=tuple((start, min(end, length), tag) for start, end, tag in marked if start < length),
             )  # fmt: skip
             self._blocks.append((block, ends))
             self._mark = ""
@@ -137,12 +141,13 @@ class _Reader:
             self._blocks[-1] = (block, max(before, ends, key=("", "s", "p").index))
         elif pause:
             self._warn("a break before the first word is left out")
+        self._pieces = []
 
     def _add(self, text: str | None, style: _Style, spoken: str | None = None) -> None:
         if not text or (not text.strip() and not self._pieces):
             return
         self._style = style
-        self._pieces.append((text, spoken))
+        self._pieces.append((text, spoken, style.language))
 
     def _break(self, element: Any, style: _Style) -> None:
         time, strength = element.get("time"), element.get("strength", "medium")
