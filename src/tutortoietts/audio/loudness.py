@@ -179,13 +179,13 @@ def _weighting_taps(sample_rate: int) -> Tensor:
 
 
 def _transform(samples: int) -> int:
-    """The least power of two that holds so many samples."""
+    """Return the least power of two that is at least `samples`."""
     return 1 << max(1, samples - 1).bit_length()
 
 
 @lru_cache(maxsize=16)
 def _spectrum(taps: Tensor, size: int) -> Tensor:
-    """The spectrum of taps (the tensor itself is the key, not its values) for transforms of `size`."""
+    """Return the spectrum of `taps` for transforms of `size`; the tensor itself is the key, not its values."""
     spectrum: Tensor = torch.fft.rfft(taps.to(torch.float64), size).to(torch.complex64)
     return spectrum
 
