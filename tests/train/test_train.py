@@ -124,8 +124,6 @@ def test_clips_too_long_for_the_model_are_left_out() -> None:
 def test_every_speaker_is_made_of_styles_that_there_are() -> None:
     for name in (*data.speakers(), *data.UNKNOWN):
         assert set(data.parse_speaker(name).styles) <= set(data.ALL_STYLES), name
-    assert data.parse_speaker("kumop125") == data.Speaker({"kumo": 1.0}, pitch=1.25)
-    assert data.parse_speaker("alpha120kumo-20x092p115") == data.Speaker({"alpha": 1.2, "kumo": -0.2}, 0.92, 1.15)
     with pytest.raises(ValueError, match="no speaker 'alphq'"):
         data.parse_speaker("alphq")
 
@@ -283,6 +281,8 @@ def test_a_text_is_misread() -> None:
         ("alpha", {"alpha": 1.0}, 1.0, 1.0),
         ("alpha120kumo-20", {"alpha": 1.2, "kumo": -0.2}, 1.0, 1.0),
         ("alpha50kumo50x092p115", {"alpha": 0.5, "kumo": 0.5}, 0.92, 1.15),
+        ("kumop125", {"kumo": 1.0}, 1.0, 1.25),
+        ("alpha120kumo-20x092p115", {"alpha": 1.2, "kumo": -0.2}, 0.92, 1.15),
     ],
 )
 def test_names_of_speakers(name: str, styles: dict[str, float], warp: float, pitch: float) -> None:

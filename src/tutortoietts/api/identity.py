@@ -27,10 +27,10 @@ _log = logging.getLogger(__name__)
 def model_identity(models: LoadedModels, options: SpeechOptions, *, streamed: bool = False) -> dict[str, Any]:
     """Return the digests of the weights that a request uses, its options and the precision, as JSON can hold them."""
     source = models.source
-    parts = [*family_of(models.spec).components(models, options, streamed=streamed), "tokenizer"]
+    needed = [*family_of(models.spec).components(models, options, streamed=streamed), "tokenizer"]
     return {
         "model": source.model_id,
-        "weights": {name: _file_digest(source.file(name)) for name in parts},
+        "weights": {name: _file_digest(source.file(name)) for name in needed},
         "options": json.loads(json.dumps(asdict(options), default=str)),
         "precision": models.precision.name,
     }

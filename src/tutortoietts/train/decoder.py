@@ -134,14 +134,14 @@ class Pairs:
         self.references = torch.stack(drawn).to(device)  # (speakers, POOL, 1, 100, T)
         self._long = [(self.latents.lengths >= units * UNIT_CODES).nonzero()[:, 0] for units, _ in CROPS]
 
-    def crops(self, generator: torch.Generator, rows: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    def crops(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Draw crops of one size: latents (B, S, D), mel (B, 100, F), speaker (B,), a number in ``names``."""
         chances = torch.tensor(
             [share * bool(len(long)) for share, long in zip((0.4, 0.4, 0.2), self._long, strict=True)]
         )
         size = int(chances.multinomial(1, generator=generator))
         units, long = CROPS[size][0], self._long[size]
-        which = long[torch.randint(len(long), (rows or CROPS[size][1] * self.more,), generator=generator)]
+        which = long[torch.randint(len(long), (CROPS[size][1] * self.more,), generator=generator)]
         room = self.latents.lengths[which] // UNIT_CODES - units + 1
         at = (torch.rand(len(which), generator=generator) * room).long()
         latents = self.latents.crops(which, at * UNIT_CODES, units * UNIT_CODES)

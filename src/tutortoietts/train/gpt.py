@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -103,8 +104,7 @@ class Clips:
             for clip, ids in items
             if len(ids) + 1 <= config.max_text_tokens and len(clip.codes) + 2 <= config.max_mel_tokens
         ]
-        self._by_length = sorted(range(len(self.items)), key=self.length)
-        self.put("cpu")
+        self.device = torch.device("cpu")
 
     def length(self, n: int) -> int:
         clip, ids = self.items[n]
@@ -133,10 +133,14 @@ class Clips:
         return pool[at : at + rows]
 
     def put(self, device: str | torch.device) -> Clips:
-        """Lay everything out on ``device``, where batches are then made."""
+        """Have batches made on ``device``."""
         self.device = torch.device(device)
-        self._rows = Ragged([self._row(n) for n in range(len(self.items))], device)
+        self.__dict__.pop("_rows", None)
         return self
+
+    @cached_property
+    def _rows(self) -> Ragged:
+        return Ragged([self._row(n) for n in range(len(self.items))], self.device)
 
     def _row(self, n: int) -> Tensor:
         """Return (L, 5): token, position, and what follows it: the code, its phone, or the text token; -1 for none."""

@@ -59,8 +59,27 @@ def mel_loss(made: Tensor, mel: Tensor) -> Tensor:
     return (diffusion_mel(made)[:, :, 2:-3] - mel[:, :, 2:-2]).abs().mean()
 
 
-class Judge(nn.Module):
-    """A discriminator of one spectrogram resolution: log-magnitudes (B, 1, F, T) -> scores and feature maps."""
+class Discriminator(nn.Module):
+    """Convolutions over an image of waveforms (B, N), which `image` makes: -> scores and feature maps."""
+
+    layers: nn.ModuleList
+    score: nn.Conv2d
+
+    def image(self, wave: Tensor) -> Tensor:
+        """Return (B, 1, H, W)."""
+        raise NotImplementedError
+
+    def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
+        x, features = self.image(wave), []
+        with torch.autocast(wave.device.type, torch.bfloat16):
+            for layer in self.layers:
+                x = F.leaky_relu(layer(x), 0.1)
+                features.append(x)
+            return self.score(x).float(), features
+
+
+class SpectrumDiscriminator(Discriminator):
+    """Sees log-magnitudes at one resolution."""
 
     def __init__(self, n_fft: int, hop: int, width: int = 24) -> None:
         super().__init__()
@@ -71,18 +90,12 @@ class Judge(nn.Module):
         )
         self.score = nn.Conv2d(2 * width, 1, 3, padding=1)
 
-    def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
-        x = spectrum(wave, self.n_fft, self.hop).clamp(min=1e-4).log()[:, None]
-        features = []
-        with torch.autocast(wave.device.type, torch.bfloat16):
-            for layer in self.layers:
-                x = F.leaky_relu(layer(x), 0.1)
-                features.append(x)
-            return self.score(x).float(), features
+    def image(self, wave: Tensor) -> Tensor:
+        return spectrum(wave, self.n_fft, self.hop).clamp(min=1e-4).log()[:, None]
 
 
-class PeriodJudge(nn.Module):
-    """A discriminator of every period-th sample: waveforms (B, N) -> scores and feature maps."""
+class PeriodDiscriminator(Discriminator):
+    """Sees every period-th sample beside its neighbours."""
 
     def __init__(self, period: int, width: int = 32) -> None:
         super().__init__()
@@ -93,14 +106,8 @@ class PeriodJudge(nn.Module):
         )
         self.score = nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0))
 
-    def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:
-        x = F.pad(wave, (0, -wave.shape[-1] % self.period)).view(len(wave), 1, -1, self.period)
-        features = []
-        with torch.autocast(wave.device.type, torch.bfloat16):
-            for layer in self.layers:
-                x = F.leaky_relu(layer(x), 0.1)
-                features.append(x)
-            return self.score(x).float(), features
+    def image(self, wave: Tensor) -> Tensor:
+        return F.pad(wave, (0, -wave.shape[-1] % self.period)).view(len(wave), 1, -1, self.period)
 
 
 def blurred(mel: Tensor, generator: torch.Generator) -> Tensor:
@@ -157,7 +164,9 @@ class Adversary(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.judges = nn.ModuleList([*(Judge(n, h) for n, h in JUDGED), *(PeriodJudge(p) for p in PERIODS)])
+        self.judges = nn.ModuleList(
+            [*(SpectrumDiscriminator(n, h) for n, h in JUDGED), *(PeriodDiscriminator(p) for p in PERIODS)]
+        )
 
     def chosen(self, step: int) -> list[nn.Module]:
         """Return the discriminators of a step: on a CPU one after the other, on a GPU all."""
@@ -177,9 +186,9 @@ class Adversary(nn.Module):
         for judge in judges:
             score, features = judge(made)
             with torch.no_grad():
-                wanted = judge(true)[1]
+                true_features = judge(true)[1]
             loss = loss + 0.3 * F.relu(1 - score).mean()
-            loss = loss + 0.6 * sum((a - b).abs().mean() for a, b in zip(features, wanted, strict=True))
+            loss = loss + 0.6 * sum((a - b).abs().mean() for a, b in zip(features, true_features, strict=True))
         return loss / len(judges)
 
 
