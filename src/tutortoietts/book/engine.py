@@ -63,6 +63,11 @@ class EngineSpeaker:
         return self._calibration.pace.get(voice)
 
     @property
+    def candidates(self) -> int:
+        """Number of candidates of each draw."""
+        return self._resolved.num_autoregressive_samples
+
+    @property
     def limits(self) -> Limits:
         """The limits of a take, with those that were measured of this model."""
         return self._calibration.limits
@@ -92,7 +97,7 @@ class EngineSpeaker:
     def _pipeline(self, text: str, voice: str, seed: int, language: str) -> Pipeline:
         request = self.tts._request(
             text, None, self._voice(voice), preset=self.preset, given=self.options, seed=seed, normalize=False,
-            language=language, k=min(KEPT, self._resolved.num_autoregressive_samples),
+            language=language, k=min(KEPT, self.candidates),
         )  # fmt: skip
         return self.tts._pipeline(request, None)
 

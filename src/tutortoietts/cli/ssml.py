@@ -61,7 +61,7 @@ def speak_marked_up(tts: TextToSpeech, job: Job) -> tuple[Report, list[list[str]
         stages={"speech": time.perf_counter() - started},
         audio_seconds=clip.seconds,
         passages=clip.segments,
-        candidates=speaker._resolved.num_autoregressive_samples,
+        candidates=speaker.candidates,
         seed=seed,
     )
     return report, [list(clip.faults)] if job.check else []
