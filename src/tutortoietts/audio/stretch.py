@@ -28,22 +28,22 @@ def stretch(wav: Tensor, sample_rate: int, rate: float) -> Tensor:
         raise OptionError(f"rate is {rate}, outside 0.25..4")
     if wav.ndim != 1:
         raise AudioError(f"a clip to stretch has shape (N,), not {tuple(wav.shape)}")
-    wanted = stretched_length(len(wav), rate)
+    size = stretched_length(len(wav), rate)
     hop = round(WINDOW_SECONDS * sample_rate) // 2
     if rate == 1 or len(wav) < 4 * hop:
-        return _fitted(wav.to(torch.float32), wanted)
+        return _fitted(wav.to(torch.float32), size)
     search = round(SEARCH_SECONDS * sample_rate)
     source = torch.nn.functional.pad(wav.to(torch.float32), (search, 4 * hop + 2 * search))
     window = torch.hann_window(2 * hop, periodic=True)
-    out = torch.zeros(wanted + 4 * hop)
+    out = torch.zeros(size + 4 * hop)
     place = search  # in the source: where the window that follows on would begin
-    for number in range(-(-wanted // hop) + 1):
+    for number in range(-(-size // hop) + 1):
         target = min(round(number * hop * rate), len(wav)) + search
         if number:
             place = _best(source, place + hop, target, search, hop)
         out[number * hop : (number + 2) * hop] += source[place : place + 2 * hop] * window
     out[:hop] += source[search : search + hop] * (1 - window[:hop])
-    return out[:wanted]
+    return out[:size]
 
 
 def _best(source: Tensor, following: int, target: int, search: int, hop: int) -> int:
@@ -92,11 +92,11 @@ class Stretcher:
         """Return the last samples."""
         if self.rate == 1:
             return torch.zeros(0)
-        wanted = stretched_length(self._length, self.rate)
+        size = stretched_length(self._length, self.rate)
         if self._length < 4 * self._hop:
-            return _fitted(self._source[self._search :], wanted)
+            return _fitted(self._source[self._search :], size)
         self._source = torch.nn.functional.pad(self._source, (0, 4 * self._hop + 2 * self._search))
-        return self._advance(final=True)[: wanted - self._given]
+        return self._advance(final=True)[: size - self._given]
 
     def _advance(self, *, final: bool) -> Tensor:
         """Place windows as long as all that they may look at is there."""

@@ -146,17 +146,17 @@ def make_plan(
     """
     languages = Languages(speaker, language)
     builder = _Builder(speaker, speech, cast, pauses, seed, same_repeats, _by_place(edits), languages)
-    wanted = None if chapters is None else set(chapters)
+    chosen = None if chapters is None else set(chapters)
     plan = Plan(dropped=list(document.dropped), warnings=list(document.warnings))
     for number, chapter in enumerate(document.chapters, 1):
-        if wanted is not None and number not in wanted:
+        if chosen is not None and number not in chosen:
             builder.count_only(chapter)
             reason = "chapter not chosen (--chapters)"
             plan.dropped += [_dropped(block, reason) for block in chapter.blocks if block.text]
             continue
         builder.add(plan, chapter, number, headings)
     plan.warnings += languages.warnings
-    if wanted is not None and (beyond := [n for n in sorted(wanted) if n > len(document.chapters) or n < 1]):
+    if chosen is not None and (beyond := [n for n in sorted(chosen) if n > len(document.chapters) or n < 1]):
         plan.warnings.append(f"there is no chapter {beyond[0]}: the book has {len(document.chapters)}")
     return plan
 

@@ -36,7 +36,7 @@ _CODES_PER_CHARACTER = 3.0  # generous: slow speech has about two
 class Request:
     """A checked call. `build` makes it; later code trusts it.
 
-    text: as written. passages: spoken one by one, each from its own part of `seed`. k: number of results to return,
+    text: as written. passages: spoken one by one, each from a seed made of `seed`. k: number of results,
     best first. mels (1, clips, 80, T): reference clips for CVVP. streaming: how to stream; None: the whole at once.
     kv_cache False decodes by the slow reference. batch_size None: as many candidates at once as fit.
     seeded: the caller named the seed, so that the same speech can be requested again.
@@ -243,13 +243,13 @@ def _reference_mels(family: Family, models: LoadedModels, clips: list[Tensor], a
 def _known(language: str, family: Family, model: str, text: str) -> str:
     """Return the tag of a language as the family writes it; "auto": that of the text."""
     tags = {tag.lower(): tag for tag in family.languages}
-    wanted = language.strip().lower().replace("_", "-") if isinstance(language, str) else ""
-    if wanted == "auto" and isinstance(text, str):
-        wanted = language = detect_language(text)
-    if wanted not in tags:
+    asked = language.strip().lower().replace("_", "-") if isinstance(language, str) else ""
+    if asked == "auto" and isinstance(text, str):
+        asked = language = detect_language(text)
+    if asked not in tags:
         known = ", ".join(family.languages)
         raise OptionError(f"language is {language!r}, but the model {model!r} speaks {known}: use one of these")
-    return tags[wanted]
+    return tags[asked]
 
 
 def _passages(

@@ -150,15 +150,15 @@ class Guard:
         return True
 
     async def _failed(self, visit: _Visit, error: Exception) -> None:
-        told = _routing(visit, error) if isinstance(error, HTTPException) else api_error(error, visit.id)
-        if told.status >= 500 and not isinstance(error, ApiError):
+        refusal = _routing(visit, error) if isinstance(error, HTTPException) else api_error(error, visit.id)
+        if refusal.status >= 500 and not isinstance(error, ApiError):
             _log.error("request %s failed", visit.id, exc_info=error)
-        if told.reason:
-            self._metrics.rejected.labels(told.reason).inc()
+        if refusal.reason:
+            self._metrics.rejected.labels(refusal.reason).inc()
         if visit.started:
-            visit.broken = told
+            visit.broken = refusal
             raise error
-        await visit.refuse(told)
+        await visit.refuse(refusal)
 
 
 _CLOSE = {"connection": "close"}

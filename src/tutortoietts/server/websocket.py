@@ -265,8 +265,8 @@ class _Session:
             raise
         except Exception as error:
             failed = True
-            told = api_error(error)
-            await self._error(told.message, told.code or told.type)
+            refusal = api_error(error)
+            await self._error(refusal.message, refusal.code or refusal.type)
         await self._send("audio.done", utterance, sentence_index=number, total_bytes=total, error=failed)
 
     async def _start(self, utterance: _Utterance, number: int, sentence: str, request: SpeechRequest) -> None:
