@@ -123,8 +123,8 @@ class SpeechOptions:
     Making the mel: `diffusion_iterations` steps of `sampler`, placed by `diffusion_spacing` (None: the sampler's best).
     `cond_free` guides with strength `cond_free_k` at the trained steps from `cond_free_from` (3999 is the noisiest)
     down to `cond_free_to`. `diffusion_temperature` scales the initial noise. `diffusion_start` "regressed" begins from
-    the model's own estimate of the mel, noised to trained step `diffusion_start_step`; with 0 iterations that estimate
-    is the result.
+    the diffusion model's own estimate of the mel, "streamed" from the streaming decoder's, noised to trained step
+    `diffusion_start_step`; with 0 iterations that estimate is the result.
     `redraws`: how often a passage with a fault (`engine.faults`) is drawn again, where one candidate is drawn and none
     ranked. `speed`: of the speech; `speed_rule`: by stretching the sound ("stretch") or its latents ("latents").
     `calm_rule`: where a long run of the silence code ends the speech: "after_stop" only, or "anywhere" as in the
@@ -187,7 +187,7 @@ class SpeechOptions:
     diffusion_iterations: int = option(
         100,
         "Number of diffusion steps.",
-        details='0 is possible with `diffusion_start="regressed"` only.',
+        details='0 is possible with `diffusion_start="regressed"` and `"streamed"` only.',
         range=(0, 4000),
     )
     cond_free: bool = option(
@@ -218,15 +218,16 @@ class SpeechOptions:
     )
     diffusion_start: str = option(
         "noise",
-        "Start the diffusion from noise, or from the model's own estimate of the mel, noised again.",
-        details="From that estimate 2 to 6 steps are enough for the bundled model. No preset for the public "
-        "checkpoints uses it: how good their estimate is has not been measured.",
-        choices=("noise", "regressed"),
+        "Start the diffusion from noise, or from an estimate of the mel, noised again: the diffusion model's own "
+        "(`regressed`), or the streaming decoder's (`streamed`).",
+        details="`streamed` is for models with a small streaming decoder, as the bundled one is. No preset for the "
+        "public checkpoints starts from an estimate: how good theirs is has not been measured.",
+        choices=("noise", "regressed", "streamed"),
     )
     diffusion_start_step: int = option(
         1000,
         "Trained step to which the estimate is noised again.",
-        details='Refused without `diffusion_start="regressed"`.',
+        details="Refused where `diffusion_start` is `noise`.",
         range=(0, 3999),
     )
     redraws: int = option(
@@ -275,9 +276,9 @@ class SpeechOptions:
                 f"cond_free_from is {self.cond_free_from}, below cond_free_to, which is {self.cond_free_to}: "
                 "the first is the noisier step"
             )
-        if self.diffusion_iterations == 0 and self.diffusion_start != "regressed":
+        if self.diffusion_iterations == 0 and self.diffusion_start == "noise":
             raise OptionError('diffusion_iterations is 0: give at least 1, or diffusion_start="regressed"')
-        if self.diffusion_start == "regressed" and self.diffusion_iterations > self.diffusion_start_step + 1:
+        if self.diffusion_start != "noise" and self.diffusion_iterations > self.diffusion_start_step + 1:
             raise OptionError(
                 f"diffusion_iterations {self.diffusion_iterations} from diffusion_start_step "
                 f"{self.diffusion_start_step}: there are only {self.diffusion_start_step + 1} trained steps; take fewer"

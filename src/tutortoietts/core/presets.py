@@ -89,7 +89,7 @@ def preset_options(
 def _refuse_idle(given: Mapping[str, Any], options: SpeechOptions) -> None:
     """Raise OptionError for an option of `given` that has no effect beside the others. `cond_free_k` is let through:
     old scripts give it with cond_free=False."""
-    if "diffusion_start_step" in given and options.diffusion_start != "regressed":
+    if "diffusion_start_step" in given and options.diffusion_start == "noise":
         raise OptionError(
             f"diffusion_start_step is {options.diffusion_start_step}, but diffusion_start is "
             f'{options.diffusion_start!r}: leave it out, or give diffusion_start="regressed"'

@@ -1,4 +1,4 @@
-"""Make a mel from latents and a voice, by diffusion or by the model's own regression, alone or as the start."""
+"""Make a mel from latents and a voice, by diffusion or by regression, alone or as the start."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from tutortoietts.audio.mel import denormalize_mel
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Mel
 from tutortoietts.models.diffusion import Diffusion, Modulation
+from tutortoietts.models.stream_vocos import StreamFront
 from tutortoietts.runtime.cuda_graphs import Capture, default_capture, use_cuda_graphs
 from tutortoietts.sampling import plan, sample
 from tutortoietts.sampling.guidance import NoiseModel
 from tutortoietts.sampling.rows import randn
 
-__all__ = ["Unconditioned", "denoise", "mel_frames"]
+__all__ = ["Unconditioned", "denoise", "mel_frames", "streamed_mel"]
 
 _STEPS_AT_ONCE = 32
 _WORTH_CAPTURING = 5  # forwards of one shape
@@ -54,6 +55,14 @@ class Unconditioned:
 
 
 @torch.inference_mode()
+def streamed_mel(front: StreamFront, latents: Tensor, speaker: Tensor) -> Tensor:
+    """Return the mel (1, 100, F) float32, normalised, of a streaming decoder: latents (1, S, D), speaker (1, D)."""
+    weight = front.out.weight
+    mel: Tensor = front(latents.to(weight), speaker.to(weight))
+    return mel.float().clamp(-1.0, 1.0)
+
+
+@torch.inference_mode()
 def denoise(
     model: Diffusion,
     latents: Tensor,
@@ -65,17 +74,19 @@ def denoise(
     batched: bool = True,
     unconditioned: Unconditioned | None = None,
     capture: Capture | None = None,
+    first: Tensor | None = None,
 ) -> Mel:
     """Denoise: latents (1, S, D), conditioning (1, 2C) -> Mel of `mel_frames(S)` frames, in nats.
 
+    first: the normalised mel (1, 100, F) that a "streamed" start begins from; the result has its frames.
     on_step: called with (done, steps); may raise to stop. unconditioned: shared by the mels of one request.
     capture: makes many forwards of one shape fast; None: CUDA graphs on a CUDA GPU, nothing elsewhere.
     batched: False is the slow reference, where every forward is computed alone and nothing is kept.
     """
     weight = model.inp_block.weight
-    frames = mel_frames(latents.shape[1])
+    frames = mel_frames(latents.shape[1]) if first is None else first.shape[-1]
     aligned = model.align(latents.to(weight), conditioning.to(weight), frames)
-    start = model.regress(aligned) if options.diffusion_start == "regressed" else None
+    start = model.regress(aligned) if options.diffusion_start == "regressed" else first
     if options.diffusion_iterations == 0 and start is not None:
         return Mel(values=denormalize_mel(start.clamp(-1.0, 1.0)))
     start_step = None if start is None else options.diffusion_start_step

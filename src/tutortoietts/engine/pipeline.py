@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tutortoietts.audio.mel import denormalize_mel
 from tutortoietts.audio.stitch import PAUSE_SECONDS, fade, join, trim_edges
 from tutortoietts.audio.stretch import stretch
 from tutortoietts.core.errors import AudioError
@@ -28,7 +29,7 @@ from tutortoietts.engine.decoding.model import CodeModel
 from tutortoietts.engine.decoding.request import DecodeRequest
 from tutortoietts.engine.decoding.scheduler import SharedBatch
 from tutortoietts.engine.decoding.workspace import Workspaces
-from tutortoietts.engine.denoise import Unconditioned, denoise
+from tutortoietts.engine.denoise import Unconditioned, denoise, streamed_mel
 from tutortoietts.engine.faults import FAULTS, code_fault, sound_fault
 from tutortoietts.engine.progress import Progress
 from tutortoietts.engine.redact import LETTER_SECONDS, Cut, cut_spans, heard_seconds, kept_spans, redact
@@ -40,6 +41,7 @@ from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.clvp import Clvp
 from tutortoietts.models.cvvp import Cvvp
 from tutortoietts.models.diffusion import Diffusion
+from tutortoietts.models.stream_vocos import StreamFront
 from tutortoietts.models.xtts import at_speed
 from tutortoietts.runtime.memory import bytes_a_candidate, pick_batch_size
 from tutortoietts.runtime.models import LoadedModels
@@ -427,12 +429,20 @@ class Pipeline:
             )
 
     def _mel(self, latents: Tensor, seed: int) -> Mel:
-        models, options = self.models, self.request.options
+        models, options, first = self.models, self.request.options, None
+        if options.diffusion_start == "streamed":
+            with self.progress.stage("decoder"), models.use("stream_decoder") as module:
+                speaker = self.request.voice.speaker.to(models.device)
+                first = streamed_mel(cast(StreamFront, module), latents, speaker)
+            if options.diffusion_iterations == 0:
+                return Mel(values=denormalize_mel(first))
         conditioning = cast(Tensor, self.request.voice.diffusion).to(models.device, models.dtype)
         generator = torch.Generator().manual_seed(mix_seed(seed, _DENOISE))
         with self.progress.stage("diffusion") as on_step, models.use("diffusion") as module:
             model, shared = cast(Diffusion, module), self.unconditioned
-            return denoise(model, latents, conditioning, options, generator, on_step=on_step, unconditioned=shared)
+            return denoise(
+                model, latents, conditioning, options, generator, on_step=on_step, unconditioned=shared, first=first
+            )
 
     def _waves(self, mels: Sequence[Mel], seeds: Sequence[int], *, more: bool) -> list[Tensor]:
         """Turn mels into samples (1, 1, L) on the CPU. more: another passage follows."""

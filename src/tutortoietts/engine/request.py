@@ -229,6 +229,11 @@ def _check_options(models: LoadedModels, options: SpeechOptions, k: int) -> None
         )
     if options.cvvp_amount > 0:
         models.source.config("cvvp")
+    if options.diffusion_start == "streamed" and not isinstance(models.spec.stream_decoder, StreamVocosConfig):
+        raise OptionError(
+            f'diffusion_start is "streamed", but the model {models.spec.name!r} has no small streaming decoder: '
+            'give "noise" or "regressed"'
+        )
 
 
 def _reference_mels(family: Family, models: LoadedModels, clips: list[Tensor], amount: float) -> Tensor:

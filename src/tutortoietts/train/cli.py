@@ -120,7 +120,7 @@ def vocoder(
     start: From = "",
     device: Device = "cpu",
 ) -> None:
-    """Stage 6: the vocoder; needs only stage 1, and hears what the decoder makes as soon as that is trained."""
+    """Stage 6: the vocoder; needs only stage 1."""
     _recipe(work, threads, start, device=device).vocoder(minutes, adversary_after)
 
 
@@ -142,16 +142,18 @@ def decoder(
 @app.command()
 def stream(
     work: Work = _WORK,
-    minutes: Minutes = 5.0,
+    minutes: Minutes = 60.0,
+    joint_after: Annotated[float, typer.Option(help="Share of the time after which the vocoder joins.")] = 0.3,
     threads: int = 1,
-    per_voice: PerVoice = 12,
-    per_warp: PerWarp = 2,
+    per_voice: PerVoice = 24,
+    per_warp: PerWarp = 1,
     start: From = "",
     device: Device = "cpu",
     exclude: Exclude = None,
 ) -> None:
-    """Stage 8: latents to mel for streaming; like stage 7, from the final autoregressive model."""
-    _recipe(work, threads, start, device=device).stream(minutes, _sentences(exclude), per_voice, per_warp)
+    """Stage 8: latents straight to sound, with the vocoder; from the final autoregressive model."""
+    recipe = _recipe(work, threads, start, device=device)
+    recipe.stream(minutes, joint_after, _sentences(exclude), per_voice, per_warp)
 
 
 @app.command()

@@ -7,27 +7,22 @@ its steps at the low noise from which a shallow start begins: there half of the 
 
 from __future__ import annotations
 
-import json
 import math
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tutortoietts.audio.mel import denormalize_mel, diffusion_mel, normalize_mel
+from tutortoietts.audio.mel import diffusion_mel, normalize_mel
 from tutortoietts.core.config import DiffusionConfig
 from tutortoietts.engine.denoise import mel_frames
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.diffusion import Diffusion
-from tutortoietts.sampling import sample
-from tutortoietts.train.data import read_shard, write_arrays
-from tutortoietts.train.features import wav24
+from tutortoietts.train.data import read_shard
 from tutortoietts.train.gpt import Clips, References, hidden
 from tutortoietts.train.log import Log
 from tutortoietts.train.optim import State, Trainer, warm
@@ -43,17 +38,18 @@ EQUALISED = 0.5  # share of speakers of a batch that are heard through another m
 SHALLOW = 700  # trained steps below this get most of the training
 REFERENCE_FRAMES = 400  # 102 400 samples at 24 kHz
 POOL = 24  # references of a speaker to choose from
-MADE_UNITS, MADE_ROWS = 2, 256  # units of 17 codes, and rows, that are made together for a vocoder
+HOP = 256  # samples a mel frame
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """``latents`` (S, D) bfloat16 and the normalised mel (100, F) float16 of the same clip."""
+    """``latents`` (S, D) bfloat16, normalised mel (100, F) float16 and samples (F, 256) int16 of the same clip."""
 
     speaker: str
     text: str
     latents: Tensor
     mel: Tensor
+    samples: Tensor
 
 
 class Mels:
@@ -72,23 +68,24 @@ class Mels:
         return torch.cat(parts, 1)[None, :, :REFERENCE_FRAMES]
 
 
-def spoken(speech: list[Path], clips: Clips) -> list[tuple[int, Tensor]]:
-    """Return speech that ``clips`` knows, shortest first: (number in ``clips``, normalised mel (100, F) float16)."""
-    waves = {(c.speaker, c.text): wav24(c) for path in speech for c in read_shard(path)}
+def spoken(speech: list[Path], clips: Clips) -> list[tuple[int, Tensor, Tensor]]:
+    """Return speech that ``clips`` knows, shortest first: number in ``clips``, mel and samples as in a `Pair`."""
+    waves = {(c.speaker, c.text): torch.from_numpy(c.samples) for path in speech for c in read_shard(path)}
     known = [n for n, (c, _) in enumerate(clips.items) if (c.speaker, c.text) in waves]
     known.sort(key=clips.length)
     found = []
     for n in known:
         clip = clips.items[n][0]
         frames, wave = mel_frames(len(clip.codes)), waves[clip.speaker, clip.text]
-        mel = diffusion_mel(F.pad(wave, (0, max(0, frames * 256 - len(wave))))[None])[0, :, :frames]
-        found.append((n, normalize_mel(mel).half()))
+        wave = F.pad(wave, (0, max(0, frames * HOP - len(wave))))
+        mel = diffusion_mel(wave[None].float() / 32768)[0, :, :frames]
+        found.append((n, normalize_mel(mel).half(), wave[: frames * HOP].view(frames, HOP)))
     return found
 
 
 def true_mels(speech: list[Path], clips: Clips) -> Mels:
     """Return the mels of every clip in ``speech`` that ``clips`` knows; no model is run."""
-    return Mels((clips.items[n][0].speaker, mel) for n, mel in spoken(speech, clips))
+    return Mels((clips.items[n][0].speaker, mel) for n, mel, _ in spoken(speech, clips))
 
 
 @torch.no_grad()
@@ -99,11 +96,12 @@ def make_pairs(
     known, rng, pairs = spoken(speech, clips), random.Random(seed), list[Pair]()
     for start in range(0, len(known), 32):
         chosen = known[start : start + 32]
-        batch = clips.batch([n for n, _ in chosen], references, rng)
-        sizes = [len(clips.items[n][0].codes) + 1 for n, _ in chosen]
+        batch = clips.batch([n for n, _, _ in chosen], references, rng)
+        sizes = [len(clips.items[n][0].codes) + 1 for n, _, _ in chosen]
         rows = torch.split(hidden(model, batch)[batch.code_at], sizes)
-        for (n, mel), latents in zip(chosen, rows, strict=True):
-            pairs.append(Pair(clips.items[n][0].speaker, clips.items[n][0].text, latents[:-1].cpu().clone(), mel))
+        for (n, mel, samples), latents in zip(chosen, rows, strict=True):
+            clip = clips.items[n][0]
+            pairs.append(Pair(clip.speaker, clip.text, latents[:-1].cpu().clone(), mel, samples))
     return pairs
 
 
@@ -129,6 +127,7 @@ class Pairs:
         self.speaker = torch.tensor([self.names.index(pair.speaker) for pair in pairs])
         self.latents = Ragged([pair.latents for pair in pairs], device)
         self.mels = Ragged([pair.mel.T for pair in pairs], device)
+        self.samples = Ragged([pair.samples for pair in pairs], device)
         by_speaker, rng = Mels((pair.speaker, pair.mel) for pair in pairs), random.Random(seed)
         drawn = [torch.stack([by_speaker.reference(name, rng) for _ in range(POOL)]) for name in self.names]
         self.references = torch.stack(drawn).to(device)  # (speakers, POOL, 1, 100, T)
@@ -136,17 +135,29 @@ class Pairs:
 
     def crops(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Draw crops of one size: latents (B, S, D), mel (B, 100, F), speaker (B,), a number in ``names``."""
-        chances = torch.tensor(
-            [share * bool(len(long)) for share, long in zip((0.4, 0.4, 0.2), self._long, strict=True)]
-        )
+        chances = torch.tensor([share * bool(len(long)) for share, long in zip(CROP_SHARES, self._long, strict=True)])
         size = int(chances.multinomial(1, generator=generator))
+        latents, mel, _, speaker = self._drawn(size, CROPS[size][1] * self.more, generator)
+        return latents, mel, speaker
+
+    def heard(self, generator: torch.Generator, rows: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Draw crops of the shortest size: latents, mel, samples (B, F * HOP) in -1..1, and speaker."""
+        latents, mel, frames, speaker = self._drawn(0, rows * self.more, generator)
+        which, first = frames
+        samples = self.samples.crops(which, first, mel.shape[-1]).flatten(1).float() / 32768
+        return latents, mel, samples, speaker
+
+    def _drawn(
+        self, size: int, rows: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor], Tensor]:
+        """Draw latents, mel, (clips, first frames) and speakers."""
         units, long = CROPS[size][0], self._long[size]
-        which = long[torch.randint(len(long), (CROPS[size][1] * self.more,), generator=generator)]
+        which = long[torch.randint(len(long), (rows,), generator=generator)]
         room = self.latents.lengths[which] // UNIT_CODES - units + 1
         at = (torch.rand(len(which), generator=generator) * room).long()
         latents = self.latents.crops(which, at * UNIT_CODES, units * UNIT_CODES)
         mel = self.mels.crops(which, at * UNIT_FRAMES, units * UNIT_FRAMES).transpose(1, 2).float()
-        return latents, mel, self.speaker[which]
+        return latents, mel, (which, at * UNIT_FRAMES), self.speaker[which]
 
     def batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Draw latents (B, S, D), mel (B, 100, F), reference (R, 1, 100, T), and each row's reference (B,).
@@ -197,58 +208,6 @@ def losses(
         "noise": (error * (5 / snr).clamp(max=1)).mean(),
         "clean": (clean * near).sum() / near.sum().clamp(min=1),
     }
-
-
-@torch.no_grad()
-def write_made(pairs: Pairs, model: Diffusion, options: Mapping[str, Any], path: Path) -> None:
-    """Write the mels that ``model`` makes of all pairs, as a vocoder will be given them, for `read_made`.
-
-    Half are sampled with ``options`` (a preset's), half regressed. They are made in pieces of equal length, and what
-    is left of a clip at its end is not made.
-    """
-    generator, dtype = torch.Generator().manual_seed(0), model.mel_head.weight.dtype
-    found: list[list[Tensor]] = [[] for _ in pairs.pairs]
-    clips, firsts = [], []
-    for n, length in enumerate(pairs.latents.lengths.tolist()):
-        units = range(0, length // UNIT_CODES - MADE_UNITS + 1, MADE_UNITS)
-        clips += [n] * len(units)
-        firsts += list(units)
-    for start in range(0, len(clips), MADE_ROWS):
-        which, first = (torch.tensor(x[start : start + MADE_ROWS]) for x in (clips, firsts))
-        latents = pairs.latents.crops(which, first * UNIT_CODES, MADE_UNITS * UNIT_CODES).to(dtype)
-        pick = torch.randint(POOL, which.shape, generator=generator)
-        reference = pairs.references[pairs.speaker[which].to(pairs.device), pick.to(pairs.device)]
-        aligned = model.align(latents, model.conditioning(reference.to(dtype)), MADE_UNITS * UNIT_FRAMES)
-        regressed = model.regress(aligned)
-
-        def estimate(x: Tensor, step: float, aligned: Tensor = aligned) -> Tensor:
-            return model(x, torch.full((1,), step, device=x.device), aligned)  # type: ignore[no-any-return]
-
-        sampled = sample(
-            estimate,
-            torch.randn(regressed.shape, generator=generator).to(pairs.device),
-            options["sampler"],
-            options["diffusion_iterations"],
-            start=regressed,
-            start_step=options["diffusion_start_step"],
-            clip=True,
-        )
-        as_is = (torch.rand(len(which), 1, 1, generator=generator) < 0.5).to(pairs.device)
-        mels = denormalize_mel(torch.where(as_is, regressed.clamp(-1, 1), sampled)).half().transpose(1, 2).cpu()
-        for n, mel in zip(which.tolist(), mels, strict=True):
-            found[n].append(mel)
-    kept = [n for n, pieces in enumerate(found) if pieces]
-    whole = {n: torch.cat(found[n]) for n in kept}
-    meta = [[pairs.pairs[n].speaker, pairs.pairs[n].text, len(whole[n])] for n in kept]
-    write_arrays(path, meta, mels=torch.cat([whole[n] for n in kept]).numpy())
-
-
-def read_made(path: Path) -> dict[tuple[str, str], Tensor]:
-    """Return mels in nats (F, 100) float16 of `write_made`, by speaker and text."""
-    with np.load(path) as data:
-        meta, mels = json.loads(data["meta"].tobytes()), torch.from_numpy(data["mels"])
-    parts = torch.split(mels, [frames for _, _, frames in meta])
-    return {(speaker, text): part for (speaker, text, _), part in zip(meta, parts, strict=True)}
 
 
 def train(

@@ -82,14 +82,14 @@ PRESETS = {
         "temperature": 0.5,
         "top_p": 0.8,
         "repetition_penalty": 1.0,
-        "diffusion_iterations": 2,
+        "diffusion_iterations": 0,
         "cond_free": False,
         "sampler": "dpm++2m",
-        "diffusion_start": "regressed",
+        "diffusion_start": "streamed",
         "diffusion_start_step": 300,
     },
 }
-PRESETS["realtime"] = PRESETS["bundled"] | {"num_autoregressive_samples": 4, "diffusion_iterations": 0}
+PRESETS["realtime"] = PRESETS["bundled"] | {"num_autoregressive_samples": 4}
 PRESETS["balanced"] = PRESETS["bundled"] | {"num_autoregressive_samples": 8}
 # from pure noise, where the others start, this decoder is not trained enough to be understood
 PRESETS |= {
@@ -104,7 +104,6 @@ CHECKPOINTS = {
     "stream_decoder": "stream",
     "vocoder": "vocoder",
 }
-MADE = "made.npz"  # mels that the decoder made, for the vocoder
 OTHERS_SECONDS = 90.0  # packed speech of a speaker that is no voice of the model's
 HELD_OUT = 48  # clips of every voice that training never sees
 
@@ -231,14 +230,13 @@ class Recipe:
             adversary_after,
             start=self.first("vocoder"),
             device=self.device,
-            made=self.work / MADE,
         )
 
     def trained(self, part: str) -> optim.State | None:
         """Return averaged weights of a component, float32: of its checkpoint, or of the model to begin with."""
         checkpoint = self.work / f"{CHECKPOINTS[part]}.ckpt"
-        if part == "vocoder":
-            file = self.work / "vocoder.safetensors"
+        if part in ("stream_decoder", "vocoder"):
+            file = checkpoint.with_suffix(".safetensors")
             return load_file(file) if file.exists() else self.first(part)
         return averaged(checkpoint) if checkpoint.exists() else self.first(part)
 
@@ -271,20 +269,23 @@ class Recipe:
         return decoder.Pairs(made, self.device)
 
     def decoder(self, minutes: float, excluded: list[str], per_voice: int, per_warp: int) -> None:
-        """Train the decoder, then make mels for the vocoder with it."""
         pairs, path = self.pairs(excluded, per_voice, per_warp), self.work / "decoder.ckpt"
         decoder.train(pairs, DIFFUSION, path, minutes, self.log("decoder"), self.first("diffusion"))
-        model = Diffusion(DIFFUSION).eval()
-        model.load_state_dict(self.needed("diffusion"))
-        if self.device != "cpu":
-            model.bfloat16()
-        decoder.write_made(pairs, model.to(self.device), PRESETS["bundled"], self.work / MADE)
 
-    def stream(self, minutes: float, excluded: list[str], per_voice: int, per_warp: int) -> None:
+    def stream(self, minutes: float, joint_after: float, excluded: list[str], per_voice: int, per_warp: int) -> None:
         pairs = self.pairs(excluded, per_voice, per_warp)
         speakers = streamer.speaker_latents(self._gpt(), self.references(), set(pairs.names))
-        start, path = self.first("stream_decoder"), self.work / "stream.ckpt"
-        streamer.train(pairs, speakers, path, minutes, self.log("stream"), start=start)
+        streamer.train(
+            pairs,
+            speakers,
+            self.work / "stream.safetensors",
+            minutes,
+            self.log("stream"),
+            joint_after,
+            start=self.first("stream_decoder"),
+            vocoder_start=self.trained("vocoder"),
+            adversary=vocoder.adversary_of(self.work / "vocoder.ckpt"),
+        )
 
     @torch.inference_mode()
     def export(self, folder: Path, name: str, excluded: list[str]) -> int:

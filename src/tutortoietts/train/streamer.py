@@ -1,11 +1,12 @@
-"""Stage 8: latents to mel for streaming, by a small front that regresses the mel and looks hardly ahead.
+"""Stage 8: latents to sound: a small front that regresses the mel and looks hardly ahead, then the vocoder.
 
-It goes with the vocoder of stage 6, whose weights it shares. Being a regression, it sounds flatter than the diffusion.
+First the front alone learns the mean mel; a mean is blurred, and a vocoder makes a buzz of it. So then both learn
+together, through the waveform and against the vocoder's adversary: the front may choose one of the mels that are
+possible, and the vocoder learns what is to be made of that front's.
 """
 
 from __future__ import annotations
 
-import math
 import random
 from pathlib import Path
 
@@ -13,16 +14,23 @@ import torch
 from torch import Tensor, nn
 
 from tutortoietts.audio.mel import denormalize_mel
-from tutortoietts.core.config import StreamVocosConfig
+from tutortoietts.core.config import StreamVocosConfig, VocosConfig
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.stream_vocos import StreamFront
-from tutortoietts.train.decoder import Pairs
+from tutortoietts.models.vocos import Vocos
+from tutortoietts.train import vocoder
+from tutortoietts.train.decoder import HOP, PITCH_BANDS, Pairs
 from tutortoietts.train.gpt import References
 from tutortoietts.train.log import Log
-from tutortoietts.train.optim import State, Trainer, warm
+from tutortoietts.train.optim import State, warm
+from tutortoietts.train.vocoder import Duel, blurred
+from tutortoietts.weights.load import save_state
 
-CONFIG = StreamVocosConfig(dim=160, intermediate_dim=448, layers=3)
+CONFIG = StreamVocosConfig(dim=256, intermediate_dim=768, layers=4)
 SPEAKER_LATENTS = 16  # of every speaker, from different references
+RATE = 8e-4
+ROWS, FRAMES = 12, 64  # crops a step that are made sound, and frames of each
+TRUE_ROWS = 6  # crops more whose true mel the vocoder is given: it serves decoders too
 
 
 @torch.no_grad()
@@ -38,30 +46,73 @@ def speaker_latents(model: Autoregressive, references: References, names: set[st
 def train(
     pairs: Pairs,
     speakers: dict[str, Tensor],
-    path: Path,
+    out: Path,
     minutes: float,
     log: Log,
-    config: StreamVocosConfig = CONFIG,
+    joint_after: float = 0.3,
     start: State | None = None,
+    vocoder_start: State | None = None,
+    adversary: State | None = None,
+    configs: tuple[StreamVocosConfig, VocosConfig] = (CONFIG, vocoder.CONFIG),
     seed: int = 0,
 ) -> None:
-    """Train for ``minutes`` in all, going on from ``path`` if it exists, else from the weights ``start``."""
+    """Train for ``minutes`` in all; the vocoder and its adversary join after that share of the time.
+
+    Goes on from the .ckpt beside ``out`` if it exists, else from these states of front, vocoder and adversary. Writes
+    the front to ``out`` and, once it has changed, the vocoder to ``vocoder.safetensors`` beside it.
+    """
     torch.manual_seed(seed)
-    model = StreamFront(config)
-    if start:
-        warm(model, start)
-    trainer = Trainer(nn.ModuleDict({"model": model}).to(pairs.device), path, minutes, rate=3e-3)
+    front, voice = StreamFront(configs[0]), Vocos(configs[1])
+    warm(front, start or {})
+    warm(voice, vocoder_start or {})
+    device = pairs.device.type
+    duel = Duel(nn.ModuleDict({"front": front, "vocoder": voice}), out.with_suffix(".ckpt"), minutes, RATE, device)
+    keeper = duel.keeper
+    if not keeper.steps:
+        warm(duel.adversary, adversary or {})
     voices = torch.stack([speakers[name] for name in pairs.names]).to(pairs.device)
-    generator = torch.Generator().manual_seed(trainer.steps)
-    while trainer.progress < 1:
-        latents, mel, speaker = pairs.crops(generator)
+    generator = torch.Generator().manual_seed(keeper.steps)
+    nats = float(denormalize_mel(torch.ones(())) - denormalize_mel(torch.zeros(())))
+
+    def made(latents: Tensor, speaker: Tensor) -> Tensor:
         heard = torch.randint(voices.shape[1], speaker.shape, generator=generator)
-        made = model(latents, voices[speaker.to(voices.device), heard.to(voices.device)])[..., : mel.shape[-1]].float()
-        loss = (made - mel[..., : made.shape[-1]]).abs().mean()
-        norm = trainer.step(loss)
-        if not math.isfinite(norm):
-            raise FloatingPointError(f"the gradient is {norm} at step {trainer.steps}: lower the learning rate")
-        if trainer.steps % 50 == 0:
-            nats = float(loss.detach() * (denormalize_mel(mel.new_ones(())) - denormalize_mel(mel.new_zeros(()))))
-            log(step=trainer.steps, progress=trainer.progress, norm=norm, nats=nats)
-    trainer.save()
+        with torch.autocast(device, torch.bfloat16):
+            mel: Tensor = front(latents, voices[speaker.to(voices.device), heard.to(voices.device)])
+        return mel.float()
+
+    def distance(mel: Tensor, true: Tensor) -> dict[str, Tensor]:
+        error = nats * (mel - true[..., : mel.shape[-1]]).abs()
+        return {"front": error.mean(), "pitch": error[:, :PITCH_BANDS].mean()}
+
+    def write() -> None:
+        save_state(out, duel.average["front"].state_dict())
+        if keeper.progress >= joint_after:
+            save_state(out.with_name("vocoder.safetensors"), duel.average["vocoder"].state_dict())
+
+    while (done := keeper.progress) < 1:
+        if done < joint_after:
+            latents, mel, speaker = pairs.crops(generator)
+            parts = distance(made(latents, speaker), mel)
+            loss = parts["front"] + parts["pitch"]
+        else:
+            latents, mel, samples, speaker = pairs.heard(generator, ROWS + TRUE_ROWS)
+            rows = len(latents) * ROWS // (ROWS + TRUE_ROWS)
+            regressed = made(latents[:rows], speaker[:rows])
+            parts = distance(regressed, mel[:rows])
+            first = int(torch.randint(regressed.shape[-1] - FRAMES + 1, (1,), generator=generator))
+            window = slice(first, first + FRAMES)
+            true_mel, true = denormalize_mel(mel[..., window]), samples[:, HOP * first : HOP * (first + FRAMES)]
+            given = denormalize_mel(regressed[..., window].clamp(-1, 1))
+            given = torch.cat([given, blurred(true_mel[rows:], generator)])
+            with torch.autocast(device, torch.bfloat16):
+                wave = voice(given)[:, 0].float()
+            sound = duel.losses(wave, true_mel, true, generator)
+            parts |= sound | duel.against(wave, true)
+            loss = 0.5 * parts["front"] + 0.25 * parts["pitch"] + 2 * sound["mel"] + sound["spectral"] + parts["fooled"]
+        norm, saved = duel.step(loss)
+        if keeper.steps % 50 == 0:
+            log(step=keeper.steps, progress=done, norm=norm, **{k: float(v.detach()) for k, v in parts.items()})
+        if saved:
+            write()
+    keeper.save()
+    write()
