@@ -192,8 +192,8 @@ class Duel:
         norm = nn.utils.clip_grad_norm_(self.models.parameters(), 5.0)
         self._optimizer.step()
         keep = min(KEEP, (1 + keeper.steps) / (20 + keeper.steps))
-        averages, values = list(self.average.parameters()), [p.detach() for p in self.models.parameters()]
-        torch._foreach_lerp_(averages, values, 1 - keep)
+        averages: list[Tensor] = list(self.average.parameters())
+        torch._foreach_lerp_(averages, [p.detach() for p in self.models.parameters()], 1 - keep)
         due = keeper.tick()
         if due:
             keeper.save()
