@@ -4,7 +4,7 @@
 # MINUTES is all that may pass, 4 to 8 on an H100. MODEL (default bundled; a folder of weights that an earlier run left
 # will do) is what they begin with, as far as sizes are equal; set NEW_CODES=--new-codes where its codes are of another
 # discrete VAE. DEVICE=cpu tries the script without a GPU.
-# Processes take turns on a GPU, so few run at once; the vocoder comes last, and hears the decoder's mels.
+# Processes take turns on a GPU, so few run at once; the stage that makes sound of latents, with the vocoder, comes last.
 set -euo pipefail
 MINUTES="${1:?minutes}" PACK="${2:-.train/pack}" MODEL="${3:-bundled}"
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -25,10 +25,10 @@ train unpack "$PACK"
 stage clvp "$(share 0.12)" ${NEW_CODES:-} "${excluded[@]}" &
 stage gpt "$(share 0.2)" ${NEW_CODES:-} "${excluded[@]}"
 wait
-later stream "$(share 0.25)" &
-later decoder "$(share 0.5)"
+later decoder "$(share 0.3)" &
+stage vocoder "$(share 0.3)" --adversary-after 0.05
 wait
-stage vocoder "$(share 0.85)" --adversary-after 0.05
+later stream "$(share 0.85)"
 train weights "$OUT"
 echo "trained in $SECONDS seconds"
 tail -qn 1 "$OUT"/*.log

@@ -267,7 +267,7 @@ def train(
     model, head = build(clips.config)
     if start:
         warm(model, start, CODE_TABLES if new_codes else ())
-    trainer = Trainer(nn.ModuleDict({"model": model, "phones": head}).to(device), path, minutes, rate=1.5e-3)
+    trainer = Trainer(nn.ModuleDict({"model": model, "phones": head}).to(device), path, minutes, rate=1e-3)
     drop_in_training(model)
     clips, held_out = clips.put(device), held_out.put(device)
     for batch in feed(clips, references, trainer, gently=not start):
