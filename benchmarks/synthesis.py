@@ -24,7 +24,7 @@ from tutortoietts import TextToSpeech
 from tutortoietts.audio.mel import conditioning_mel, diffusion_mel
 from tutortoietts.core.presets import preset_options
 from tutortoietts.core.types import Mel
-from tutortoietts.engine.denoise import denoise
+from tutortoietts.engine.denoise import denoise, streamed_mel
 from tutortoietts.engine.vocode import vocode
 from tutortoietts.runtime.source import open_source
 from tutortoietts.train.data import LEAD_SECONDS, SPEECH_DBFS, TAIL_SECONDS
@@ -158,11 +158,11 @@ def copy(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
     tts = voicer.tts
     own = voicer.spec.presets
     told = preset_options(voicer.preset, own=own)
-    first_mel = preset_options(voicer.preset, {"diffusion_start": "regressed", "diffusion_iterations": 0}, own=own)
+    refined = preset_options(voicer.preset, {"diffusion_iterations": told.diffusion_iterations + 2}, own=own)
     codes_of = _true_codes(options.dvae) if options.dvae else None
     ways: dict[str, list[Spoken]] = {"vocoder": []}
     if codes_of:
-        ways |= {"codes, first mel": [], f"codes, {voicer.preset}": []}
+        ways |= {f"codes, {voicer.preset}": [], "codes, 2 steps more": []}
     for voice in options.voices or [v for v in voicer.voices() if sources.source_of(v)]:
         speaker, conditioning = tts.get_conditioning_latents(_named_or_cloned(voicer, voice, sentences))
         for i, path in enumerate(sources.spoken(voice, sentences[: options.limit])):
@@ -173,8 +173,10 @@ def copy(options: argparse.Namespace, sentences: list[str]) -> dict[str, Any]:
             if codes_of is None:
                 continue
             latents = _latents(tts, sentences[i], speaker, codes_of(clip))
-            for name, how in (("codes, first mel", first_mel), (f"codes, {voicer.preset}", told)):
-                made = denoise(tts.diffusion, latents, conditioning, how, generator)
+            started = told.diffusion_start == "streamed"
+            first = streamed_mel(tts.stream_decoder, latents, speaker) if started else None
+            for name, how in ((f"codes, {voicer.preset}", told), ("codes, 2 steps more", refined)):
+                made = denoise(tts.diffusion, latents, conditioning, how, generator, first=first)
                 ways[name].append(_vocoded(tts, made, generator, clip))
     rows: dict[str, dict[str, Any]] = {}
     for name, clips in ways.items():
