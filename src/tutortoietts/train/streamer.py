@@ -29,8 +29,8 @@ from tutortoietts.weights.load import save_state
 CONFIG = StreamVocosConfig(dim=256, intermediate_dim=768, layers=4)
 SPEAKER_LATENTS = 16  # of every speaker, from different references
 RATE = 8e-4
-ROWS, FRAMES = 12, 64  # crops a step that are made sound, and frames of each
-TRUE_ROWS = 6  # crops more whose true mel the vocoder is given: it serves decoders too
+ROWS, FRAMES = 14, 64  # crops a step that are made sound, and frames of each
+TRUE_ROWS = 4  # crops more whose true mel the vocoder is given: it serves decoders too
 
 
 @torch.no_grad()
@@ -108,7 +108,7 @@ def train(
                 wave = voice(given)[:, 0].float()
             sound = duel.losses(wave, true_mel, true, generator)
             parts |= sound | duel.against(wave, true)
-            loss = 0.5 * parts["front"] + 0.25 * parts["pitch"] + 2 * sound["mel"] + sound["spectral"] + parts["fooled"]
+            loss = parts["front"] + 0.5 * parts["pitch"] + 2 * sound["mel"] + sound["spectral"] + parts["fooled"]
         norm, saved = duel.step(loss)
         if keeper.steps % 50 == 0:
             log(step=keeper.steps, progress=done, norm=norm, **{k: float(v.detach()) for k, v in parts.items()})
