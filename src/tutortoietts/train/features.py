@@ -17,6 +17,7 @@ from tutortoietts.audio.mel import conditioning_mel
 from tutortoietts.train.data import RATE, Clip, read_shard, write_arrays
 
 SAMPLES_PER_CODE = 1024  # at 22 050 Hz
+UNSEEN = 4
 
 
 def wav22(clip: Clip, warp: float = 1.0) -> Tensor:
@@ -46,10 +47,17 @@ def half_code_phones(clip: Clip, codes: int, warp: float = 1.0) -> npt.NDArray[n
     return phone_at(clip, (np.arange(2 * codes) + 0.5) * SAMPLES_PER_CODE / 2 / 22050 * warp)
 
 
-def shards(folder: Path, per_speaker: int | None = None, speakers: list[str] | None = None) -> list[Path]:
+def unseen(path: Path) -> bool:
+    """Return whether the autoregressive model never trains on this shard: every UNSEEN-th of a speaker."""
+    return int(path.stem.rpartition("_")[2]) % UNSEEN == UNSEEN - 1
+
+
+def shards(
+    folder: Path, per_speaker: int | None = None, speakers: list[str] | None = None, unseen_first: bool = False
+) -> list[Path]:
     """Return rendered shards by name, at most ``per_speaker`` of each speaker."""
     chosen: dict[str, list[Path]] = {}
-    for path in sorted(folder.glob("*.npz")):
+    for path in sorted(folder.glob("*.npz"), key=lambda path: (unseen_first and not unseen(path), path)):
         chosen.setdefault(path.name.rsplit("_", 1)[0], []).append(path)
     return [p for name, paths in chosen.items() if speakers is None or name in speakers for p in paths[:per_speaker]]
 

@@ -27,7 +27,7 @@ from tutortoietts.text.tokenizer import Tokenizer
 from tutortoietts.train import clvp, codes, corpus, data, decoder, dvae, gpt, optim, pack, streamer, vocoder
 from tutortoietts.train.codes import CHARACTERS
 from tutortoietts.train.export import averaged, export, fingerprint, make_voice, write_part
-from tutortoietts.train.features import measure_norms, shards
+from tutortoietts.train.features import measure_norms, shards, unseen
 from tutortoietts.train.log import Log
 from tutortoietts.train.notice import notice
 from tutortoietts.weights.load import save_state
@@ -131,11 +131,11 @@ class Recipe:
             save_state(path, {"mel_norms": measure_norms(shards(self.work / "speech", 1))})
         return load_file(path)["mel_norms"]
 
-    def speech(self, per_voice: int, per_warp: int) -> list[Path]:
+    def speech(self, per_voice: int, per_warp: int, unseen_first: bool = False) -> list[Path]:
         """Return at most this many shards of every voice, then of every derived speaker."""
         derived = [name for name in data.speakers(data.TEACHERS) if name not in VOICES]
-        folder = self.work / "speech"
-        return [*shards(folder, per_voice, list(VOICES)), *shards(folder, per_warp, derived)]
+        chosen = (list(VOICES), per_voice), (derived, per_warp)
+        return [p for names, each in chosen for p in shards(self.work / "speech", each, names, unseen_first)]
 
     def render(
         self, scale: float, teachers: tuple[str, ...], excluded: list[str], worker: int = 0, workers: int = 1
@@ -176,7 +176,9 @@ class Recipe:
             names = dict.fromkeys(path.stem.rsplit("_", 1)[0] for path in coded)
             rest = 3600 * speech_hours - OTHERS_SECONDS * sum(name not in VOICES for name in names)
             seconds = {n: max(rest / len(VOICES), OTHERS_SECONDS) if n in VOICES else OTHERS_SECONDS for n in names}
-            speech = [path for path in shards(self.work / "speech") if path.stem.rsplit("_", 1)[0] in names]
+            speech = [
+                path for path in shards(self.work / "speech", unseen_first=True) if path.stem.rsplit("_", 1)[0] in names
+            ]
             sizes[1] = pack.pack_speech(speech, target / "speech.npz", seconds)
         return sizes[0], sizes[1]
 
@@ -194,13 +196,19 @@ class Recipe:
             pack.unpack_speech(source / "speech.npz", self.work / "speech")
         return pack.unpack_codes(source / "corpus.npz", self.work / "codes")
 
-    def clips(self, excluded: list[str]) -> tuple[gpt.Clips, gpt.Clips]:
-        """Return (training clips, held-out clips): the last clips of the first shard of every voice are held out."""
+    def clips(self, excluded: list[str], seen_only: bool = False) -> tuple[gpt.Clips, gpt.Clips]:
+        """Return (training clips, held-out clips): the last clips of the first shard of every voice are held out.
+
+        ``seen_only``: without the shards that the autoregressive model is not to see. It is surer of what it has seen,
+        and what learns from its latents must know them as they are of new text.
+        """
         tokenizer = Tokenizer(self.work / "tokenizer.json")
         unwanted = {text.lower() for text in excluded}
         training: list[gpt.Item] = []
         held: list[gpt.Item] = []
         for path in sorted((self.work / "codes").glob("*.npz")):
+            if seen_only and unseen(path):
+                continue
             items = [item for item in gpt.read_clips([path], tokenizer) if item[0].text not in unwanted]
             if path.stem in {f"{voice}_000" for voice in VOICES}:
                 held += items[-HELD_OUT:]
@@ -212,7 +220,7 @@ class Recipe:
         return gpt.References(shards(self.work / "speech", 1), self.norms())
 
     def gpt(self, minutes: float, excluded: list[str]) -> None:
-        clips, held = self.clips(excluded)
+        clips, held = self.clips(excluded, seen_only=True)
         path, start = self.work / "gpt.ckpt", self.first("autoregressive")
         gpt.train(clips, held, self.references(), path, minutes, self.log("gpt"), start, self.new_codes, self.device)
 
@@ -261,9 +269,12 @@ class Recipe:
         return model
 
     def pairs(self, excluded: list[str], per_voice: int, per_warp: int) -> decoder.Pairs:
-        """Make latents of the current autoregressive model, with mels, from this many shards of every voice."""
+        """Make latents of the current autoregressive model, with mels, from this many shards of every voice.
+
+        Shards that it has not seen come first.
+        """
         clips, _ = self.clips(excluded)
-        paths = self.speech(per_voice, per_warp)
+        paths = self.speech(per_voice, per_warp, unseen_first=True)
         model = self._gpt().bfloat16().to(self.device)
         made = decoder.make_pairs(paths, clips.put(self.device), model, self.references())
         return decoder.Pairs(made, self.device)
