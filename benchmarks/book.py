@@ -1,6 +1,6 @@
 """A book of public-domain text with the bundled model: speed, overhead, export, memory, and what a listener gets.
 
-    python benchmarks/book.py [--minutes 30] [--voice slt] [--text FILE] [--words 100000]
+    python benchmarks/book.py [--minutes 30] [--voice clara] [--text FILE] [--words 100000]
 
 Makes an EPUB of the text, plans, speaks and exports it with `tutortoietts.book`, and speaks the same segments in one
 plain loop of `TextToSpeech.speak` beside it. Prints every figure; the last line is JSON. `--words`: plans an EPUB of
@@ -177,7 +177,7 @@ def only_plan(words: int, text: str) -> dict[str, Any]:
         write_epub(Path(folder) / "b.epub", lines)
         speaker = EngineFactory()()
         before, started = _memory(), CLOCK[0]()
-        plan = Book.open(Path(folder) / "b.epub", options=BookOptions(voice="slt")).preview(speaker)
+        plan = Book.open(Path(folder) / "b.epub", options=BookOptions(voice="clara")).preview(speaker)
         seconds, characters = CLOCK[0]() - started, plan.characters
     return {
         "words": sum(len(line.split()) for line in lines), "characters": characters, "segments": len(plan.segments),
@@ -233,7 +233,7 @@ def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--voice", default="slt")
+    parser.add_argument("--voice", default="clara")
     parser.add_argument("--text", default="")
     parser.add_argument("--words", type=int, default=100_000)
     parser.add_argument("--busy", action="store_true")

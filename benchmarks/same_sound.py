@@ -73,9 +73,9 @@ def _bundled() -> Iterator[Request]:
     for precision in ("fp32", "bf16", "int8", "int4"):
         engine = {"precision": precision}
         yield Request(name=f"{precision}/tts", engine=engine, options=few)
-        yield Request(name=f"{precision}/long", engine=engine, text=LONG, options={"voice_samples": "rms", **few})
+        yield Request(name=f"{precision}/long", engine=engine, text=LONG, options={"voice_samples": "joe", **few})
         for decoder in ("stream", "diffusion"):
-            options = {"decoder": decoder, "voice_samples": "kal16"}
+            options = {"decoder": decoder, "voice_samples": "owen"}
             yield Request(name=f"{precision}/{decoder}", engine=engine, call="tts_stream", text=LONG, options=options)
     yield Request(name="best-of", options={"k": 3, **five})
     yield Request(name="redaction", text=BRACKETS)
@@ -88,7 +88,7 @@ def _bundled() -> Iterator[Request]:
     yield Request(name="basic-tokenizer", engine={"tokenizer_basic": True}, text="HE has, say, Cats!", options=few)
     yield Request(name="text/numbers", text="He has 3 cats, $4.50 and 2nd thoughts.", options=few)
     yield Request(name="original-import", module="tortoise.api", engine={"half": True}, options=few)
-    yield Request(name="two-voices", options={"voice_samples": "slt+rms", **few})
+    yield Request(name="two-voices", options={"voice_samples": "clara+joe", **few})
     yield Request(name="random-voice", options={"voice_samples": "random", **few})
     yield Request(name="clone/latents", call="clone")
     yield Request(name="clone/tts", options={"voice_samples": "clips", **few})

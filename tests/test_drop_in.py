@@ -75,7 +75,7 @@ def test_voices_by_their_folders() -> None:
     from tortoise.utils.audio import BUILTIN_VOICES_DIR, get_voice_dir, get_voices
 
     voices = get_voices()
-    assert "rms" in voices and all(Path(file).is_file() for files in voices.values() for file in files)
+    assert "joe" in voices and all(Path(file).is_file() for files in voices.values() for file in files)
     assert Path(BUILTIN_VOICES_DIR).is_dir() and get_voice_dir().endswith("voices")
 
 

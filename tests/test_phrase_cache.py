@@ -41,10 +41,10 @@ def key(tts: TextToSpeech, text: str = TEXT, **given: Any) -> str:
 
 
 def test_a_hit_is_what_would_have_been_spoken(plain: TextToSpeech, folder: Path) -> None:
-    spoken = plain.speak(LONG, voice="slt", seed=1)
-    first = TextToSpeech(phrase_cache=folder).speak(LONG, voice="slt", seed=1)
+    spoken = plain.speak(LONG, voice="clara", seed=1)
+    first = TextToSpeech(phrase_cache=folder).speak(LONG, voice="clara", seed=1)
     again = TextToSpeech(phrase_cache=str(folder))
-    hit = again.speak(LONG, voice="slt", seed=1)
+    hit = again.speak(LONG, voice="clara", seed=1)
     assert (spoken.cached, first.cached, hit.cached) == (False, False, True)
     assert again._models._loaded == {}  # no model was needed
     assert torch.equal(spoken.samples, first.samples) and torch.equal(spoken.samples, hit.samples)
@@ -56,7 +56,7 @@ def test_a_hit_is_what_would_have_been_spoken(plain: TextToSpeech, folder: Path)
 @pytest.mark.parametrize("decoder", ["stream", "diffusion"])
 def test_streams_too(plain: TextToSpeech, folder: Path, decoder: str) -> None:
     def heard(tts: TextToSpeech) -> tuple[bool, torch.Tensor, Any]:
-        with tts.stream(LONG, voice="slt", seed=1, decoder=decoder) as stream:
+        with tts.stream(LONG, voice="clara", seed=1, decoder=decoder) as stream:
             samples = torch.cat(list(stream))
         return stream.cached, samples, stream.words
 
@@ -68,7 +68,7 @@ def test_streams_too(plain: TextToSpeech, folder: Path, decoder: str) -> None:
 
 def test_a_stream_closed_early_is_not_kept(tts: TextToSpeech) -> None:
     for _ in range(2):
-        with tts.stream(LONG, voice="slt", seed=77) as stream:
+        with tts.stream(LONG, voice="clara", seed=77) as stream:
             next(stream)
         assert not stream.cached
 
@@ -80,7 +80,7 @@ def test_without_a_seed_nothing_is_kept(tmp_path: Path) -> None:
 
 
 def test_several_results(tts: TextToSpeech, plain: TextToSpeech) -> None:
-    given: dict[str, Any] = {"voice": "slt", "seed": 3, "num_autoregressive_samples": 4}
+    given: dict[str, Any] = {"voice": "clara", "seed": 3, "num_autoregressive_samples": 4}
     spoken = plain.speak_candidates(TEXT, 2, **given)
     tts.speak_candidates(TEXT, 2, **given)
     hits = tts.speak_candidates(TEXT, 2, **given)
@@ -113,7 +113,7 @@ def test_no_text_is_stored(tts: TextToSpeech, folder: Path) -> None:
 
 
 def test_everything_that_changes_the_sound_is_in_the_key(tts: TextToSpeech, tmp_path: Path) -> None:
-    voice = tts.voices.get("kal16", tts.model, None)
+    voice = tts.voices.get("owen", tts.model, None)
     changed = Voice(name=voice.name, model=voice.model, speaker=voice.speaker * 1.001, diffusion=voice.diffusion)
     keys = [
         key(tts), key(tts, "The old clock is fast."), key(tts, seed=2), key(tts, k=2), key(tts, preset="realtime"),

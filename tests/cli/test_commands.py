@@ -299,9 +299,9 @@ def test_a_voice_is_kept_only_when_it_has_spoken(
 
 def test_voices_of_another_model_are_not_listed(shell: Shell) -> None:
     names = {row["name"] for row in json.loads(shell("voices", "list", "--json").stdout)}
-    assert "rms" in names
+    assert "joe" in names
     assert json.loads(shell("voices", "list", "-m", "tortoise-v2", "--json").stdout) == []
-    one_line(shell("voices", "show", "rms", "-m", "tortoise-v2"), 2, "no voice named 'rms'")
+    one_line(shell("voices", "show", "joe", "-m", "tortoise-v2"), 2, "no voice named 'joe'")
 
 
 def test_clone_needs_its_options(shell: Shell) -> None:

@@ -209,7 +209,7 @@ def cancelled(running: Running) -> float:
 
 def test_what_was_spoken_before_needs_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUTORTOIETTS_CACHE", str(tmp_path))
-    body = {"input": "The old clock is slow.", "response_format": "pcm", "voice": "slt"}
+    body = {"input": "The old clock is slow.", "response_format": "pcm", "voice": "clara"}
     with running_server(BUNDLED, max_rows=1, max_queue=1, phrase_cache=True) as server:
         first = server.post(body)
         assert server.idle()

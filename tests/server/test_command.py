@@ -70,7 +70,7 @@ def test_ray_has_no_use_for_what_belongs_to_one_server() -> None:
 
 
 def test_the_names_of_openai_are_voices_of_the_bundled_model() -> None:
-    aliases = voice_aliases(["Alloy=kal16", "me=slt"], "bundled")
+    aliases = voice_aliases(["Alloy=owen", "me=clara"], "bundled")
     assert set(OPENAI_VOICES) < set(aliases)
-    assert (aliases["alloy"], aliases["me"], aliases["onyx"]) == ("kal16", "slt", "rms")
+    assert (aliases["alloy"], aliases["me"], aliases["onyx"]) == ("owen", "clara", "joe")
     assert voice_aliases([], "tortoise-v2") == {}

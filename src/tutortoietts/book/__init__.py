@@ -1,6 +1,6 @@
 """Documents to audiobooks: readers, plan, store, run, mastering, export.
 
-book = Book.open("alice.epub", options=BookOptions(voice="slt"))
+book = Book.open("alice.epub", options=BookOptions(voice="clara"))
 speaker = EngineSpeaker(TextToSpeech(enable_redaction=False))
 for event in book.make(speaker): ...
 book.export("alice.m4b")

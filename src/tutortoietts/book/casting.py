@@ -2,9 +2,9 @@
 file cast.toml.
 
 [voices]
-narrator = "rms"
-dialogue = "slt"
-holmes = "kal16"                   # what "said Holmes", "Mr. Holmes cried" quotes, and his turns in a talk of two
+narrator = "joe"
+dialogue = "clara"
+holmes = "owen"                    # what "said Holmes", "Mr. Holmes cried" quotes, and his turns in a talk of two
 [names]
 holmes = ["Sherlock"]              # other names of his in the text
 [[rule]]

@@ -118,7 +118,7 @@ class SecurityOptions:
         _safe("--allow-cloning/--no-cloning", help="Let clients add voices [default: on this machine only]."),
     ] = None
     voice_alias: Annotated[
-        list[str] | None, _safe(help="Another name of a voice, such as alloy=slt; may be repeated.")
+        list[str] | None, _safe(help="Another name of a voice, such as alloy=clara; may be repeated.")
     ] = None
     log_text: Annotated[bool, _safe("--log-text", help="Write the texts into the log.")] = False
 

@@ -107,7 +107,7 @@ def _speech(settings: ServerSettings, model: ModelInfo | None) -> Schema:
     properties = {
         "input": _text(1, settings.max_input),
         "model": {**_text(), "description": f"The model's id, or {', '.join(MODEL_ALIASES)}."},
-        "voice": {**any_of, "description": "A voice, or a mix such as slt*2+rms."},
+        "voice": {**any_of, "description": "A voice, or a mix such as clara*2+joe."},
         "response_format": {"type": "string", "enum": list(FORMATS), "default": "mp3"},
         "speed": {"type": "number", "minimum": 0.25, "maximum": 4, "default": 1, "description": _SPEED},
         "stream_format": {"type": "string", "enum": list(STREAM_FORMATS), "default": "audio"},

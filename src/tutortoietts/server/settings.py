@@ -13,8 +13,8 @@ from tutortoietts.core.errors import OptionError
 __all__ = ["OPENAI_VOICES", "ServerSettings", "is_loopback", "voice_aliases"]
 
 OPENAI_VOICES = {
-    **dict.fromkeys(("alloy", "ash", "ballad", "cedar", "coral", "fable", "marin", "nova", "sage", "shimmer"), "slt"),
-    **dict.fromkeys(("echo", "onyx", "verse"), "rms"),
+    **dict.fromkeys(("alloy", "ash", "ballad", "cedar", "coral", "fable", "marin", "nova", "sage", "shimmer"), "clara"),
+    **dict.fromkeys(("echo", "onyx", "verse"), "joe"),
 }
 """Names of OpenAI's voices -> voices of the bundled model."""
 

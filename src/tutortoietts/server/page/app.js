@@ -397,7 +397,7 @@ function main() {
   };
   let tab = "curl";
   function code() {
-    $("code").textContent = SNIPPETS[tab](base.href, $("mixed").textContent || "slt");
+    $("code").textContent = SNIPPETS[tab](base.href, $("mixed").textContent || "clara");
     $("tabs").replaceChildren(...Object.keys(SNIPPETS).map((name) => {
       const button = document.createElement("button");
       Object.assign(button, { type: "button", textContent: name, tabIndex: name === tab ? 0 : -1 });
