@@ -29,8 +29,9 @@ JOE_NOISE = 0.3  # of the voice's own: as natural to judges (P.808), and easier 
 # Speakers by teacher, and how many hours of each. A name says how it is made: styles of Kokoro with their percentages
 # (none: 100), then x, the percent to which all is resampled (pitch and formants together, at the same pace), and p,
 # the percent by which the fundamental frequency alone is multiplied (Kokoro only).
-NAMES = {"alpha": "clara", "kumo": "owen", "joe": "joe"}  # of the voices in the model that ships, the default first
-VOICES = {"joe": 4.0, "alpha": 3.0, "kumo": 3.0}
+NAMES = {"joe": "joe", "alpha": "clara", "kumo": "owen"}  # of the voices in the model that ships, the default first
+# Piper renders six times as fast as Kokoro, and what its voice teaches of reading letters serves the others, too
+VOICES = {"joe": 8.0, "alpha": 2.0, "kumo": 2.0}
 STYLES = {"gongitsune": 0.75, "nezumi": 0.75}
 DERIVED_HOURS = 0.25
 DERIVED = {
@@ -40,7 +41,7 @@ DERIVED = {
     "nezumix092p085 gongitsunex108p110 alphap080 kumop125 alpha50kumo50x092p115 gongitsune60kumo40p080 "
     "alpha60nezumi40x116",
 }
-FLITE = {"rms": 0.5, "slt": 0.5, "kal16": 0.5}  # the voices of the model that ships; 16 kHz
+FLITE = {"rms": 0.5, "slt": 0.5, "kal16": 0.5}  # at 16 kHz; no voices of the model that ships
 TEACHERS = ("joe", "kokoro", "flite")
 UNKNOWN = ("tebukuro", "gongitsune50kumo50", "nezumi50kumo50x108", "alpha40tebukuro60p090")  # never in training
 ALL_STYLES = ("joe", "alpha", "gongitsune", "nezumi", "tebukuro", "kumo")
