@@ -243,7 +243,7 @@ def _guided(options: SpeechOptions) -> int:
     """Count the diffusion's forwards that are guided, and so have two rows."""
     if options.guidance is None or options.diffusion_iterations == 0:
         return 0
-    start = options.diffusion_start_step if options.diffusion_start == "regressed" else None
+    start = None if options.diffusion_start == "noise" else options.diffusion_start_step
     steps = plan(options.sampler, options.diffusion_iterations, options.diffusion_spacing, start)
     return sum(options.cond_free_to <= step <= options.cond_free_from for step in steps)
 
