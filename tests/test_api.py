@@ -122,6 +122,15 @@ def test_options_change_the_sound(tts: TextToSpeech, options: dict) -> None:
     pytest.fail(f"{options} changes nothing")
 
 
+def test_a_streamed_start_is_another_sound(streaming_model: Path) -> None:
+    tts = TextToSpeech(model=streaming_model)
+    usual = {"sampler": "dpm++2m", "min_mel_tokens": 9, "max_mel_tokens": 9}
+    first, regressed = (say(tts, diffusion_start=start, **usual) for start in ("streamed", "regressed"))
+    alone = say(tts, diffusion_start="streamed", **{**usual, "diffusion_iterations": 0})
+    assert first.shape == regressed.shape == alone.shape
+    assert not torch.allclose(first, regressed, atol=1e-6) and not torch.allclose(first, alone, atol=1e-6)
+
+
 def test_attributes_are_readable_and_models_replaceable(tiny_model: Path) -> None:
     tts = TextToSpeech(model=tiny_model, kv_cache=False, half=True, device="cpu")
     assert (tts.kv_cache, tts.half, tts.use_deepspeed, tts.device) == (False, True, False, torch.device("cpu"))
@@ -303,6 +312,7 @@ def test_text_must_be_text(tts: TextToSpeech) -> None:
         ({"voice_samples": 123}, OptionError, "voice_samples is a int, must be a voice's name"),
         ({"voice_samples": [None]}, OptionError, "voice_samples holds a NoneType, must be"),
         ({"diffusion_start_step": 9}, OptionError, "diffusion_start_step is 9, but diffusion_start is 'noise'"),
+        ({"diffusion_start": "streamed"}, OptionError, "the model 'tiny' has no small streaming decoder"),
         ({"cond_free": False, "cond_free_from": 9}, OptionError, "cond_free_from is 9, but cond_free is False"),
         ({"voice_samples": "random", "latent_averaging_mode": 1}, OptionError, "a random voice has no clips"),
     ],

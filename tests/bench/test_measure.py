@@ -199,6 +199,7 @@ def test_what_streams_is_what_the_vocoder_leaves(
         ({"cond_free_from": 2000}, 10),
         ({"cond_free_to": 3999}, 1),
         ({"diffusion_start": "regressed", "diffusion_start_step": 300, "cond_free_from": 0}, 1),
+        ({"diffusion_start": "streamed", "diffusion_start_step": 300, "cond_free_from": 0}, 1),
         ({"diffusion_start": "regressed", "diffusion_iterations": 0}, 0),
     ],
 )

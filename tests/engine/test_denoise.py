@@ -1,4 +1,4 @@
-"""Latents to mel: guidance in one batch equals two forwards, the regressed start, seeds."""
+"""Latents to mel: guidance in one batch equals two forwards, regressed and streamed starts, seeds."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from tutortoietts.core.config import UnivNetConfig
 from tutortoietts.core.errors import ModelError
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.types import Mel
-from tutortoietts.engine.denoise import Unconditioned, denoise, mel_frames
+from tutortoietts.engine.denoise import Unconditioned, denoise, mel_frames, streamed_mel
 from tutortoietts.engine.vocode import vocode, vocode_all
 from tutortoietts.models.diffusion import Diffusion
+from tutortoietts.models.stream_vocos import StreamFront
 from tutortoietts.models.univnet import UnivNet
 
 LATENTS = torch.randn(1, 9, 32, generator=torch.Generator().manual_seed(1))
@@ -34,8 +35,18 @@ def model() -> Diffusion:
     return made
 
 
+@pytest.fixture(scope="module")
+def front() -> StreamFront:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = StreamFront(tiny_configs.stream_decoder("stream_vocos", 32)).eval().requires_grad_(False)
+        made.out.weight *= 4  # part of the mel is beyond what vocoders know
+    return made
+
+
 def run(model: Diffusion, seed: int = 0, *, batched: bool = True, on_step=None, kept=None, **options) -> Tensor:
-    how = {"batched": batched, "on_step": on_step, "unconditioned": kept, "capture": options.pop("capture", None)}
+    given = {name: options.pop(name, None) for name in ("capture", "first")}
+    how = {"batched": batched, "on_step": on_step, "unconditioned": kept, **given}
     chosen = SpeechOptions(**{"diffusion_iterations": 4, "sampler": "dpm++2m", **options})
     return denoise(model, LATENTS, SPEAKER, chosen, torch.Generator().manual_seed(seed), **how).values
 
@@ -142,6 +153,26 @@ def test_regression_alone_and_as_a_start(model: Diffusion) -> None:
     near, far = (run(model, diffusion_start="regressed", diffusion_start_step=step) for step in (20, 3000))
     assert (near - first).abs().mean() < (far - first).abs().mean()
     assert not torch.allclose(near, first)
+
+
+def test_a_streamed_start(model: Diffusion, front: StreamFront) -> None:
+    first = streamed_mel(front, LATENTS, SPEAKER[:, :32])
+    assert first.shape == (1, 100, mel_frames(9)) and first.dtype == torch.float32
+    assert first.abs().max() == 1 and first.abs().median() < 1
+    whole = denormalize_mel(first)
+    assert torch.equal(run(model, diffusion_start="streamed", diffusion_iterations=0, first=first), whole)
+    near, far = (run(model, diffusion_start="streamed", diffusion_start_step=step, first=first) for step in (20, 3000))
+    assert (near - whole).abs().mean() < (far - whole).abs().mean()
+    assert not torch.allclose(near, whole)
+    slow = run(model, diffusion_start="streamed", diffusion_start_step=20, first=first, batched=False)
+    torch.testing.assert_close(near, slow, rtol=1e-4, atol=2e-3)
+
+
+def test_a_streamed_start_has_as_many_frames_as_the_diffusion(model: Diffusion, front: StreamFront) -> None:
+    counts = (1, 2, 17, 118)
+    assert [front.frame_count(codes) for codes in counts] == [mel_frames(codes) for codes in counts]
+    first = streamed_mel(front, LATENTS, SPEAKER[:, :32])[..., :30]
+    assert run(model, diffusion_start="streamed", first=first).shape == (1, 100, 30)
 
 
 def test_steps_are_reported(model: Diffusion) -> None:

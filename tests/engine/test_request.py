@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 import torch
 
+from tiny_model import make_tiny_model
 from tutortoietts.core.errors import OptionError, TextError, VoiceError
 from tutortoietts.core.presets import SpeechOptions
 from tutortoietts.core.streaming import Streaming
 from tutortoietts.core.types import Voice
+from tutortoietts.engine.pipeline import Pipeline
+from tutortoietts.engine.progress import Progress
 from tutortoietts.engine.request import Request, resolve_options, resolve_seed
 from tutortoietts.engine.voice_resolver import VoiceResolver
 from tutortoietts.runtime.models import LoadedModels
@@ -55,6 +58,42 @@ def test_cvvp_needs_clips(models: LoadedModels, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(type(models.source), "config", lambda *_: None)
     with pytest.raises(OptionError, match=r"cvvp_amount is 0\.5, but CVVP compares"):
         build(models, options=SpeechOptions(cvvp_amount=0.5, max_mel_tokens=10))
+
+
+def test_a_streamed_start_needs_a_small_streaming_decoder(models: LoadedModels, tmp_path: Path) -> None:
+    streamed = SpeechOptions(diffusion_start="streamed", max_mel_tokens=10)
+    told = 'diffusion_start is "streamed", but the model \'tiny\' has no small streaming decoder: give "noise" or'
+    with pytest.raises(OptionError, match=told):
+        build(models, options=streamed)
+    large = LoadedModels(
+        open_source(make_tiny_model(tmp_path / "hifigan", streaming="hifigan")),
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+    )
+    with pytest.raises(OptionError, match=told):
+        build(large, options=streamed)
+
+
+@pytest.mark.parametrize(
+    ("options", "needed"),
+    [
+        ({}, {"diffusion"}),
+        ({"diffusion_start": "regressed", "diffusion_iterations": 0}, {"diffusion"}),
+        ({"diffusion_start": "streamed"}, {"stream_decoder", "diffusion"}),
+        ({"diffusion_start": "streamed", "diffusion_iterations": 0}, {"stream_decoder"}),
+    ],
+)
+def test_what_makes_the_mel_is_loaded_before_the_work(
+    streaming_model: Path, options: dict[str, Any], needed: set[str]
+) -> None:
+    models = LoadedModels(open_source(streaming_model), device=torch.device("cpu"), dtype=torch.float32)
+    usual = {"num_autoregressive_samples": 1, "max_mel_tokens": 6, "diffusion_iterations": 2}
+    pipeline = Pipeline(models, build(models, options=SpeechOptions(**{**usual, **options})), Progress())
+    pipeline.load()
+    loaded = set(models._loaded)
+    assert loaded - {"autoregressive", "vocoder"} == needed
+    (spoken,) = pipeline.speak(0)
+    assert spoken.samples.isfinite().all() and set(models._loaded) == loaded
 
 
 def test_text_must_be_text_with_something_to_say(models: LoadedModels) -> None:

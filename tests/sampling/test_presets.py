@@ -78,6 +78,13 @@ def test_what_would_change_nothing_is_refused(preset: str, given: dict, message:
     assert preset_options("first", {"diffusion_start": "noise", "cond_free": False, "cond_free_k": 3}, own=own)
 
 
+@pytest.mark.parametrize("start", ["regressed", "streamed"])
+def test_an_estimate_may_be_noised_again_or_be_the_result(start: str) -> None:
+    assert preset_options("fast", {"diffusion_start": start, "diffusion_start_step": 99}).diffuses
+    alone = preset_options("fast", {"diffusion_start": start, "diffusion_iterations": 0})
+    assert alone.diffuses == (start == "regressed")  # whose estimate is the diffusion model's own
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -90,10 +97,12 @@ def test_what_would_change_nothing_is_refused(preset: str, given: dict, message:
         ({"sampler": "dpm2m"}, "did you mean 'dpm\\+\\+2m'"),
         ({"diffusion_spacing": "cosine"}, "must be one of None, 'uniform'"),
         ({"cond_free": "yes"}, "cond_free is 'yes', must be True or False"),
-        ({"diffusion_iterations": 0}, "give at least 1"),
+        ({"diffusion_iterations": 0}, 'give at least 1, or diffusion_start="regressed"'),
         ({"cond_free_from": 10, "cond_free_to": 11}, "cond_free_from is 10, below cond_free_to"),
         ({"diffusion_iterations": 4001}, "outside 0..4000"),
         ({"diffusion_start": "regressed", "diffusion_start_step": 3, "diffusion_iterations": 6}, "only 4 trained"),
+        ({"diffusion_start": "streamed", "diffusion_start_step": 3, "diffusion_iterations": 6}, "only 4 trained"),
+        ({"diffusion_start": "stream"}, "must be one of 'noise', 'regressed', 'streamed'; did you mean 'streamed'"),
         ({"latent_averaging_mode": 3}, "outside 0..2"),
         ({"cvvp_amount": -0.1}, "outside 0..1"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from test_streamer import train as train_stream
 
 from tutortoietts.core.config import DvaeConfig, VocosConfig
-from tutortoietts.train import dvae, optim, vocoder
+from tutortoietts.train import dvae, vocoder
 from tutortoietts.train.data import Clip, write_shard
 from tutortoietts.train.optim import Keeper
+
+pytestmark = pytest.mark.usefixtures("a_second_a_look")
 
 
 @pytest.fixture
@@ -23,13 +25,6 @@ def speech(tmp_path: Path) -> list[Path]:
     clip = Clip("alpha", "hi.", noise, np.array([0, 5], np.int8), np.array([1.0, 3.0], "f4"))
     write_shard(tmp_path / "alpha_000.npz", [clip, clip])
     return [tmp_path / "alpha_000.npz"]
-
-
-@pytest.fixture(autouse=True)
-def a_second_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that goes on by a second whenever it is looked at, which is once a step."""
-    seconds = itertools.count()
-    monkeypatch.setattr(optim, "_clock", lambda: float(next(seconds)))
 
 
 def silent(**values: float) -> None:
@@ -56,10 +51,14 @@ def train_dvae(speech: list[Path], out: Path, minutes: float, monkeypatch: pytes
     dvae.train(speech, torch.ones(80), out, minutes, silent)  # type: ignore[arg-type]
 
 
+def train_front(speech: list[Path], out: Path, minutes: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    train_stream(out, minutes, joint_after=2.0)
+
+
 Stage = Callable[[list[Path], Path, float, pytest.MonkeyPatch], None]
 
 
-@pytest.mark.parametrize("stage", [train_vocoder, train_dvae])
+@pytest.mark.parametrize("stage", [train_vocoder, train_dvae, train_front])
 def test_a_stage_goes_on(stage: Stage, speech: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out.safetensors"
     stage(speech, out, 3 / 60, monkeypatch)

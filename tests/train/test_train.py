@@ -161,7 +161,7 @@ def test_seventeen_codes_are_a_whole_number_of_frames() -> None:
 def test_the_bundled_model_has_the_recipes_presets_and_none_of_them_starts_from_noise() -> None:
     shipped = json.loads((Path(tutortoietts.__file__).parent / "bundled" / "model.json").read_text())["presets"]
     assert shipped == recipe.PRESETS and set(PRESETS) < set(shipped)
-    assert {preset["diffusion_start"] for preset in shipped.values()} == {"regressed"}
+    assert {preset["diffusion_start"] for preset in shipped.values()} == {"streamed"}
 
 
 def test_number_words() -> None:
@@ -287,6 +287,12 @@ def test_a_text_is_misread() -> None:
 )
 def test_names_of_speakers(name: str, styles: dict[str, float], warp: float, pitch: float) -> None:
     assert data.parse_speaker(name) == data.Speaker(styles, warp, pitch)
+
+
+def test_the_default_voice_is_the_one_that_speaks_most() -> None:
+    assert set(data.NAMES) == set(data.VOICES) == set(recipe.VOICES)
+    assert next(iter(data.NAMES)) == max(data.VOICES, key=data.VOICES.__getitem__)
+    assert list(data.speakers())[: len(data.VOICES)] == list(recipe.VOICES)
 
 
 def test_no_speaker_of_training_is_one_kept_unknown() -> None:

@@ -289,6 +289,11 @@ class SpeechOptions:
         """Strength of the guidance; None without guidance."""
         return self.cond_free_k if self.cond_free else None
 
+    @property
+    def diffuses(self) -> bool:
+        """True if the diffusion model has a part in the mel."""
+        return self.diffusion_iterations > 0 or self.diffusion_start == "regressed"
+
 
 SPEECH: Mapping[str, Option] = declared(SpeechOptions)
 """Name -> declaration of each option of `SpeechOptions`."""

@@ -203,7 +203,7 @@ class Pipeline:
         """Return the latents (1, S, D) of candidates, each with the spans to cut from its sound."""
         retry = self.workspaces.retry_without_idle_buffers
         with self.models.use("autoregressive"):
-            self.models.prepare("diffusion")
+            self.models.prepare(self._mel_model)
             return [retry(partial(self._latents, drawn.work, drawn.encoded, candidate)) for candidate in candidates]
 
     def _rendered(
@@ -211,7 +211,7 @@ class Pipeline:
     ) -> list[SpokenPassage]:
         models, retry, encoded = self.models, self.workspaces.retry_without_idle_buffers, drawn.encoded
         seeds = [mix_seed(encoded.seed, candidate.row) for candidate in candidates]
-        with models.use("diffusion"):
+        with models.use(self._mel_model):
             models.prepare("vocoder")
             mels = [retry(partial(self._mel, latents, own)) for (latents, _), own in zip(taken, seeds, strict=True)]
         waves = retry(partial(self._waves, mels, seeds, more=encoded.number + 1 < len(self.request.passages)))
@@ -428,13 +428,18 @@ class Pipeline:
                 work.max_codes,
             )
 
+    @property
+    def _mel_model(self) -> str:
+        """Name of the component that makes the mel, or completes it."""
+        return "diffusion" if self.request.options.diffuses else "stream_decoder"
+
     def _mel(self, latents: Tensor, seed: int) -> Mel:
         models, options, first = self.models, self.request.options, None
         if options.diffusion_start == "streamed":
             with self.progress.stage("decoder"), models.use("stream_decoder") as module:
                 speaker = self.request.voice.speaker.to(models.device)
                 first = streamed_mel(cast(StreamFront, module), latents, speaker)
-            if options.diffusion_iterations == 0:
+            if not options.diffuses:
                 return Mel(values=denormalize_mel(first))
         conditioning = cast(Tensor, self.request.voice.diffusion).to(models.device, models.dtype)
         generator = torch.Generator().manual_seed(mix_seed(seed, _DENOISE))

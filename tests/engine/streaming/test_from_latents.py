@@ -107,6 +107,18 @@ def test_joins_are_those_of_the_whole_at_every_length_modulo_the_chunk(models: L
         assert (joined[around].diff() - whole[around].diff()).abs().max() < 1e-4 * scale  # no click
 
 
+@pytest.mark.parametrize("codes", [1, 9, 40])
+def test_a_streamed_start_without_steps_sounds_as_the_stream(streaming_model: Path, codes: int) -> None:
+    """The same codes, front and vocoder: only rounding differs, by the tolerance of the joins."""
+    models = LoadedModels(open_source(streaming_model), device=torch.device("cpu"), dtype=torch.float32)
+    how = {"num_autoregressive_samples": 1, "min_mel_tokens": codes, "max_mel_tokens": codes}
+    options = SpeechOptions(**how, diffusion_start="streamed", diffusion_iterations=0)
+    (whole,) = pipeline(models, speech_request("one two", options=options)).speak(0)
+    want = speak_from_latents(pipeline(models, spoken(codes)), 0)
+    assert whole.samples.flatten().shape == want.shape
+    assert (whole.samples.flatten() - want).norm() < 1e-4 * want.norm()
+
+
 def test_half_precision_stops_before_the_decoder(models: LoadedModels) -> None:
     half = LoadedModels(models.source, device=models.device, dtype=torch.bfloat16)
     joined = torch.cat(chunks_of(half, spoken(9), Streaming()))

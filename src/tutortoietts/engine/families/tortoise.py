@@ -35,7 +35,7 @@ class Tortoise:
     def components(self, models: LoadedModels, options: SpeechOptions, *, streamed: bool) -> list[str]:
         if not streamed:
             first = ["stream_decoder"] if options.diffusion_start == "streamed" else []
-            diffusion = ["diffusion"] if options.diffusion_iterations else []
+            diffusion = ["diffusion"] if options.diffuses else []
             return ["autoregressive", *first, *diffusion, "vocoder", *ranking_components(models, options)]
         shares_vocoder = isinstance(models.spec.stream_decoder, StreamVocosConfig)
         return ["autoregressive", "stream_decoder", *(["vocoder"] if shares_vocoder else [])]
