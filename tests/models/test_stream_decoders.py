@@ -108,10 +108,10 @@ def test_the_public_sizes() -> None:
     """The sound is 13 frames, three codes, behind what is drawn; the small front is small."""
     with torch.device("meta"):
         public = Hifigan(HifiganConfig())
-        bundled = StreamFront(StreamVocosConfig())
+        small = StreamFront(StreamVocosConfig())
     assert public.reach == (13, 13) and public.hop == 256
-    assert public.frame_count(118) == bundled.frame_count(118) == 118 * 4 * 24000 // 22050
-    assert sum(parameter.numel() for parameter in bundled.parameters()) <= 300_000
+    assert public.frame_count(118) == small.frame_count(118) == 118 * 4 * 24000 // 22050
+    assert sum(parameter.numel() for parameter in small.parameters()) <= 300_000
 
 
 def test_gradients_reach_every_weight_and_rows_do_not_mix() -> None:
