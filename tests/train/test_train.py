@@ -24,7 +24,7 @@ from tutortoietts.train.clvp import damage, misread
 from tutortoietts.train.codes import CHARACTERS, write_tokenizer
 from tutortoietts.train.data import Clip, read_shard, write_shard
 from tutortoietts.train.dvae import Codebook
-from tutortoietts.train.features import CodedClip, half_code_phones, phone_at, read_coded, write_coded
+from tutortoietts.train.features import CodedClip, half_code_phones, phone_at, read_coded, shards, unseen, write_coded
 from tutortoietts.train.notice import notice
 from tutortoietts.train.optim import Trainer, warm
 from tutortoietts.train.phones import PHONES, Utterance, timed
@@ -201,6 +201,14 @@ def test_shards_and_codes_read_back(tmp_path: Path) -> None:
     assert np.array_equal(second.ends, clip.ends)
     write_coded(tmp_path / "c.npz", [coded("x", 7, 1), coded("y", 3, 2)])
     assert [(c.speaker, len(c.codes)) for c in read_coded(tmp_path / "c.npz")] == [("x", 7), ("y", 3)]
+
+
+def test_shards_that_are_not_learned_from_come_first_where_they_are_wanted(tmp_path: Path) -> None:
+    for name in ("joe_000", "alpha_000", "alpha_001", "alpha_002", "alpha_003", "alpha_004"):
+        (tmp_path / f"{name}.npz").touch()
+    assert [path.stem for path in shards(tmp_path, 2)] == ["alpha_000", "alpha_001", "joe_000"]
+    assert [path.stem for path in shards(tmp_path, 2, unseen_first=True)] == ["alpha_003", "alpha_000", "joe_000"]
+    assert [path.stem for path in shards(tmp_path, speakers=["alpha"]) if unseen(path)] == ["alpha_003"]
 
 
 def test_phones_of_half_codes() -> None:
