@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["notice"]
+__all__ = ["notice", "teachers_in"]
 
 _HEAD = """# Notice
 
@@ -42,3 +42,8 @@ authors from the voice `lessac`, whose data have a licence for research.
 def notice(teachers: set[str]) -> str:
     """Markdown for a model that learned from these teachers; KeyError for an unknown one."""
     return _HEAD + "".join(_TEACHERS[name] for name in sorted(teachers, reverse=True))
+
+
+def teachers_in(text: str) -> set[str]:
+    """Return the teachers that a `notice` names."""
+    return {name for name, section in _TEACHERS.items() if section in text}

@@ -29,7 +29,7 @@ from tutortoietts.train.codes import CHARACTERS
 from tutortoietts.train.export import averaged, export, fingerprint, make_voice, write_part
 from tutortoietts.train.features import measure_norms, shards, unseen
 from tutortoietts.train.log import Log
-from tutortoietts.train.notice import notice
+from tutortoietts.train.notice import notice, teachers_in
 from tutortoietts.weights.load import save_state
 
 __all__ = ["AUTOREGRESSIVE", "CLVP", "DIFFUSION", "VOICES", "Recipe"]
@@ -336,5 +336,7 @@ class Recipe:
             presets=PRESETS,
         )
         norms = self.work / "mel_norms.safetensors"
-        told = notice({data.teacher_of(speaker) for speaker in heard})
-        return export(folder, spec, parts, self.work / "tokenizer.json", norms, voices, told)
+        teachers = {data.teacher_of(speaker) for speaker in heard}
+        if self.start and (began := self.start / "NOTICE.md").exists():  # what its weights began with learned, too
+            teachers |= teachers_in(began.read_text(encoding="utf-8"))
+        return export(folder, spec, parts, self.work / "tokenizer.json", norms, voices, notice(teachers))
