@@ -69,7 +69,7 @@ def changed(text: str, kind: str, choice: random.Random) -> str:
 
 def reading(speaker: EngineSpeaker, text: str, said: str, voice: str, seed: int) -> Read:
     """Draw the codes of `said` and align them with `text`."""
-    spoken, right = speaker._pipeline(said, voice, seed), speaker._pipeline(text, voice, seed)
+    spoken, right = (speaker._pipeline(words, voice, seed, "en") for words in (said, text))
     spoken.load()
     drawn = spoken.draw(0)
     codes = drawn.candidates[0].codes
