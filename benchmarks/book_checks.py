@@ -1,6 +1,6 @@
 """How well wrong words are found without a recogniser: false alarms on right readings, finds of provoked errors.
 
-    python benchmarks/book_checks.py [--sentences 200] [--voices joe clara] [--model DIR] [--write]
+    python benchmarks/book_checks.py [--sentences 200] [--voices owen joe clara] [--model DIR] [--write]
 
 Each sentence is spoken as it is, and with one word left out, swapped with its neighbour, or doubled; all four are
 judged as readings of the right text, by their codes. Prints the distributions of the measures (loss of the codes under
@@ -173,7 +173,7 @@ def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sentences", type=int, default=200)
-    parser.add_argument("--voices", nargs="+", default=["joe", "clara"])
+    parser.add_argument("--voices", nargs="+", default=["owen", "joe", "clara"])
     parser.add_argument("--model", default="bundled")
     parser.add_argument("--write", action="store_true", help="keep the limits in the package")
     given = parser.parse_args()
