@@ -32,7 +32,7 @@ from typing import Any
 from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE = "805b2c5"
+BASE = "cafb700"
 SHORT = "Hello there, this is a test."
 LONG = "The old man walked along the river and sang a quiet song. Then he went home, drank his tea and wrote it down."
 BRACKETS = "[I am really sad,] please feed me."
