@@ -11,8 +11,9 @@ from tutortoietts.core.config import VocosConfig
 from tutortoietts.models.vocos import Vocos
 from tutortoietts.train import vocoder
 from tutortoietts.train.data import Clip, write_shard
-from tutortoietts.train.decoder import HOP, UNIT_CODES, UNIT_FRAMES, Pair, Pairs
+from tutortoietts.train.decoder import UNIT_CODES, UNIT_FRAMES, Pair, Pairs
 from tutortoietts.train.ragged import Ragged
+from tutortoietts.train.vocoder import HOP
 
 
 def numbered(codes: int, speaker: str = "anna") -> Pair:

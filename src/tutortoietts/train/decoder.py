@@ -27,6 +27,7 @@ from tutortoietts.train.gpt import Clips, References, hidden
 from tutortoietts.train.log import Log
 from tutortoietts.train.optim import State, Trainer, warm
 from tutortoietts.train.ragged import Ragged
+from tutortoietts.train.vocoder import HOP
 
 # 17 codes last 74.01 mel frames: crops start at multiples of 17, so that codes and frames stay aligned.
 UNIT_CODES, UNIT_FRAMES = 17, 74
@@ -38,7 +39,6 @@ EQUALISED = 0.5  # share of speakers of a batch that are heard through another m
 SHALLOW = 700  # trained steps below this get most of the training
 REFERENCE_FRAMES = 400  # 102 400 samples at 24 kHz
 POOL = 24  # references of a speaker to choose from
-HOP = 256  # samples a mel frame
 
 
 @dataclass(frozen=True, slots=True)

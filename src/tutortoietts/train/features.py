@@ -17,7 +17,7 @@ from tutortoietts.audio.mel import conditioning_mel
 from tutortoietts.train.data import RATE, Clip, read_shard, write_arrays
 
 SAMPLES_PER_CODE = 1024  # at 22 050 Hz
-UNSEEN = 4
+UNSEEN = 4  # of this many shards one is kept from the autoregressive model, for what learns from its latents
 
 
 def wav22(clip: Clip, warp: float = 1.0) -> Tensor:

@@ -19,11 +19,11 @@ from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.stream_vocos import StreamFront
 from tutortoietts.models.vocos import Vocos
 from tutortoietts.train import vocoder
-from tutortoietts.train.decoder import HOP, PITCH_BANDS, Pairs
+from tutortoietts.train.decoder import PITCH_BANDS, Pairs
 from tutortoietts.train.gpt import References
 from tutortoietts.train.log import Log
 from tutortoietts.train.optim import State, warm
-from tutortoietts.train.vocoder import Duel, blurred
+from tutortoietts.train.vocoder import HOP, Duel, blurred
 from tutortoietts.weights.load import save_state
 
 CONFIG = StreamVocosConfig(dim=256, intermediate_dim=768, layers=4)
