@@ -7,6 +7,7 @@ from typing import Any
 from tutortoietts.core.config import (
     AutoregressiveConfig,
     ClvpConfig,
+    CtcConfig,
     DiffusionConfig,
     HifiganConfig,
     ModelSpec,
@@ -62,6 +63,11 @@ def clvp(**changes: Any) -> ClvpConfig:
         "rotary_dim": 8,
     }
     return ClvpConfig(**{**values, **changes})
+
+
+def ctc(**changes: Any) -> CtcConfig:
+    """Two layers of 32."""
+    return CtcConfig(**{"dim": 32, "intermediate_dim": 48, "layers": 2, **changes})
 
 
 def stream_decoder(kind: str, width: int = 64) -> StreamVocosConfig | HifiganConfig:

@@ -20,6 +20,7 @@ from tutortoietts.core.config import (
     AutoregressiveConfig,
     BigVGANConfig,
     ClvpConfig,
+    CtcConfig,
     CvvpConfig,
     DiffusionConfig,
     HifiganConfig,
@@ -49,6 +50,7 @@ DIFFUSION = DiffusionConfig(
     head_residual_blocks=2,
     latent_upsample=2,
 )
+CTC = CtcConfig(dim=48, intermediate_dim=80, layers=2)
 CLVP = ClvpConfig(
     dim_text=32,
     dim_speech=48,
@@ -165,10 +167,17 @@ def test_a_diffusion_forward() -> None:
 def test_ranking() -> None:
     model = model_class("clvp")(CLVP).eval()
     shape = Shape(text=8, codes=11, candidates=3, forwards=1)
-    text, rows = limits._ranking(CLVP, shape, Formats())
+    text, rows = limits._agreement(CLVP, shape, Formats())
     ids = torch.ones(1, 9, dtype=torch.int64)
     assert counted(lambda: model.encode_text(ids)) == text.operations
     assert counted(lambda: model.encode_codes(torch.ones(3, 11, dtype=torch.int64))) == rows.operations
+
+
+def test_recognition() -> None:
+    model = model_class("ctc")(CTC).eval()
+    total = counted(lambda: model.states(torch.ones(3, 11, dtype=torch.int64), torch.full((3,), 11)))
+    total += counted(lambda: model.out(torch.randn(3, 11, CTC.dim)))
+    assert limits._recognition(CTC, Shape(text=8, codes=11, candidates=3, forwards=1)).operations == total
 
 
 @pytest.mark.parametrize("kind", VOCODERS)

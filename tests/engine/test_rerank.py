@@ -10,6 +10,7 @@ from tutortoietts.core.config import CvvpConfig
 from tutortoietts.core.types import Codes
 from tutortoietts.engine.rerank import Candidate, Ranker, best
 from tutortoietts.models.clvp import Clvp
+from tutortoietts.models.ctc import Ctc
 from tutortoietts.models.cvvp import Cvvp
 
 STOP, CALM = 21, 3
@@ -22,6 +23,14 @@ def clvp() -> Clvp:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return Clvp(cfg).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def ctc() -> Ctc:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        cfg = tiny_configs.ctc(num_text_tokens=12, num_speech_tokens=20)
+        return Ctc(cfg).eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +132,22 @@ def test_cvvp_is_blended(clvp: Clvp, cvvp: Cvvp) -> None:
     shown = torch.nn.functional.pad(shown, (0, 4), value=CALM)
     by_hand = torch.stack([cvvp(mels[:, clip], shown) for clip in range(2)]).mean(dim=0)
     torch.testing.assert_close(voice, by_hand, rtol=1e-4, atol=1e-5)
+
+
+def test_ctc_adds_its_log_likelihood(clvp: Clvp, ctc: Ctc) -> None:
+    codes = rows((4, 9, 7, 16))
+    parts = [
+        torch.tensor(Ranker(*models, TEXT, stop_token=STOP, silence_code=None, ctc=recogniser).scores(codes))
+        for models, recogniser in (([clvp], None), ([None], ctc), ([clvp], ctc))
+    ]
+    torch.testing.assert_close(parts[0] + parts[1], parts[2])
+    by_hand = [ctc(TEXT, codes.ids[row : row + 1, :length]) for row, length in enumerate((4, 9, 7, 16))]
+    torch.testing.assert_close(parts[1], torch.cat(by_hand))
+
+
+def test_a_candidate_too_short_for_the_text_is_ranked_last(clvp: Clvp, ctc: Ctc) -> None:
+    ranker = Ranker(clvp, torch.arange(1, 12)[None], stop_token=STOP, silence_code=None, ctc=ctc)
+    assert [one.row for one in best(ranker.candidates(rows((5, 0, 9)), 0), 3)][-2:] == [0, 1]
 
 
 def test_without_a_ranking_model_all_are_equal() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby, product
+
 import pytest
 import torch
 from torch import nn
@@ -11,6 +13,7 @@ from tutortoietts.core.config import DvaeConfig, VocosConfig
 from tutortoietts.core.errors import OptionError
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.clvp import Clvp
+from tutortoietts.models.ctc import Ctc
 from tutortoietts.models.diffusion import Diffusion
 from tutortoietts.models.dvae import Dvae
 from tutortoietts.models.vocos import IstftHead, Vocos
@@ -141,6 +144,26 @@ def test_clvp_padding_and_one_text() -> None:
     lengths = torch.tensor([11, 4, 9])
     padded = model.score(latent, model.encode_codes(codes, lengths))
     for row, length in enumerate(lengths.tolist()):
+        torch.testing.assert_close(padded[row : row + 1], model(text, codes[row : row + 1, :length]))
+
+
+def test_ctc_sums_the_paths_that_spell_the_text() -> None:
+    model = Ctc(tiny_configs.ctc(num_text_tokens=4, num_speech_tokens=48)).eval()
+    codes, ones = torch.randint(0, 48, (2, 2)), torch.tensor([2, 2])
+    scores = model.out(model.states(codes, ones)).view(2, 4, 4).softmax(-1)  # two rows of scores a code
+    for text in ([1], [1, 2], [3, 3], [2, 1, 2], [3, 3, 3]):
+        total = torch.zeros(2)
+        for path in product(range(4), repeat=4):
+            if [token for token, _ in groupby(path) if token] == text:
+                total += scores[:, range(4), path].prod(1)
+        torch.testing.assert_close(model(torch.tensor([[*text, 0]]), codes), total.log())
+
+
+def test_ctc_does_not_hear_padding() -> None:
+    model, text = Ctc(tiny_configs.ctc(num_text_tokens=9, num_speech_tokens=48)).eval(), torch.tensor([[5, 2, 2, 8, 0]])
+    codes = torch.randint(0, 48, (3, 11))
+    padded = model(text, codes, torch.tensor([11, 4, 9]))
+    for row, length in enumerate((11, 4, 9)):
         torch.testing.assert_close(padded[row : row + 1], model(text, codes[row : row + 1, :length]))
 
 

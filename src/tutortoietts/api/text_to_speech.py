@@ -85,7 +85,8 @@ class TextToSpeech(OriginalMethods):
     phrase_cache: keep what is spoken with a seed, and give it again without speaking: True: in the cache that all
         processes of the user share; a path: in a folder of its own.
 
-    `autoregressive`, `diffusion`, `clvp`, `vocoder`, `stream_decoder` are loaded when first needed and may be replaced.
+    `autoregressive`, `diffusion`, `clvp`, `ctc`, `vocoder`, `stream_decoder` are loaded when first needed and may be
+    replaced.
     Calls from several threads do not disturb each other. Raise OptionError, ModelError, FetchError, all before any
     model is loaded.
     """
@@ -93,6 +94,7 @@ class TextToSpeech(OriginalMethods):
     autoregressive = _Replaceable()
     diffusion = _Replaceable()
     clvp = _Replaceable()
+    ctc = _Replaceable()
     cvvp = _Replaceable()
     vocoder = _Replaceable()
     stream_decoder = _Replaceable()

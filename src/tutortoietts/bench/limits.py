@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tutortoietts.bench.limits_vocoder import hifigan_macs, vocoder_macs
 from tutortoietts.bench.limits_xtts import perceiver_macs, speaker_encoder_macs
-from tutortoietts.core.config import AutoregressiveConfig, ClvpConfig, Config, DiffusionConfig, HifiganConfig
+from tutortoietts.core.config import AutoregressiveConfig, ClvpConfig, Config, CtcConfig, DiffusionConfig, HifiganConfig
 from tutortoietts.core.config_xtts import SpeakerEncoderConfig, XttsConfig
 
 __all__ = ["Formats", "Phase", "Shape", "Sizes", "stage_phases"]
@@ -41,14 +41,15 @@ class Phase:
 class Sizes:
     """Configurations of the models of a pipeline.
 
-    `clvp` None if candidates are not ranked. XTTS has no diffusion and no vocoder, but a decoder of latents and a
-    speaker encoder.
+    `clvp` and `ctc` None if candidates are not ranked. XTTS has no diffusion and no vocoder, but a decoder of latents
+    and a speaker encoder.
     """
 
     autoregressive: AutoregressiveConfig | XttsConfig
     diffusion: DiffusionConfig | None = None
     vocoder: Config | None = None
     clvp: ClvpConfig | None = None
+    ctc: CtcConfig | None = None
     decoder: HifiganConfig | None = None
     speaker_encoder: SpeakerEncoderConfig | None = None
 
@@ -88,7 +89,7 @@ def stage_phases(sizes: Sizes, shape: Shape, formats: Formats) -> Mapping[str, S
     phases: dict[str, tuple[Phase, ...]] = {
         "condition": _condition(sizes),
         "codes": _codes(sizes.autoregressive, shape, formats),
-        "ranking": () if sizes.clvp is None else _ranking(sizes.clvp, shape, formats),
+        "ranking": _ranking(sizes, shape, formats) if shape.candidates > 1 else (),
         "diffusion": () if sizes.diffusion is None else _diffusion(sizes.diffusion, shape, formats),
         "decoder": () if sizes.decoder is None else _waveform(hifigan_macs(sizes.decoder, shape.frames)),
         "vocoder": () if sizes.vocoder is None else _waveform(vocoder_macs(sizes.vocoder, shape.frames)),
@@ -167,9 +168,18 @@ def encoder_weights(dim: int, depth: int, inner: int, mult: int) -> int:
     return depth * (4 * dim * inner + 3 * mult * dim**2)
 
 
-def _ranking(cfg: ClvpConfig, shape: Shape, formats: Formats) -> tuple[Phase, ...]:
-    if shape.candidates == 1:
-        return ()
+def _ranking(sizes: Sizes, shape: Shape, formats: Formats) -> tuple[Phase, ...]:
+    of_clvp = () if sizes.clvp is None else _agreement(sizes.clvp, shape, formats)
+    return of_clvp if sizes.ctc is None else (*of_clvp, _recognition(sizes.ctc, shape))
+
+
+def _recognition(cfg: CtcConfig, shape: Shape) -> Phase:
+    block = (7 + 2 * cfg.intermediate_dim) * cfg.dim
+    of_code = cfg.layers * block + cfg.dim * cfg.upsample * cfg.num_text_tokens
+    return Phase(name="recognition", operations=2 * shape.candidates * shape.codes * of_code, bytes=0.0)
+
+
+def _agreement(cfg: ClvpConfig, shape: Shape, formats: Formats) -> tuple[Phase, ...]:
     text = (cfg.dim_text, cfg.text_enc_depth, cfg.text_heads * cfg.head_dim, cfg.feed_forward_mult)
     speech = (cfg.dim_speech, cfg.speech_enc_depth, cfg.speech_heads * cfg.head_dim, cfg.feed_forward_mult)
     of_text = encoder_macs(*text, shape.text + 1) + cfg.dim_text * cfg.dim_latent

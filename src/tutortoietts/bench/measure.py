@@ -271,6 +271,7 @@ def _sizes(spec: ModelSpec | XttsSpec, vocoder: Config | None, *, ranked: bool) 
         diffusion=spec.diffusion,
         vocoder=vocoder,
         clvp=spec.clvp if ranked else None,
+        ctc=spec.ctc if ranked else None,
     )
 
 

@@ -144,9 +144,9 @@ class Workload:
 
     @property
     def ranked(self) -> bool:
-        """True if candidates are ranked by CLVP."""
-        several = self.options.num_autoregressive_samples > 1
-        return several and self.options.cvvp_amount < 1 and self.tts.spec.clvp is not None
+        """True if candidates are ranked by how well they say the text."""
+        several, spec = self.options.num_autoregressive_samples > 1, self.tts.spec
+        return several and self.options.cvvp_amount < 1 and (spec.clvp is not None or spec.ctc is not None)
 
     @property
     def decoder(self) -> str:

@@ -171,8 +171,9 @@ def _model(model: str, device: str | None) -> Iterator[Finding]:
     started = time.perf_counter()
     try:
         tts = TextToSpeech(model=model, device=device)
-        for part in ("autoregressive", "diffusion", "vocoder", *(["clvp"] if tts.spec.clvp else [])):
-            getattr(tts, part)  # read and checked now, not when it first speaks
+        for part in ("autoregressive", "diffusion", "clvp", "ctc", "vocoder"):
+            if getattr(tts.spec, part):
+                getattr(tts, part)  # read and checked now, not when it first speaks
     except TutortoieError as error:
         yield bad("model", str(error))
         return

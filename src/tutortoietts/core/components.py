@@ -17,6 +17,7 @@ from tutortoietts.core.config_speech import (
     AutoregressiveConfig,
     ClassifierConfig,
     ClvpConfig,
+    CtcConfig,
     CvvpConfig,
     DiffusionConfig,
     DvaeConfig,
@@ -89,6 +90,12 @@ _ALL = (
         config=ClvpConfig,
         cls=f"{_MODELS}.clvp:Clvp",
         key_table=f"{_TABLES}:CLVP",
+    ),
+    Component(
+        kind="ctc",
+        role="ctc",
+        config=CtcConfig,
+        cls=f"{_MODELS}.ctc:Ctc",
     ),
     Component(
         kind="cvvp",

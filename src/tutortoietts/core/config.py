@@ -18,6 +18,7 @@ from tutortoietts.core.config_speech import (
     AutoregressiveConfig,
     ClassifierConfig,
     ClvpConfig,
+    CtcConfig,
     CvvpConfig,
     DiffusionConfig,
     DvaeConfig,
@@ -41,6 +42,7 @@ __all__ = [
     "ClassifierConfig",
     "ClvpConfig",
     "Config",
+    "CtcConfig",
     "CvvpConfig",
     "DiffusionConfig",
     "DvaeConfig",
@@ -98,9 +100,9 @@ def _is_head(pair: object) -> bool:
 class ModelSpec:
     """A model directory's ``model.json``: which models with which sizes, and the presets it brings.
 
-    `clvp` None: candidates are not ranked. `calm_token`: the code of silence, None where the end repair does not apply.
-    `default_voice`: who speaks where no voice is given, None for the first by name.
-    `alignment`: how word times are found.
+    `clvp`, `ctc`: what ranks candidates, each or both; without both they are not ranked. `calm_token`: the code of
+    silence, None where the end repair does not apply. `default_voice`: who speaks where no voice is given, None for the
+    first by name. `alignment`: how word times are found.
     `presets`: name -> options that override the usual ones; checked where presets are made. `reference_mel`: how the
     diffusion model's encoder sees a reference clip's mel, "normalized" to -1..1, or in "nats" (the public checkpoint).
     """
@@ -110,6 +112,7 @@ class ModelSpec:
     diffusion: DiffusionConfig
     vocoder: Config
     clvp: ClvpConfig | None = None
+    ctc: CtcConfig | None = None
     stream_decoder: Config | None = None
     tokenizer: TokenizerSpec = field(default_factory=TokenizerSpec)
     default_preset: str = "fast"
@@ -185,6 +188,7 @@ _CONFIG_OF: Mapping[str, type[Config]] = {
     "autoregressive": AutoregressiveConfig,
     "diffusion": DiffusionConfig,
     "clvp": ClvpConfig,
+    "ctc": CtcConfig,
     "tokenizer": TokenizerSpec,
     "alignment": AlignmentSpec,
 }

@@ -12,6 +12,7 @@ __all__ = [
     "AutoregressiveConfig",
     "ClassifierConfig",
     "ClvpConfig",
+    "CtcConfig",
     "CvvpConfig",
     "DiffusionConfig",
     "DvaeConfig",
@@ -102,6 +103,24 @@ class ClvpConfig(Config):
             self.rotary_dim,
             limit,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CtcConfig(Config):
+    """Sizes of the recogniser of codes that ranks candidates; the public model has none.
+
+    ``upsample``: number of characters at most that a code can say.
+    """
+
+    dim: int = 256
+    intermediate_dim: int = 768
+    layers: int = 5
+    upsample: int = 2
+    num_text_tokens: int = 39
+    num_speech_tokens: int = 1024
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,7 @@ class XttsSpec:
     diffusion: None = None
     vocoder: None = None
     clvp: None = None
+    ctc: None = None
     calm_token: None = None
 
 

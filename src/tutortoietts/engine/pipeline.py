@@ -39,6 +39,7 @@ from tutortoietts.engine.streaming.turns import Listener
 from tutortoietts.engine.vocode import vocode_all
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.clvp import Clvp
+from tutortoietts.models.ctc import Ctc
 from tutortoietts.models.cvvp import Cvvp
 from tutortoietts.models.diffusion import Diffusion
 from tutortoietts.models.stream_vocos import StreamFront
@@ -402,6 +403,7 @@ class Pipeline:
             stop_token=models.spec.autoregressive.stop_mel_token,
             silence_code=models.spec.calm_token,
             pad_to=work.max_codes if models.spec.name == PUBLIC else None,
+            ctc=cast("Ctc | None", ranking.get("ctc")),
             cvvp=cast("Cvvp | None", ranking.get("cvvp")),
             mels=None if mels is None else mels.to(models.device, models.dtype),
             cvvp_amount=self.request.options.cvvp_amount,
@@ -458,7 +460,7 @@ class Pipeline:
             return [audio.samples.cpu().clone() for audio in vocode_all(module, mels, generators)]
 
 
-_RANKING = ("clvp", "cvvp")
+_RANKING = ("clvp", "ctc", "cvvp")
 _SAID = {
     "silent": "its sound is silent for seconds",
     "repeated": "the same is said again",

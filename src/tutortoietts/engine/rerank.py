@@ -1,4 +1,7 @@
-"""Rank candidates: by CLVP's agreement with the text, blended on request with CVVP's agreement with the voice."""
+"""Rank candidates: by how well they say the text, blended on request with CVVP's agreement with the voice.
+
+How well they say it: CLVP's agreement, plus the log-likelihood of the text by CTC where a model has one; both in nats.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from torch import Tensor
 from tutortoietts.core.types import Codes
 from tutortoietts.engine.decoding.end_of_speech import repair_codes
 from tutortoietts.models.clvp import Clvp
+from tutortoietts.models.ctc import Ctc
 from tutortoietts.models.cvvp import Cvvp
 
 __all__ = ["Candidate", "Ranker", "best"]
@@ -34,7 +38,8 @@ class Ranker:
     """Score batches of candidates of one text as they come.
 
     text: (1, T) int64 with its stop token. stop_token, silence_code: special codes of the model that drew the codes.
-    pad_to: fill candidates with silence to this length before scoring, as the original does; None masks the padding.
+    pad_to: fill candidates with silence to this length before scoring, as the original does; None masks the padding,
+    as CTC must have it.
     mels: the voice's reference clips (1, clips, 80, T) for `cvvp`, which weighs `cvvp_amount` of the score.
     """
 
@@ -46,14 +51,15 @@ class Ranker:
         stop_token: int,
         silence_code: int | None,
         pad_to: int | None = None,
+        ctc: Ctc | None = None,
         cvvp: Cvvp | None = None,
         mels: Tensor | None = None,
         cvvp_amount: float = 0.0,
     ) -> None:
-        self.clvp, self.cvvp, self.cvvp_amount = clvp, cvvp, cvvp_amount
+        self.clvp, self.ctc, self.cvvp, self.cvvp_amount = clvp, ctc, cvvp, cvvp_amount
         self.stop, self.silence, self.pad_to = stop_token, silence_code, pad_to
         with torch.inference_mode():
-            self.text = None if clvp is None else clvp.encode_text(text)
+            self.text, self.latent = text, None if clvp is None else clvp.encode_text(text)
             self.voices = None if cvvp is None or mels is None else cvvp.encode_mel(mels[0])
 
     @torch.inference_mode()
@@ -62,7 +68,7 @@ class Ranker:
 
         Candidates of similar length are scored together, as many at once as bounded memory allows.
         """
-        if self.clvp is None and self.cvvp is None:
+        if self.clvp is None and self.ctc is None and self.cvvp is None:
             return [0.0] * len(codes.ids)
         visible, lengths = self._visible(codes)
         order = range(len(visible)) if lengths is None else lengths.argsort().tolist()
@@ -79,11 +85,12 @@ class Ranker:
         if lengths is not None:
             lengths = lengths[rows]
             ids = ids[:, : int(lengths.max())]
-        total = torch.zeros(len(ids), device=ids.device)
-        if self.clvp is not None and self.text is not None and self.cvvp_amount < 1:
-            known = ids.clamp(max=self.clvp.speech_emb.num_embeddings - 1)  # special codes that should not be drawn
-            agreement = self.clvp.score(self.text, self.clvp.encode_codes(known, lengths))
-            total = total + (1 - self.cvvp_amount) * agreement
+        total, own = torch.zeros(len(ids), device=ids.device), 1 - self.cvvp_amount
+        if self.clvp is not None and self.latent is not None and own > 0:
+            heard = self.clvp.encode_codes(_known(ids, self.clvp.cfg.num_speech_tokens), lengths)
+            total = total + own * self.clvp.score(self.latent, heard)
+        if self.ctc is not None and own > 0:
+            total = total + own * self.ctc(self.text, _known(ids, self.ctc.cfg.num_speech_tokens), lengths)
         if self.cvvp is not None and self.voices is not None:
             heard = self.cvvp.encode_codes(ids)
             each = [self.cvvp.score(voice[None], heard) for voice in self.voices]
@@ -110,6 +117,11 @@ class Ranker:
 def best(candidates: Sequence[Candidate], k: int) -> list[Candidate]:
     """Return the k best, best first: those that ended by themselves before all others; of equals the earlier one."""
     return sorted(candidates, key=lambda one: (not one.finished, -one.score, one.row))[:k]
+
+
+def _known(ids: Tensor, count: int) -> Tensor:
+    """Return codes (B, S) below `count`: others are special ones, which should not be drawn."""
+    return ids.clamp(max=count - 1)
 
 
 def _row(codes: Codes, row: int) -> Codes:

@@ -102,7 +102,7 @@ class ModelSource(FileSource):
         """Find every file, fetching public ones. Raises ModelError for one that is absent, FetchError."""
         from tutortoietts.weights.fetch import fetch_all
 
-        wanted = ["tokenizer", "autoregressive", "diffusion", "clvp", "vocoder"]
+        wanted = ["tokenizer", "autoregressive", "diffusion", "clvp", "ctc", "vocoder"]
         wanted += ["stream_decoder"] if self.folder is not None else []  # the public one is fetched when it is used
         parts = [*(part for part in wanted if getattr(self.spec, part) is not None), "mel_norms"]
         public = {part: name for part in parts if (name := self._public(part)) is not None}

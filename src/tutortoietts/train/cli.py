@@ -112,6 +112,20 @@ def clvp(
 
 
 @app.command()
+def ctc(
+    work: Work = _WORK,
+    minutes: Minutes = 30.0,
+    threads: int = 1,
+    start: From = "",
+    new_codes: NewCodes = False,
+    device: Device = "cpu",
+    exclude: Exclude = None,
+) -> None:
+    """Stage 5, too: the recogniser of codes, which ranks candidates."""
+    _recipe(work, threads, start, new_codes, device).ctc(minutes, _sentences(exclude))
+
+
+@app.command()
 def vocoder(
     work: Work = _WORK,
     minutes: Minutes = 12.0,

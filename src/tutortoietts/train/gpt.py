@@ -189,15 +189,14 @@ def misheard(batch: Batch, config: AutoregressiveConfig, share: float) -> Tensor
     return torch.where(wrong, torch.randint_like(batch.tokens, first, first + config.start_mel_token), batch.tokens)
 
 
-def drop_in_training(model: Autoregressive, share: float = DROPPED) -> None:
-    """Drop a share of what every layer adds while the model is in training mode; what is saved is as before."""
+def drop_in_training(layers: Iterable[nn.Module], share: float = DROPPED) -> None:
+    """Drop a share of the output of each of ``layers`` while it is in training mode; what is saved is as before."""
 
     def dropped(module: nn.Module, _: object, output: Tensor) -> Tensor:
         return F.dropout(output, share, module.training)
 
-    for block in model.gpt.blocks:
-        for layer in (block.proj, block.narrow):
-            layer.register_forward_hook(dropped)  # type: ignore[union-attr]
+    for layer in layers:
+        layer.register_forward_hook(dropped)
 
 
 def hidden(model: Autoregressive, batch: Batch) -> Tensor:
@@ -268,7 +267,7 @@ def train(
     if start:
         warm(model, start, CODE_TABLES if new_codes else ())
     trainer = Trainer(nn.ModuleDict({"model": model, "phones": head}).to(device), path, minutes, rate=1e-3)
-    drop_in_training(model)
+    drop_in_training(layer for block in model.gpt.blocks for layer in (block.proj, block.narrow))  # type: ignore[misc]
     clips, held_out = clips.put(device), held_out.put(device)
     for batch in feed(clips, references, trainer, gently=not start):
         parts = losses(model, head, batch)

@@ -13,6 +13,7 @@ from torch import Tensor
 from tutortoietts.core.config import (
     AutoregressiveConfig,
     ClvpConfig,
+    CtcConfig,
     DiffusionConfig,
     ModelSpec,
     TokenizerSpec,
@@ -21,10 +22,11 @@ from tutortoietts.core.errors import ModelError, OptionError
 from tutortoietts.core.presets import PRESETS as USUAL_PRESETS
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.models.clvp import Clvp
+from tutortoietts.models.ctc import Ctc
 from tutortoietts.models.diffusion import Diffusion
 from tutortoietts.models.stream_vocos import StreamFront
 from tutortoietts.text.tokenizer import Tokenizer
-from tutortoietts.train import clvp, codes, corpus, data, decoder, dvae, gpt, optim, pack, streamer, vocoder
+from tutortoietts.train import clvp, codes, corpus, ctc, data, decoder, dvae, gpt, optim, pack, streamer, vocoder
 from tutortoietts.train.codes import CHARACTERS
 from tutortoietts.train.export import averaged, export, fingerprint, make_voice, write_part
 from tutortoietts.train.features import measure_norms, shards, unseen
@@ -73,6 +75,7 @@ CLVP = ClvpConfig(
     speech_enc_depth=2,
     speech_heads=2,
 )
+CTC = CtcConfig(num_text_tokens=TOKENS, num_speech_tokens=CODES)
 # Training texts have up to MAX_CHARS characters: positions beyond are untrained and not shipped.
 SHIPPED = dataclasses.replace(AUTOREGRESSIVE, max_text_tokens=corpus.MAX_CHARS + 1, max_mel_tokens=280)
 VOICES = tuple(data.VOICES)
@@ -100,6 +103,7 @@ PRESETS |= {
 CHECKPOINTS = {
     "autoregressive": "gpt",
     "clvp": "clvp",
+    "ctc": "ctc",
     "diffusion": "decoder",
     "stream_decoder": "stream",
     "vocoder": "vocoder",
@@ -229,6 +233,11 @@ class Recipe:
         path, start = self.work / "clvp.ckpt", self.first("clvp")
         clvp.train(clips, held, CLVP, path, minutes, self.log("clvp"), start, self.new_codes, self.device)
 
+    def ctc(self, minutes: float, excluded: list[str]) -> None:
+        clips, held = self.clips(excluded)
+        path, start = self.work / "ctc.ckpt", self.first("ctc")
+        ctc.train(clips, held, CTC, path, minutes, self.log("ctc"), start, self.new_codes, self.device)
+
     def vocoder(self, minutes: float, adversary_after: float) -> None:
         vocoder.train(
             self.speech(6, 3),
@@ -306,7 +315,7 @@ class Recipe:
             speaking[f"{key}.weight"] = speaking[f"{key}.weight"][:rows]
         parts = {
             "autoregressive": speaking,
-            **{part: self.needed(part) for part in ("diffusion", "clvp", "vocoder")},
+            **{part: self.needed(part) for part in ("diffusion", "clvp", "ctc", "vocoder")},
         }
         if streams := self.trained("stream_decoder"):
             parts["stream_decoder"] = dict(streams)
@@ -314,6 +323,7 @@ class Recipe:
         model, diffusion = self._gpt(), Diffusion(DIFFUSION).eval()
         diffusion.load_state_dict(parts["diffusion"])
         Clvp(CLVP).load_state_dict(parts["clvp"])
+        Ctc(CTC).load_state_dict(parts["ctc"])
         name = f"{name}-{fingerprint(parts['autoregressive'], parts['diffusion'])}"
         references, mels = self.references(), decoder.true_mels(self.speech(1, 0), self.clips(excluded)[0])
         heard = {path.stem.rsplit("_", 1)[0] for path in (self.work / "codes").glob("*.npz")}
@@ -327,6 +337,7 @@ class Recipe:
             autoregressive=SHIPPED,
             diffusion=DIFFUSION,
             clvp=CLVP,
+            ctc=CTC,
             vocoder=vocoder.CONFIG,
             stream_decoder=streamer.CONFIG if streams else None,
             tokenizer=TokenizerSpec(),

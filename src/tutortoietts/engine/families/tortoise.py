@@ -86,9 +86,10 @@ class Tortoise:
 
 def ranking_components(models: LoadedModels, options: SpeechOptions) -> list[str]:
     """Return the components that rank the candidates, none where there is only one."""
-    several = options.num_autoregressive_samples > 1
-    clvp = several and options.cvvp_amount < 1 and models.has("clvp")
-    return [*(["clvp"] if clvp else []), *(["cvvp"] if several and options.cvvp_amount > 0 else [])]
+    if options.num_autoregressive_samples == 1:
+        return []
+    of_text = [part for part in ("clvp", "ctc") if options.cvvp_amount < 1 and models.has(part)]
+    return [*of_text, *(["cvvp"] if options.cvvp_amount > 0 else [])]
 
 
 TORTOISE = Tortoise()
