@@ -134,7 +134,7 @@ class SpeechOptions:
     """
 
     num_autoregressive_samples: int = option(
-        512, "Number of candidates to draw; the best by CLVP is kept.", range=(1, 4096)
+        512, "Number of candidates to draw; the one that says the text best is kept.", range=(1, 4096)
     )
     temperature: float = option(
         0.8, "Sampling temperature. Lower is more stable and more monotone.", range=(0.01, 10.0), streamed=True

@@ -47,6 +47,11 @@ def half_code_phones(clip: Clip, codes: int, warp: float = 1.0) -> npt.NDArray[n
     return phone_at(clip, (np.arange(2 * codes) + 0.5) * SAMPLES_PER_CODE / 2 / 22050 * warp)
 
 
+def speaker_of(path: Path) -> str:
+    """Return whose speech a shard is: all of its name but the number."""
+    return path.stem.rpartition("_")[0]
+
+
 def unseen(path: Path) -> bool:
     """Return whether the autoregressive model never trains on this shard: every UNSEEN-th of a speaker."""
     return int(path.stem.rpartition("_")[2]) % UNSEEN == UNSEEN - 1
@@ -58,7 +63,7 @@ def shards(
     """Return rendered shards by name, at most ``per_speaker`` of each speaker."""
     chosen: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("*.npz"), key=lambda path: (unseen_first and not unseen(path), path)):
-        chosen.setdefault(path.name.rsplit("_", 1)[0], []).append(path)
+        chosen.setdefault(speaker_of(path), []).append(path)
     return [p for name, paths in chosen.items() if speakers is None or name in speakers for p in paths[:per_speaker]]
 
 

@@ -18,7 +18,7 @@ import soundfile
 
 from tutortoietts.core.errors import ModelError
 from tutortoietts.train.data import RATE, Clip, read_shard, write_arrays, write_shard
-from tutortoietts.train.features import CodedClip, read_coded, write_coded
+from tutortoietts.train.features import CodedClip, read_coded, speaker_of, write_coded
 
 __all__ = ["pack_codes", "pack_speech", "unpack_codes", "unpack_speech"]
 
@@ -102,7 +102,7 @@ def pack_speech(sources: list[Path], target: Path, seconds: dict[str, float]) ->
     left = dict(seconds)
     for path in sources:
         clips = list[Clip]()
-        for clip in read_shard(path) if left[path.stem.rsplit("_", 1)[0]] > 0 else ():
+        for clip in read_shard(path) if left[speaker_of(path)] > 0 else ():
             if left[clip.speaker] <= 0:
                 break
             left[clip.speaker] -= len(clip.samples) / RATE

@@ -29,7 +29,7 @@ from tutortoietts.text.tokenizer import Tokenizer
 from tutortoietts.train import clvp, codes, corpus, ctc, data, decoder, dvae, gpt, optim, pack, streamer, vocoder
 from tutortoietts.train.codes import CHARACTERS
 from tutortoietts.train.export import averaged, export, fingerprint, make_voice, write_part
-from tutortoietts.train.features import measure_norms, shards, unseen
+from tutortoietts.train.features import measure_norms, shards, speaker_of, unseen
 from tutortoietts.train.log import Log
 from tutortoietts.train.notice import notice, teachers_in
 from tutortoietts.weights.load import save_state
@@ -177,12 +177,10 @@ class Recipe:
         save_state(target / "mel_norms.safetensors", {"mel_norms": self.norms()})
         sizes = [pack.pack_codes(coded, target / "corpus.npz"), 0]
         if speech_hours:
-            names = dict.fromkeys(path.stem.rsplit("_", 1)[0] for path in coded)
+            names = dict.fromkeys(speaker_of(path) for path in coded)
             rest = 3600 * speech_hours - OTHERS_SECONDS * sum(name not in VOICES for name in names)
             seconds = {n: max(rest / len(VOICES), OTHERS_SECONDS) if n in VOICES else OTHERS_SECONDS for n in names}
-            speech = [
-                path for path in shards(self.work / "speech", unseen_first=True) if path.stem.rsplit("_", 1)[0] in names
-            ]
+            speech = [path for path in shards(self.work / "speech", unseen_first=True) if speaker_of(path) in names]
             sizes[1] = pack.pack_speech(speech, target / "speech.npz", seconds)
         return sizes[0], sizes[1]
 
@@ -326,7 +324,7 @@ class Recipe:
         Ctc(CTC).load_state_dict(parts["ctc"])
         name = f"{name}-{fingerprint(parts['autoregressive'], parts['diffusion'])}"
         references, mels = self.references(), decoder.true_mels(self.speech(1, 0), self.clips(excluded)[0])
-        heard = {path.stem.rsplit("_", 1)[0] for path in (self.work / "codes").glob("*.npz")}
+        heard = {speaker_of(path) for path in (self.work / "codes").glob("*.npz")}
         named = {speaker: called for speaker, called in data.NAMES.items() if speaker in heard}
         voices = [
             dataclasses.replace(make_voice(speaker, name, model, diffusion, references, mels), name=called)

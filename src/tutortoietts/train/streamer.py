@@ -86,7 +86,7 @@ def train(
 
     def write() -> None:
         save_state(out, duel.average["front"].state_dict())
-        if keeper.progress >= joint_after:
+        if min(keeper.progress, 1.0) > joint_after:
             save_state(out.with_name("vocoder.safetensors"), duel.average["vocoder"].state_dict())
 
     while (done := keeper.progress) < 1:
