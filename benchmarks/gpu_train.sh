@@ -23,6 +23,7 @@ later() { stage "$1" "$2" "${excluded[@]}" --per-voice 12 --per-warp 3; }
 
 train unpack "$PACK"
 stage clvp "$(share 0.12)" ${NEW_CODES:-} "${excluded[@]}" &
+stage ctc "$(share 0.2)" ${NEW_CODES:-} "${excluded[@]}" &
 stage gpt "$(share 0.2)" ${NEW_CODES:-} "${excluded[@]}"
 wait
 later decoder "$(share 0.3)" &
