@@ -48,6 +48,15 @@ def test_one_candidate_of_the_default_preset_sounds_as_it_streams(tts: TextToSpe
     assert (whole - streamed).norm() < 1e-3 * streamed.norm()
 
 
+def test_the_recogniser_of_codes_knows_which_text_they_say(tts: TextToSpeech) -> None:
+    readings = [tts.speak(SENTENCES[index], seed=7, num_autoregressive_samples=2).reading for index in SAID]
+    spoken = [reading.passages[0] for reading in readings]
+    scores = torch.stack([torch.cat([tts.ctc(encoded.text, codes) for _, codes in spoken]) for encoded, _ in spoken])
+    right = scores.diagonal().clone()
+    scores.fill_diagonal_(-torch.inf)
+    assert (right > scores.amax(0) + 20).all() and (right > scores.amax(1) + 20).all()  # nats
+
+
 def test_noise_is_not_understood(recogniser: recognise.Recogniser) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, 2 * recognise.RATE).astype(np.float32)
     heard = [recogniser.hear(recognise.read_16k(noise), index, dictation=False)["right"] for index in SAID]

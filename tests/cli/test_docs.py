@@ -18,7 +18,7 @@ from tutortoietts.cli.reference import checkpoint_table, option_table, preset_ta
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-BUNDLED_VOICES = ("joe", "clara", "owen")
+BUNDLED_VOICES = ("owen", "joe", "clara")
 
 
 def blocks(page: Path, language: str) -> list[str]:

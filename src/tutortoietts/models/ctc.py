@@ -1,7 +1,7 @@
-"""How likely a text is to be what codes say: characters read from codes, scored by CTC (Graves et al., 2006).
+"""Score of how likely a text is what codes say: characters read from codes, summed by CTC (Graves et al., 2006).
 
-A recogniser of our own, which public models do not have. It sees codes a third of a second around, so that it hears
-what is said and does not guess from context.
+A recogniser of our own, which public models do not have. It sees 15 codes (0.7 s) to either side,
+so that it hears what is said and does not guess from context.
 """
 
 from __future__ import annotations

@@ -29,9 +29,9 @@ JOE_NOISE = 0.3  # of the voice's own: as natural to judges (P.808), and easier 
 # Speakers by teacher, and how many hours of each. A name says how it is made: styles of Kokoro with their percentages
 # (none: 100), then x, the percent to which all is resampled (pitch and formants together, at the same pace), and p,
 # the percent by which the fundamental frequency alone is multiplied (Kokoro only).
-NAMES = {"joe": "joe", "alpha": "clara", "kumo": "owen"}  # of the voices in the model that ships, the default first
+NAMES = {"kumo": "owen", "joe": "joe", "alpha": "clara"}  # of the voices in the model that ships, the default first
 # Piper renders six times as fast as Kokoro, and what its voice teaches of reading letters serves the others, too
-VOICES = {"joe": 8.0, "alpha": 2.0, "kumo": 2.0}
+VOICES = {"joe": 16.0, "alpha": 2.0, "kumo": 2.0}
 STYLES = {"gongitsune": 0.75, "nezumi": 0.75}
 DERIVED_HOURS = 0.25
 DERIVED = {

@@ -82,7 +82,7 @@ VOICES = tuple(data.VOICES)
 PRESETS = {
     "bundled": {
         "num_autoregressive_samples": 16,
-        "temperature": 0.5,
+        "temperature": 0.3,
         "top_p": 0.8,
         "repetition_penalty": 1.0,
         "diffusion_iterations": 0,
