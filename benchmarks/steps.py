@@ -65,7 +65,8 @@ def _numbers(text: str) -> tuple[int, ...]:
 def base_options(tts: TextToSpeech, guidance: float | None) -> SpeechOptions:
     """The preset's, but diffusion from noise, guided or not."""
     options = preset_options(tts.default_preset, own=tts.spec.presets)
-    options = replace(options, diffusion_start="noise", diffusion_spacing=None, diffusion_temperature=1.0)
+    of_noise = {"diffusion_start": "noise", "diffusion_spacing": None, "diffusion_temperature": 1.0}
+    options = replace(options, diffusion_iterations=options.diffusion_iterations or 1, **of_noise)
     if guidance is None:
         return options
     return replace(options, cond_free=guidance > 0, cond_free_k=guidance)

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import chart
 import steps
+from tutortoietts import TextToSpeech
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -48,6 +49,11 @@ def test_the_table_the_picture_and_the_last_line(
     assert list(rows["regressed 3"]["nats"]) == ["2"]  # of 4 trained steps nobody can take 6
     assert lines[0] == "| steps | 2 | 6 |" and lines[-1].endswith("|  |")
     assert pixels(tmp_path / "steps.png").shape == (540, 960, 3)
+
+
+def test_a_preset_without_steps_is_measured_too() -> None:
+    options = steps.base_options(TextToSpeech(model="bundled"), None)
+    assert options.diffusion_iterations == 1 and options.diffusion_start == "noise"
 
 
 def test_a_chart_puts_higher_values_higher(tmp_path: Path) -> None:
