@@ -337,6 +337,7 @@ def test_a_notice_names_the_teachers() -> None:
 def test_the_recogniser_learns_what_codes_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every character is its own three codes, so a few seconds are enough."""
     monkeypatch.setattr(optim, "PROCESSOR_TIME", True)
+    monkeypatch.setattr(ctc, "ROWS", 24)
     rng = np.random.default_rng(0)
     items = []
     for _ in range(200):
@@ -345,5 +346,10 @@ def test_the_recogniser_learns_what_codes_say(tmp_path: Path, monkeypatch: pytes
         items.append((CodedClip("x", "", spoken.astype(np.int16), np.repeat(ids, 3).astype(np.int8)), ids))
     clips, logged = gpt.Clips(items, CONFIG), list[dict[str, float]]()
     config = tiny_configs.ctc(dim=64, num_text_tokens=12, num_speech_tokens=40)
-    ctc.train(clips, clips, config, tmp_path / "ctc.ckpt", 0.07, lambda **values: logged.append(values))  # type: ignore[arg-type]
-    assert logged[-1]["val_text"] < 0.5 < logged[0]["text"]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # others would spin, and their time counts
+    try:
+        ctc.train(clips, clips, config, tmp_path / "ctc.ckpt", 0.06, lambda **values: logged.append(values))  # type: ignore[arg-type]
+    finally:
+        torch.set_num_threads(threads)
+    assert logged[-1]["val_text"] < 0.5  # nats a character; 2.1 know that there are eight

@@ -1,11 +1,12 @@
 """Score of how likely a text is what codes say: characters read from codes, summed by CTC (Graves et al., 2006).
 
-A recogniser of our own, which public models do not have. It sees 15 codes (0.7 s) to either side,
-so that it hears what is said and does not guess from context.
+A recogniser of our own, which public models do not have. It sees 15 codes (0.7 s) to either side, so that
+it hears what is said and does not guess from context.
 """
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,7 +14,7 @@ from tutortoietts.core.config import CtcConfig
 from tutortoietts.models.vocos import ConvNeXtBlock
 from tutortoietts.nn.rotary_encoder import real_positions
 
-__all__ = ["Ctc"]
+__all__ = ["Ctc", "ctc_losses"]
 
 BLANK = 0  # the stop token, which no text holds inside
 
@@ -39,20 +40,10 @@ class Ctc(nn.Module):
             x = block(x) * real
         return self.norm(x.transpose(1, 2))  # type: ignore[no-any-return]
 
-    def logits(self, states: Tensor) -> Tensor:
-        """Return unnormalised scores (B, S * upsample, num_text_tokens) of hidden states (B, S, dim)."""
-        return self.out(states).unflatten(-1, (self.cfg.upsample, -1)).flatten(1, 2)  # type: ignore[no-any-return]
-
-    def losses(self, codes: Tensor, lengths: Tensor, texts: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the negative log-likelihood of each row's text (B,) float32, in nats, and the hidden states.
-
-        texts (B, T) or their concatenation (sum of sizes,) int64, without stop tokens; sizes (B,): tokens of each.
-        A text of more tokens than the codes could say has the loss inf.
-        """
-        states = self.states(codes, lengths)
-        scores = self.out(states).unflatten(-1, (self.cfg.upsample, -1)).flatten(1, 2).float().log_softmax(-1)
-        steps = lengths * self.cfg.upsample
-        return F.ctc_loss(scores.transpose(0, 1), texts, steps, sizes, blank=BLANK, reduction="none"), states
+    def scores(self, states: Tensor) -> Tensor:
+        """Return log-probabilities (B, S * upsample, num_text_tokens) float32 of hidden states (B, S, dim)."""
+        rows = self.out(states).unflatten(-1, (self.cfg.upsample, -1)).flatten(1, 2)
+        return rows.float().log_softmax(-1)  # type: ignore[no-any-return]
 
     def forward(self, text: Tensor, codes: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return the log-likelihood of one text under each row of codes, (B,) float32 in nats, higher is better.
@@ -62,6 +53,17 @@ class Ctc(nn.Module):
         """
         if lengths is None:
             lengths = codes.new_full((len(codes),), codes.shape[1])
-        said = text[0][text[0] != BLANK]
-        sizes = codes.new_full((len(codes),), len(said))
-        return -self.losses(codes, lengths, said.repeat(len(codes)), sizes)[0]
+        said = text[0][text[0] != BLANK].cpu()
+        scores = self.scores(self.states(codes, lengths)).cpu()  # small, and Apple's GPU cannot sum paths
+        sizes = torch.full((len(codes),), len(said))
+        losses = ctc_losses(scores, lengths.cpu() * self.cfg.upsample, said.repeat(len(codes)), sizes)
+        return -losses.to(codes.device)
+
+
+def ctc_losses(scores: Tensor, lengths: Tensor, texts: Tensor, sizes: Tensor) -> Tensor:
+    """Return the negative log-likelihood of each row's text, (B,) in nats; inf where it has more tokens than rows.
+
+    scores (B, L, V): log-probabilities, of which `lengths` (B,) rows are real. texts (sum of sizes,) int64: all texts
+    one behind another, without stop tokens; sizes (B,): tokens of each.
+    """
+    return F.ctc_loss(scores.transpose(0, 1), texts, lengths, sizes, blank=BLANK, reduction="none")

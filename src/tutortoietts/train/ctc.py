@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tutortoietts.core.config import CtcConfig
-from tutortoietts.models.ctc import Ctc
+from tutortoietts.models.ctc import Ctc, ctc_losses
 from tutortoietts.train.ahead import batches
 from tutortoietts.train.clvp import padded
 from tutortoietts.train.gpt import Clips, drop_in_training
@@ -43,7 +43,8 @@ def losses(model: Ctc, phone_head: nn.Linear, rows: Rows) -> dict[str, Tensor]:
     if model.training:
         wrong = torch.rand(codes.shape, device=codes.device) < WRONG_CODES
         codes = torch.where(wrong, torch.randint_like(codes, model.cfg.num_speech_tokens), codes)
-    unlikely, states = model.losses(codes, lengths, texts, sizes)
+    states = model.states(codes, lengths)
+    unlikely = ctc_losses(model.scores(states), lengths * model.cfg.upsample, texts, sizes)
     possible = unlikely.isfinite()  # a hasty clip may have more characters than its codes could say
     return {
         "text": unlikely[possible].sum() / sizes[possible].sum(),
