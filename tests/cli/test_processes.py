@@ -294,6 +294,25 @@ def test_an_engine_is_not_sent_to_another_process(tiny_model: Path) -> None:
         pickle.dumps(TextToSpeech(model=tiny_model))
 
 
+LOST = """
+import ctypes, os, signal, threading
+from tutortoietts.cli import signals
+signals.install()
+call = ctypes.CFUNCTYPE(None)(lambda: os.kill(os.getpid(), signal.SIGTERM))
+try:
+    call()
+    threading.Event().wait(60)
+except signals.Terminated:
+    print("raised again")
+"""
+
+
+@posix
+def test_a_signal_that_is_lost_in_a_callback_is_raised_again() -> None:
+    run = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, check=False)
+    assert (run.stdout, run.stderr) == ("raised again\n", "")
+
+
 # brackets, by the bundled model
 
 

@@ -1,12 +1,14 @@
 """SIGINT and SIGTERM at any moment: noted at once, raised where nobody else's code can swallow them.
 
 An exception raised while a module is imported leaves it half made, or is caught by it; libraries that read weights turn
-it into an error of their own. There a signal is only noted, and raised some milliseconds later.
+it into an error of their own. There a signal is only noted, and raised some milliseconds later; so it is where it was
+raised in a callback from C, which can only print it.
 """
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -49,10 +51,14 @@ def install() -> None:
         signal.signal(signal.SIGINT, _note)
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _note)
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _unraisable
 
 
 def restore() -> None:
     """Let both signals end the process at once again."""
+    if sys.unraisablehook is _unraisable:
+        sys.unraisablehook = sys.__unraisablehook__
     for number, usual in ((signal.SIGINT, signal.SIG_DFL), (signal.SIGTERM, signal.SIG_DFL)):
         if signal.getsignal(number) is _note:
             signal.signal(number, usual)
@@ -81,6 +87,8 @@ def termination_raised() -> Iterator[None]:
         for number, handler in ((signal.SIGTERM, before), (signal.SIGINT, interrupt)):
             if signal.getsignal(number) is _note:
                 signal.signal(number, handler)
+        if sys.unraisablehook is _unraisable:
+            sys.unraisablehook = sys.__unraisablehook__
         _state.number = None
 
 
@@ -94,11 +102,25 @@ def _raise_or_wait(frame: FrameType | None) -> None:
     if time.monotonic() - _state.raised < _REPEATED:
         return  # the clearing-up that the first one began is not disturbed
     if _is_held(frame) and hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGALRM, lambda _, later: _raise_or_wait(later))
-        signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+        _try_again()
         return
     _state.raised = time.monotonic()
     _raise()
+
+
+def _try_again() -> None:
+    signal.signal(signal.SIGALRM, lambda _, later: _raise_or_wait(later))
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+
+
+def _unraisable(lost: sys.UnraisableHookArgs) -> None:
+    """Raise the exception of a signal again that was lost in a callback; print any other."""
+    if _state.number is None or not issubclass(lost.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    _state.raised = 0.0
+    if hasattr(signal, "setitimer"):
+        _try_again()
 
 
 def _raise() -> NoReturn:
