@@ -318,10 +318,10 @@ def test_a_signal_that_is_lost_in_a_callback_is_raised_again() -> None:
 
 @pytest.mark.parametrize(
     ("text", "least", "most"),
-    [("Robots[, get him!]", 0.4, 1.0), ("Go[, get him right now!]", 0.2, 0.6), ("Yes [no].", 0.2, 0.7)],
+    [("Robots[, get him!]", 0.4, 1.0), ("Go[, get him right now!]", 0.2, 0.6), ("Yes [no].", 0.3, 0.7)],
 )
 def test_visible_words_stay_and_hidden_ones_go(text: str, least: float, most: float) -> None:
     tts = TextToSpeech()
     for seed in (1, 2):
-        seconds = tts.speak(text, seed=seed).seconds
+        seconds = tts.speak(text, voice="joe", seed=seed).seconds  # whose pace these seconds are
         assert least < seconds < most

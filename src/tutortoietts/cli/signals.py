@@ -11,13 +11,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 __all__ = ["Terminated", "install", "received", "restore", "termination_raised"]
 
+_Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 _AGAIN = 0.02  # seconds until a noted signal is tried again
 _REPEATED = 1.0  # seconds in which further signals belong to the first: `timeout` sends two
 _FILES = ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>")
@@ -57,11 +58,7 @@ def install() -> None:
 
 def restore() -> None:
     """Let both signals end the process at once again."""
-    if sys.unraisablehook is _unraisable:
-        sys.unraisablehook = sys.__unraisablehook__
-    for number, usual in ((signal.SIGINT, signal.SIG_DFL), (signal.SIGTERM, signal.SIG_DFL)):
-        if signal.getsignal(number) is _note:
-            signal.signal(number, usual)
+    _uninstall(signal.SIG_DFL, signal.SIG_DFL)
 
 
 def received() -> signal.Signals | None:
@@ -84,12 +81,17 @@ def termination_raised() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in ((signal.SIGTERM, before), (signal.SIGINT, interrupt)):
-            if signal.getsignal(number) is _note:
-                signal.signal(number, handler)
-        if sys.unraisablehook is _unraisable:
-            sys.unraisablehook = sys.__unraisablehook__
+        _uninstall(interrupt, before)
         _state.number = None
+
+
+def _uninstall(interrupt: _Handler, terminate: _Handler) -> None:
+    """Undo `install`: give both signals these handlers where they have ours, and the hook back."""
+    for number, handler in ((signal.SIGINT, interrupt), (signal.SIGTERM, terminate)):
+        if signal.getsignal(number) is _note:
+            signal.signal(number, handler)
+    if sys.unraisablehook is _unraisable:
+        sys.unraisablehook = sys.__unraisablehook__
 
 
 def _note(number: int, frame: FrameType | None) -> None:
