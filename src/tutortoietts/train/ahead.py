@@ -8,6 +8,11 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from torch import Tensor
+
+from tutortoietts.train.log import Log
+from tutortoietts.train.optim import Trainer
+
 T = TypeVar("T")
 THREADS, WAITING = 8, 16
 
@@ -46,3 +51,24 @@ def batches(make: Callable[[random.Random], T], seed: int, device: str) -> Itera
                 waiting.get(timeout=0.05)
             except queue.Empty:
                 continue
+
+
+def learn(
+    make: Callable[[random.Random], T],
+    losses: Callable[[T], dict[str, Tensor]],
+    trainer: Trainer,
+    device: str,
+    log: Log,
+) -> Iterator[int]:
+    """Make updates on batches of ``make`` until the trainer's time is up; yield the number of each.
+
+    ``losses`` gives scalars by name, of which "loss" is made smaller and all are logged now and then.
+    """
+    for batch in batches(make, trainer.steps, device):
+        if trainer.progress >= 1:
+            return
+        parts = losses(batch)
+        trainer.step(parts["loss"])
+        if trainer.steps % 50 == 0:
+            log(step=trainer.steps, progress=trainer.progress, **{k: float(v.detach()) for k, v in parts.items()})
+        yield trainer.steps

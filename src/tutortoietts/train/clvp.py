@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from tutortoietts.core.config import ClvpConfig
 from tutortoietts.models.clvp import Clvp
-from tutortoietts.train.ahead import batches
+from tutortoietts.train.ahead import learn
 from tutortoietts.train.gpt import Clips
 from tutortoietts.train.log import Log
 from tutortoietts.train.optim import State, Trainer, warm
@@ -120,13 +120,8 @@ def train(
     def make(rng: random.Random) -> Rows:
         return batch(clips, clips.alike(rng, ROWS * more), rng)
 
-    for rows in batches(make, trainer.steps, device):
-        if trainer.progress >= 1:
-            break
-        parts = losses(model, rows)
-        trainer.step(parts["loss"])
-        if trainer.steps % 50 == 0:
-            log(step=trainer.steps, progress=trainer.progress, **{k: float(v.detach()) for k, v in parts.items()})
+    for _ in learn(make, lambda rows: losses(model, rows), trainer, device, log):
+        pass
     trainer.use_averaged()
     with torch.no_grad():
         parts = losses(model, batch(held_out, list(range(min(ROWS, len(held_out.items)))), random.Random(0)))

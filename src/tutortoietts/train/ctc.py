@@ -6,6 +6,7 @@ thrown away. Some codes that it hears are random ones: those of a drawn candidat
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from tutortoietts.core.config import CtcConfig
 from tutortoietts.models.ctc import Ctc, ctc_losses
-from tutortoietts.train.ahead import batches
+from tutortoietts.train.ahead import learn
 from tutortoietts.train.clvp import padded
 from tutortoietts.train.gpt import Clips, drop_in_training
 from tutortoietts.train.log import Log
@@ -38,7 +39,7 @@ def batch(clips: Clips, chosen: list[int]) -> Rows:
 
 
 def losses(model: Ctc, phone_head: nn.Linear, rows: Rows) -> dict[str, Tensor]:
-    """Return nats a character and nats a phone. In training mode some codes are misheard."""
+    """Return nats a character and nats a phone, and what to make smaller. In training mode some codes are misheard."""
     codes, lengths, texts, sizes, phones = (x.to(model.embed.weight.device) for x in rows)
     if model.training:
         wrong = torch.rand(codes.shape, device=codes.device) < WRONG_CODES
@@ -46,10 +47,9 @@ def losses(model: Ctc, phone_head: nn.Linear, rows: Rows) -> dict[str, Tensor]:
     states = model.states(codes, lengths)
     unlikely = ctc_losses(model.scores(states), lengths * model.cfg.upsample, texts, sizes)
     possible = unlikely.isfinite()  # a hasty clip may have more characters than its codes could say
-    return {
-        "text": unlikely[possible].sum() / sizes[possible].sum(),
-        "phone": F.cross_entropy(phone_head(states).float().flatten(0, 1), phones.flatten(), ignore_index=-1),
-    }
+    text = unlikely[possible].sum() / sizes[possible].sum()
+    phone = F.cross_entropy(phone_head(states).float().flatten(0, 1), phones.flatten(), ignore_index=-1)
+    return {"loss": text + 0.3 * phone, "text": text, "phone": phone}
 
 
 def train(
@@ -84,14 +84,11 @@ def train(
         log(step=trainer.steps, **{f"val_{k}": float(v) for k, v in parts.items()})
         model.train()
 
-    for rows in batches(lambda rng: batch(clips, clips.alike(rng, ROWS * more)), trainer.steps, device):
-        if trainer.progress >= 1:
-            break
-        parts = losses(model, head, rows)
-        trainer.step(parts["text"] + 0.3 * parts["phone"])
-        if trainer.steps % 50 == 0:
-            log(step=trainer.steps, progress=trainer.progress, **{k: float(v.detach()) for k, v in parts.items()})
-        if trainer.steps % 500 == 0:
+    def make(rng: random.Random) -> Rows:
+        return batch(clips, clips.alike(rng, ROWS * more))
+
+    for step in learn(make, lambda rows: losses(model, head, rows), trainer, device, log):
+        if step % 500 == 0:
             validate()
             trainer.use_live()
     validate()
