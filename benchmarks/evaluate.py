@@ -32,7 +32,7 @@ SHORT_RATIO = 0.65  # speech shorter than this share of the source's: the ending
 MISSING_WORDS = 2  # or so many of the last words not heard, where the source's were
 CUT_DB = -20.0  # the last 20 ms this near the loud frames: cut off in speech
 JUDGED = 2  # raise it when a judge changes: what is kept from before is then judged again
-OTHERS = ("joe", "alpha")  # whose pace stands for that of a voice without a source
+OTHERS = ("joe", "heart")  # whose pace stands for that of a voice without a source
 Embedding = npt.NDArray[np.float64]
 
 

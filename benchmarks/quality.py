@@ -55,7 +55,7 @@ def arguments() -> argparse.ArgumentParser:
     spoken = commands.add_parser("model", parents=[common, voices, model], help="text to speech through the public API")
     spoken.add_argument("--stream", action="store_true", help="straight from the latents, whatever the preset")
     clone = commands.add_parser("clone", parents=[common, model], help="voices from reference clips")
-    clone.add_argument("--known", default="alpha,kumo", help="speakers of training, by clips that were not in it")
+    clone.add_argument("--known", default="heart,michael", help="speakers of training, by clips that were not in it")
     clone.add_argument("--unknown", default=",".join(UNKNOWN), help="speakers that training never heard")
     clone.add_argument("--people", type=Path, nargs="*", help="recordings of one person each, 10 to 30 seconds")
     clone.add_argument("--references", type=int, default=4, help="reference clips a voice")

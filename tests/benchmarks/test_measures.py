@@ -105,7 +105,7 @@ def test_words_are_as_they_are_spoken() -> None:
 
 
 def test_sources_of_voices() -> None:
-    assert sources.source_of("clara") == "alpha" and sources.source_of("alpha40tebukuro60p090")
+    assert sources.source_of("clara") == "heart" and sources.source_of("alpha40tebukuro60p090")
     assert sources.source_of("slt") == "slt" and sources.source_of("espeak+f3")
     assert sources.source_of("nobody") is None and sources.source_of("tom") is None
 

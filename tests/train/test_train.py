@@ -19,7 +19,7 @@ from tutortoietts.engine.denoise import mel_frames
 from tutortoietts.models.autoregressive import Autoregressive
 from tutortoietts.sampling.schedule import trained_schedule
 from tutortoietts.text.tokenizer import Tokenizer
-from tutortoietts.train import corpus, ctc, data, decoder, gpt, kernels, optim, pack, recipe
+from tutortoietts.train import corpus, ctc, data, decoder, gpt, kernels, kokoro, optim, pack, recipe
 from tutortoietts.train.clvp import damage, misread
 from tutortoietts.train.codes import CHARACTERS, write_tokenizer
 from tutortoietts.train.data import Clip, read_shard, write_shard
@@ -290,11 +290,23 @@ def test_a_text_is_misread() -> None:
         ("alpha120kumo-20", {"alpha": 1.2, "kumo": -0.2}, 1.0, 1.0),
         ("alpha50kumo50x092p115", {"alpha": 0.5, "kumo": 0.5}, 0.92, 1.15),
         ("kumop125", {"kumo": 1.0}, 1.0, 1.25),
+        ("onyxx092p115", {"onyx": 1.0}, 0.92, 1.15),  # an x and a p of its own
         ("alpha120kumo-20x092p115", {"alpha": 1.2, "kumo": -0.2}, 0.92, 1.15),
     ],
 )
 def test_names_of_speakers(name: str, styles: dict[str, float], warp: float, pitch: float) -> None:
     assert data.parse_speaker(name) == data.Speaker(styles, warp, pitch)
+
+
+def test_styles_are_read_or_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUTORTOIETTS_KOKORO_STYLES", str(tmp_path))
+    with pytest.raises(ModelError, match=r"no style af_alloy\.bin in .*npm pack kokoro-js"):
+        kokoro.read_styles()
+    for number, file in enumerate(kokoro.STYLES.values()):
+        np.full((kokoro.LENGTHS, kokoro.WIDTH), number, "<f4").tofile(tmp_path / file)
+    styles = kokoro.read_styles()
+    assert list(styles) == list(kokoro.STYLES) and len(styles) == 33
+    assert styles["heart"].shape == (kokoro.LENGTHS, kokoro.WIDTH) and styles["kumo"][0, 0] == len(styles) - 1
 
 
 def test_every_voice_has_a_name_and_hours() -> None:

@@ -61,7 +61,7 @@ def clock(
 @app.command()
 def render(
     work: Work = _WORK,
-    scale: Annotated[float, typer.Option(help="How much of the usual amount of speech, 28 hours in all.")] = 1.0,
+    scale: Annotated[float, typer.Option(help="How much of the usual amount of speech, 40 hours in all.")] = 1.0,
     teachers: Annotated[str, typer.Option(help="Teachers to learn from, with commas between them.")] = "joe,kokoro",
     worker: Annotated[int, typer.Option(help="Which of the processes this is, from 0.")] = 0,
     workers: Annotated[int, typer.Option(help="How many processes share the work.")] = 1,

