@@ -87,6 +87,19 @@ def test_a_vocoder_starts_from_weights_without_a_checkpoint(
     assert 0 < moved < 1e-3  # one warm-up step away
 
 
+def test_new_speakers_leave_codes_their_meaning(
+    speech: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.safetensors"
+    train_dvae(speech, out, 3 / 60, monkeypatch)
+    before = load_file(out)
+    dvae.adapt(speech, torch.ones(80), out, 5 / 60, silent)  # type: ignore[arg-type]
+    after = load_file(out)
+    assert before.keys() == after.keys()
+    moved = {key for key in before if not torch.equal(before[key], after[key])}
+    assert moved == {key for key in before if key.startswith("encoder.")}
+
+
 def test_a_codebook_is_kept(tmp_path: Path) -> None:
     book, generator = dvae.Codebook(4, 2), torch.Generator().manual_seed(0)
     points = torch.randn(64, 2, generator=generator)

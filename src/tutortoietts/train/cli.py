@@ -78,6 +78,12 @@ def dvae(work: Work = _WORK, minutes: Minutes = 10.0, threads: int = 1) -> None:
 
 
 @app.command()
+def adapt(work: Work = _WORK, minutes: Minutes = 10.0, threads: int = 1) -> None:
+    """Stage 2 for speakers that are new: the encoder learns them, and codes keep their meaning."""
+    _recipe(work, threads).adapt(minutes)
+
+
+@app.command()
 def codes(work: Work = _WORK) -> None:
     """Stage 3: all speech as codes."""
     _recipe(work).codes()

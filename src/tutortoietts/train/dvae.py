@@ -122,6 +122,67 @@ def load(path: Path) -> tuple[Dvae, Tensor]:
     return model, norms
 
 
+def adapt(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log, seed: int = 0) -> None:
+    """Teach the encoder the speakers of ``paths``; all that says what a code means stays as it is.
+
+    Codebook, decoder and the head that names phones are kept, and the phones weigh more than in `train`: a new
+    speaker's codes must say what the others' say. For the first tenth only the speakers themselves are learned.
+    Goes on from ``out`` and the .ckpt beside it, which has that head, and writes ``out``.
+    """
+    torch.manual_seed(seed)
+    corpus = Corpus80(paths, norms)
+    model, _ = load(out)
+    heads = torch.load(out.with_suffix(".ckpt"), weights_only=True, map_location="cpu")["heads"]
+    phone_head = nn.Linear(CONFIG.codebook_dim, 2 * len(PHONES))
+    phone_head.load_state_dict({name: heads[f"1.{name}"] for name in ("weight", "bias")})
+    nn.ModuleList([model.decoder, phone_head]).requires_grad_(False)
+    mean = heads["0.weight"].mean(0, keepdim=True)
+    voices = nn.Embedding.from_pretrained(mean.repeat(len(corpus.speakers), 1), freeze=False)  # type: ignore[no-untyped-call]
+    learned = [*voices.parameters(), *model.encoder.parameters()]
+    groups = [{"params": learned[:1]}, {"params": learned[1:]}]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=1e-4)
+    parts: dict[str, Stateful] = {"encoder": model.encoder, "voices": voices, "optimizer": optimizer}
+    keeper = Keeper(out.with_name("adapted.ckpt"), minutes, parts)
+    generator = torch.Generator().manual_seed(seed + keeper.steps)
+    while (done := keeper.progress) < 1:
+        schedule = min(1, (keeper.steps + 1) / 100) * min(1, 2 * (1 - done))
+        optimizer.param_groups[0]["lr"] = 5e-3 * schedule
+        optimizer.param_groups[1]["lr"] = 1e-3 * schedule if done >= 0.1 else 0.0
+        mel, phones, speaker = corpus.batch(generator)
+        with torch.autocast("cpu", torch.bfloat16):
+            z = model.encode_continuous(mel).float()
+            ids = torch.cdist(z.detach().flatten(0, 1), model.codebook).argmin(1)
+            entries = model.codebook[ids].view_as(z)
+            quantized = z + (entries - z).detach()
+            error, named, right = told(model, quantized, voices(speaker), phone_head, mel, phones, norms)
+        commit = F.mse_loss(z, entries)
+        _descend(error + commit + named, optimizer, learned)
+        if keeper.steps % 100 == 0:
+            log(step=keeper.steps, nat=float(error.detach()), commit=float(commit.detach()), phones=right)
+        if keeper.tick():
+            keeper.save()
+    keeper.save()
+    save_state(out, model.state_dict() | {"norms": norms})
+
+
+def told(
+    model: Dvae, quantized: Tensor, voices: Tensor, phone_head: nn.Linear, mel: Tensor, phones: Tensor, norms: Tensor
+) -> tuple[Tensor, Tensor, float]:
+    """Return what codes (B, S, dim) tell: nats off the mel, nats a half code's phone, and the share named rightly."""
+    decoded = model.decode_continuous(quantized + voices[:, None]).float()
+    named = phone_head(quantized).float().unflatten(-1, (2, len(PHONES))).flatten(0, 2)
+    right = (named.argmax(1) == phones.flatten()).float().mean()
+    error = ((decoded - mel).abs() * norms[:, None]).mean()
+    return error, F.cross_entropy(named, phones.flatten()), float(right)
+
+
+def _descend(loss: Tensor, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimizer.step()
+
+
 def train(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log, seed: int = 0) -> None:
     """Train for ``minutes`` in all, going on from the .ckpt beside ``out`` if there is one.
 
@@ -139,7 +200,6 @@ def train(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log,
     parts: dict[str, Stateful] = {"model": model, "codebook": book, "heads": heads, "optimizer": optimizer}
     keeper = Keeper(out.with_suffix(".ckpt"), minutes, parts)
     generator = torch.Generator().manual_seed(seed + keeper.steps)
-    nats = norms[:, None]
     while (done := keeper.progress) < 1:
         step = keeper.steps
         for group in optimizer.param_groups:
@@ -160,23 +220,15 @@ def train(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log,
                 entries = book.entries[ids].view_as(z)
                 commit = F.mse_loss(z, entries)
                 quantized = z + (entries - z).detach()
-            decoded = model.decode_continuous(quantized + voices(speaker)[:, None]).float()
-            named = phone_head(quantized).float().unflatten(-1, (2, len(PHONES))).flatten(1, 2)
-        error = ((decoded - mel).abs() * nats).mean()
-        named_loss = F.cross_entropy(named.flatten(0, 1), phones.flatten())
-        loss = error + 0.25 * commit + 0.3 * named_loss
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
+            error, named, right = told(model, quantized, voices(speaker), phone_head, mel, phones, norms)
+        _descend(error + 0.25 * commit + 0.3 * named, optimizer, parameters)
         if step % 100 == 0:
-            right = (named.flatten(0, 1).argmax(1) == phones.flatten()).float().mean()
             used = int((book.counts > 0.5).sum())
             log(
                 step=step,
                 nat=float(error.detach()),
                 commit=float(commit.detach()),
-                phones=float(right),
+                phones=right,
                 used=used,
                 dead=dead,
             )

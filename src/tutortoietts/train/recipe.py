@@ -154,6 +154,10 @@ class Recipe:
         """Half an hour of every voice and a quarter of every other speaker are enough."""
         dvae.train(self.speech(6, 3), self.norms(), self.work / "dvae.safetensors", minutes, self.log("dvae"))
 
+    def adapt(self, minutes: float) -> None:
+        """Six shards of every voice and one of every other speaker are enough."""
+        dvae.adapt(self.speech(6, 1), self.norms(), self.work / "dvae.safetensors", minutes, self.log("adapt"))
+
     def codes(self) -> None:
         """Code all speech that is rendered and not yet coded."""
         codes.write_tokenizer(self.work / "tokenizer.json")
