@@ -28,6 +28,8 @@ CONFIG = DvaeConfig(
     channels=80, num_tokens=1024, codebook_dim=128, hidden_dim=128, num_resnet_blocks=2, kernel_size=3, num_layers=2
 )
 CROP_CODES, BATCH = 40, 48
+# Beside the model's own keys in its file: the scale of its mels, the head that names phones, the mean of its speakers
+EXTRA = ("norms", "phones.weight", "phones.bias", "speaker")
 
 
 WARPS = (0.86, 1.16)
@@ -115,11 +117,17 @@ class Codebook:
 
 def load(path: Path) -> tuple[Dvae, Tensor]:
     """Load a trained discrete VAE and the norms (80,) of the mels it reads."""
+    model, extra = _read(path)
+    return model, extra["norms"]
+
+
+def _read(path: Path) -> tuple[Dvae, dict[str, Tensor]]:
+    """Load the model, and what only training needs: `EXTRA`."""
     state = {name: value.float() for name, value in load_file(path).items()}
-    norms = state.pop("norms")
+    extra = {name: state.pop(name) for name in EXTRA if name in state}
     model = Dvae(CONFIG).eval()
     model.load_state_dict(state)
-    return model, norms
+    return model, extra
 
 
 def adapt(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log, seed: int = 0) -> None:
@@ -127,17 +135,16 @@ def adapt(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log,
 
     Codebook, decoder and the head that names phones are kept, and the phones weigh more than in `train`: a new
     speaker's codes must say what the others' say. For the first tenth only the speakers themselves are learned.
-    Goes on from ``out`` and the .ckpt beside it, which has that head, and writes ``out``.
+    Goes on from ``out`` and writes it.
     """
     torch.manual_seed(seed)
     corpus = Corpus80(paths, norms)
-    model, _ = load(out)
-    heads = torch.load(out.with_suffix(".ckpt"), weights_only=True, map_location="cpu")["heads"]
+    model, extra = _read(out)
     phone_head = nn.Linear(CONFIG.codebook_dim, 2 * len(PHONES))
-    phone_head.load_state_dict({name: heads[f"1.{name}"] for name in ("weight", "bias")})
+    phone_head.load_state_dict({name: extra[f"phones.{name}"] for name in ("weight", "bias")})
     nn.ModuleList([model.decoder, phone_head]).requires_grad_(False)
-    mean = heads["0.weight"].mean(0, keepdim=True)
-    voices = nn.Embedding.from_pretrained(mean.repeat(len(corpus.speakers), 1), freeze=False)  # type: ignore[no-untyped-call]
+    everyone = extra["speaker"].repeat(len(corpus.speakers), 1)
+    voices = nn.Embedding.from_pretrained(everyone, freeze=False)  # type: ignore[no-untyped-call]
     learned = [*voices.parameters(), *model.encoder.parameters()]
     groups = [{"params": learned[:1]}, {"params": learned[1:]}]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=1e-4)
@@ -162,7 +169,7 @@ def adapt(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log,
         if keeper.tick():
             keeper.save()
     keeper.save()
-    save_state(out, model.state_dict() | {"norms": norms})
+    save_state(out, {**model.state_dict(), **extra})
 
 
 def told(
@@ -186,7 +193,7 @@ def _descend(loss: Tensor, optimizer: torch.optim.Optimizer, parameters: list[nn
 def train(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log, seed: int = 0) -> None:
     """Train for ``minutes`` in all, going on from the .ckpt beside ``out`` if there is one.
 
-    ``out``, written at the end: safetensors of Dvae's own keys, plus the norms.
+    ``out``, written at the end: safetensors of Dvae's own keys and of `EXTRA`.
     """
     torch.manual_seed(seed)
     corpus = Corpus80(paths, norms)
@@ -237,4 +244,5 @@ def train(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log,
     keeper.save()
     state = model.state_dict()
     state["codebook"] = book.entries
-    save_state(out, state | {"norms": norms})
+    extra = {f"phones.{name}": value for name, value in phone_head.state_dict().items()}
+    save_state(out, {**state, **extra, "norms": norms, "speaker": voices.weight.detach().mean(0)})

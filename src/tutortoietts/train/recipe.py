@@ -175,9 +175,8 @@ class Recipe:
         coded = sorted((self.work / "codes").glob("*.npz"))
         if not coded:
             raise ModelError(f"{self.work} has no codes to pack: train codes makes them")
-        model, norms = dvae.load(self.work / "dvae.safetensors")
-        half = {name: value.half() for name, value in model.state_dict().items()}
-        save_state(target / "dvae.safetensors", half | {"norms": norms})
+        state = load_file(self.work / "dvae.safetensors")
+        save_state(target / "dvae.safetensors", {k: v if k in dvae.EXTRA else v.half() for k, v in state.items()})
         save_state(target / "mel_norms.safetensors", {"mel_norms": self.norms()})
         sizes = [pack.pack_codes(coded, target / "corpus.npz"), 0]
         if speech_hours:
