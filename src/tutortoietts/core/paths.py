@@ -23,6 +23,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "TUTORTOIETTS_NATIVE": "0: compile nothing; torch alone does the work on a CPU",
     "TUTORTOIETTS_CUDA_GRAPHS": "0: run each step on a GPU by itself instead of as a captured CUDA graph",
     "TUTORTOIETTS_TRITON": "0: use no Triton kernels on a GPU; torch alone does the work",
+    "TUTORTOIETTS_KOKORO_STYLES": "for `tutortoietts train render`: folder of the styles in the npm package kokoro-js",
     "TUTORTOIETTS_DEBUG": "1: show the traceback of an error, like `--debug`",
 }
 """Name -> meaning of every environment variable, for docs/cli.md."""
