@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from test_streamer import train as train_stream
 
 from tutortoietts.core.config import DvaeConfig, VocosConfig
+from tutortoietts.core.errors import ModelError
 from tutortoietts.train import dvae, vocoder
 from tutortoietts.train.data import Clip, write_shard
 from tutortoietts.train.optim import Keeper
@@ -94,11 +95,14 @@ def test_new_speakers_leave_codes_their_meaning(
     train_dvae(speech, out, 3 / 60, monkeypatch)
     before = load_file(out)
     (tmp_path / "out.ckpt").unlink()  # another machine has the file alone
-    dvae.adapt(speech, torch.ones(80), out, 5 / 60, silent)  # type: ignore[arg-type]
+    dvae.adapt(speech, out, 5 / 60, silent)  # type: ignore[arg-type]
     after = load_file(out)
     assert before.keys() == after.keys()
     moved = {key for key in before if not torch.equal(before[key], after[key])}
     assert moved == {key for key in before if key.startswith("encoder.")}
+    save_file({key: value for key, value in before.items() if not key.startswith("phones.")}, out)
+    with pytest.raises(ModelError, match=r"out\.safetensors has no phones\.weight: train dvae writes it"):
+        dvae.adapt(speech, out, 5 / 60, silent)  # type: ignore[arg-type]
 
 
 def test_a_codebook_is_kept(tmp_path: Path) -> None:

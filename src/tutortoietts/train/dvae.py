@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tutortoietts.core.config import DvaeConfig
+from tutortoietts.core.errors import ModelError
 from tutortoietts.models.dvae import Dvae
 from tutortoietts.train.data import read_shard
 from tutortoietts.train.features import code_mel, half_code_phones
@@ -130,16 +131,18 @@ def _read(path: Path) -> tuple[Dvae, dict[str, Tensor]]:
     return model, extra
 
 
-def adapt(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log, seed: int = 0) -> None:
+def adapt(paths: list[Path], out: Path, minutes: float, log: Log, seed: int = 0) -> None:
     """Teach the encoder the speakers of ``paths``; all that says what a code means stays as it is.
 
     Codebook, decoder and the head that names phones are kept, and the phones weigh more than in `train`: a new
     speaker's codes must say what the others' say. For the first tenth only the speakers themselves are learned.
-    Goes on from ``out`` and writes it.
+    Goes on from ``out``, written by `train`, and writes it. Raises ModelError where it lacks that head.
     """
     torch.manual_seed(seed)
-    corpus = Corpus80(paths, norms)
     model, extra = _read(out)
+    if missing := [name for name in EXTRA if name not in extra]:
+        raise ModelError(f"{out} has no {missing[0]}: train dvae writes it")
+    corpus, norms = Corpus80(paths, extra["norms"]), extra["norms"]
     phone_head = nn.Linear(CONFIG.codebook_dim, 2 * len(PHONES))
     phone_head.load_state_dict({name: extra[f"phones.{name}"] for name in ("weight", "bias")})
     nn.ModuleList([model.decoder, phone_head]).requires_grad_(False)
@@ -161,7 +164,7 @@ def adapt(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log,
             ids = torch.cdist(z.detach().flatten(0, 1), model.codebook).argmin(1)
             entries = model.codebook[ids].view_as(z)
             quantized = z + (entries - z).detach()
-            error, named, right = told(model, quantized, voices(speaker), phone_head, mel, phones, norms)
+            error, named, right = losses(model, quantized, voices(speaker), phone_head, mel, phones, norms)
         commit = F.mse_loss(z, entries)
         _descend(error + commit + named, optimizer, learned)
         if keeper.steps % 100 == 0:
@@ -172,10 +175,13 @@ def adapt(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log,
     save_state(out, {**model.state_dict(), **extra})
 
 
-def told(
+def losses(
     model: Dvae, quantized: Tensor, voices: Tensor, phone_head: nn.Linear, mel: Tensor, phones: Tensor, norms: Tensor
 ) -> tuple[Tensor, Tensor, float]:
-    """Return what codes (B, S, dim) tell: nats off the mel, nats a half code's phone, and the share named rightly."""
+    """Return nats off ``mel`` (B, 80, 4 S), nats a phone of ``phones`` (B, 2 S), and the share of phones named rightly.
+
+    ``quantized`` (B, S, dim) are codebook entries, ``voices`` (B, dim) speakers, ``norms`` (80,) the mel's scale.
+    """
     decoded = model.decode_continuous(quantized + voices[:, None]).float()
     named = phone_head(quantized).float().unflatten(-1, (2, len(PHONES))).flatten(0, 2)
     right = (named.argmax(1) == phones.flatten()).float().mean()
@@ -227,7 +233,7 @@ def train(paths: list[Path], norms: Tensor, out: Path, minutes: float, log: Log,
                 entries = book.entries[ids].view_as(z)
                 commit = F.mse_loss(z, entries)
                 quantized = z + (entries - z).detach()
-            error, named, right = told(model, quantized, voices(speaker), phone_head, mel, phones, norms)
+            error, named, right = losses(model, quantized, voices(speaker), phone_head, mel, phones, norms)
         _descend(error + 0.25 * commit + 0.3 * named, optimizer, parameters)
         if step % 100 == 0:
             used = int((book.counts > 0.5).sum())

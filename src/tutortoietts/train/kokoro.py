@@ -23,7 +23,7 @@ from tutortoietts.train.onnx_teacher import session, with_outputs
 from tutortoietts.train.phones import Espeak, Utterance, timed
 
 RATE, FRAME = 24000, 600  # samples a unit of duration
-FILES = {  # the styles for American, British and Japanese, of women and men
+_FILES = {  # the styles for American, British and Japanese, of women and men
     "af": "alloy aoede bella heart jessica kore nicole nova river sarah sky",
     "am": "adam echo eric fenrir liam michael onyx puck santa",
     "bf": "alice emma isabella lily",
@@ -31,7 +31,7 @@ FILES = {  # the styles for American, British and Japanese, of women and men
     "jf": "alpha gongitsune nezumi tebukuro",
     "jm": "kumo",
 }
-STYLES = {name: f"{kind}_{name}.bin" for kind, names in FILES.items() for name in names.split()}
+STYLES = {name: f"{kind}_{name}.bin" for kind, names in _FILES.items() for name in names.split()}
 LENGTHS, WIDTH = 510, 256  # a style has a vector for every number of symbols
 _PITCH, _DURATIONS = "/encoder/Reshape_output_0", "/encoder/Round_output_0"
 

@@ -156,7 +156,7 @@ class Recipe:
 
     def adapt(self, minutes: float) -> None:
         """Six shards of every voice and one of every other speaker are enough."""
-        dvae.adapt(self.speech(6, 1), self.norms(), self.work / "dvae.safetensors", minutes, self.log("adapt"))
+        dvae.adapt(self.speech(6, 1), self.work / "dvae.safetensors", minutes, self.log("adapt"))
 
     def codes(self) -> None:
         """Code all speech that is rendered and not yet coded."""
